@@ -1,0 +1,80 @@
+//! The AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde_json::Value;
+
+use crate::Simulator;
+use crate::fault::Symptom;
+
+impl Simulator {
+    /// An HTTP client for the AWS SDK that reaches this simulator and nothing else, whatever endpoint is asked for.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// An SDK configuration for clients of this simulator: its region, credentials that it accepts, its HTTP client.
+    #[must_use]
+    pub fn sdk_config(&self) -> aws_types::sdk_config::Builder {
+        let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.world().region().to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.http_client())
+    }
+
+    /// Serves one request as [`crate::World::serve`] does, and takes the time that it takes: half of the latency before it is
+    /// applied, half after; for ever where there is no answer.
+    ///
+    /// # Errors
+    /// What the caller sees in place of an answer; never [`Symptom::Silence`].
+    pub async fn exchange(&self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
+        self.pass_time().await;
+        let answer = self.world().serve(target, authorization, body);
+        self.pass_time().await;
+        if answer == Err(Symptom::Silence) {
+            std::future::pending::<()>().await;
+        }
+        answer
+    }
+
+    async fn pass_time(&self) {
+        let latency = self.world().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency / 2).await;
+        }
+    }
+}
+
+impl HttpConnector for Simulator {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let simulator = self.clone();
+        HttpConnectorFuture::new(async move {
+            let header = |name| request.headers().get(name).unwrap_or_default();
+            let (target, authorization) = (header("x-amz-target"), header("authorization"));
+            let body = request.body().bytes().unwrap_or_default();
+            let (status, answer) = match simulator.exchange(target, authorization, body).await {
+                Ok(answer) => (200, answer),
+                Err(Symptom::Answer(error)) => (error.status, error.body()),
+                Err(Symptom::Reset | Symptom::Silence) => {
+                    return Err(ConnectorError::io("connection reset by peer".into()));
+                }
+            };
+            let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
+            Ok(HttpResponse::new(status, SdkBody::from(answer.to_string())))
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! How a call may go wrong.
+
+use crate::shape::ApiError;
+
+/// One way in which a call goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The service throttles the call; nothing is applied.
+    Throttled,
+    /// HTTP 500 and nothing applied.
+    ErrorBefore,
+    /// HTTP 500 although the call was applied.
+    ErrorAfter,
+    /// No answer ever, and nothing applied.
+    Hang,
+    /// No answer ever, although the call was applied.
+    HangAfter,
+    /// The connection is reset, and nothing applied.
+    Reset,
+    /// The connection is reset, although the call was applied.
+    ResetAfter,
+    /// The service refuses the call with this code, such as `AccessDeniedException`; nothing is applied.
+    Refused(&'static str),
+}
+
+impl Fault {
+    /// Whether the call takes effect all the same.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        matches!(self, Self::ErrorAfter | Self::HangAfter | Self::ResetAfter)
+    }
+
+    /// What the caller sees in place of the service's own answer.
+    #[must_use]
+    pub fn symptom(&self) -> Symptom {
+        match self {
+            Self::Throttled => Symptom::Answer(ApiError::refused("ThrottlingException", "Rate exceeded")),
+            Self::ErrorBefore | Self::ErrorAfter => Symptom::Answer(ApiError::internal()),
+            Self::Hang | Self::HangAfter => Symptom::Silence,
+            Self::Reset | Self::ResetAfter => Symptom::Reset,
+            Self::Refused(code) => {
+                Symptom::Answer(ApiError::refused(code, "refused by the simulator, as it was told to"))
+            }
+        }
+    }
+}
+
+/// What a caller sees of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// An error that the service answers.
+    Answer(ApiError),
+    /// The connection is reset.
+    Reset,
+    /// No answer ever.
+    Silence,
+}
+
+/// Decides which calls go wrong: given the operation's name, the fault of this call, if any.
+pub type FaultSource = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+
+/// A source that makes the next `times` calls of `operation` go wrong, one after another.
+#[must_use]
+pub fn next(operation: &'static str, times: usize, fault: Fault) -> FaultSource {
+    let mut left = times;
+    Box::new(move |called| {
+        if called == operation && left > 0 {
+            left -= 1;
+            Some(fault.clone())
+        } else {
+            None
+        }
+    })
+}

@@ -1,0 +1,48 @@
+//! SageMaker pipelines, CodePipeline stage transitions and EventBridge rules as one in-process state machine.
+//!
+//! A test instrument: it speaks the services' JSON protocol, keeps state, refuses what the services refuse with their error
+//! codes, honours idempotency tokens, emits the events that AWS would, and misbehaves on request. It never looks at how the
+//! router works, only at the requests that it makes.
+//!
+//! The map:
+//!
+//! - [`world`]: [`World`], the state of one project's life, and what people and AWS do to it. Start reading here.
+//! - [`sagemaker`], [`codepipeline`], [`eventbridge`]: one service each: its state and its operations.
+//! - [`shape`]: the documented patterns and lengths of the services' inputs.
+//! - [`fault`]: how a call may go wrong.
+//! - [`client`]: the AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
+//! - [`server`]: the same on a port, for `AWS_ENDPOINT_URL`.
+
+pub mod client;
+pub mod codepipeline;
+pub mod eventbridge;
+pub mod fault;
+pub mod sagemaker;
+pub mod server;
+pub mod shape;
+pub mod world;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use crate::fault::Fault;
+pub use crate::world::{Call, Project, World};
+
+/// A handle on a [`World`] that clients, servers and tests share.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    world: Arc<Mutex<World>>,
+}
+
+impl Simulator {
+    /// A new world with `project` in it, and nothing running.
+    #[must_use]
+    pub fn new(project: &Project) -> Self {
+        Self { world: Arc::new(Mutex::new(World::new(project))) }
+    }
+
+    /// The world, to look at or to act upon. It must not be kept across an `await`.
+    #[must_use]
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,73 @@
+//! The simulator on a port: give its `AWS_ENDPOINT_URL` to `cargo lambda watch`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lexopt::prelude::{Long, Short, ValueExt};
+use simulator::{Call, Project, Simulator, server};
+use tokio::net::TcpListener;
+
+const USAGE: &str = "\
+SageMaker pipelines, CodePipeline stage transitions and EventBridge rules on this machine,
+with the project of the sample events in them.
+
+Usage: simulator [--port PORT]
+
+  --port PORT   listen on 127.0.0.1:PORT (default 4566; 0 takes any free port)
+  --help        show this
+
+While it runs:
+  curl http://127.0.0.1:4566/simulator/state
+      the guards and the executions
+  curl --data @events/execution-succeeded.json http://127.0.0.1:4566/simulator/event
+      make a status event true: its execution exists and has its status";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("simulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(port) = port()? else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    let listener = TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}: choose another with --port"))?;
+    println!("AWS_ENDPOINT_URL=http://{}", listener.local_addr()?);
+    let project = Project { begins: SystemTime::now().duration_since(UNIX_EPOCH)?, ..Project::nyctaxi() };
+    let simulator = Simulator::new(&project);
+    simulator.world().observe(Box::new(print));
+    tokio::select! {
+        served = server::serve(simulator, listener) => Ok(served?),
+        stopped = tokio::signal::ctrl_c() => Ok(stopped?),
+    }
+}
+
+/// The port to listen on, or `None` where help was asked for.
+fn port() -> Result<Option<u16>, lexopt::Error> {
+    let mut port = 4566;
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("port") => port = arguments.value()?.parse()?,
+            Long("help") | Short('h') => return Ok(None),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Some(port))
+}
+
+fn print(call: &Call) {
+    let Call { service, operation, resource, result, .. } = call;
+    let result = result.as_ref().map_or_else(String::as_str, |_| "ok");
+    println!("{service:<12} {operation:<26} {resource} → {result}");
+}

@@ -1,0 +1,70 @@
+//! A [`Simulator`] on a port, for `AWS_ENDPOINT_URL`.
+//!
+//! Beside the services' protocol it has two doors of its own: `GET /simulator/state` shows the guards and executions, and
+//! `POST /simulator/event` makes a status event true (an execution ends, say), since nothing else in this world would.
+
+use std::io;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::Simulator;
+use crate::fault::Symptom;
+
+/// Serves until the task is dropped.
+///
+/// # Errors
+/// Where no more connections can be accepted.
+pub async fn serve(simulator: Simulator, listener: TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let simulator = simulator.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&simulator, request));
+            // A broken connection is the client's to notice; a simulated reset ends here too.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// The error that makes hyper drop the connection.
+type Reset = io::Error;
+
+async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Reset> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    match (&head.method, head.uri.path()) {
+        (&Method::GET, "/simulator/state") => Ok(respond(200, &simulator.world().state())),
+        (&Method::POST, "/simulator/event") => Ok(match serde_json::from_slice(&body) {
+            Ok(event) => {
+                let mut world = simulator.world();
+                world.make_true(&event);
+                respond(200, &world.state())
+            }
+            Err(error) => respond(400, &json!({ "message": format!("not a JSON event: {error}") })),
+        }),
+        _ => {
+            let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let answer = simulator.exchange(header("x-amz-target"), header("authorization"), &body).await;
+            match answer {
+                Ok(answer) => Ok(respond(200, &answer)),
+                Err(Symptom::Answer(error)) => Ok(respond(error.status, &error.body())),
+                Err(Symptom::Reset | Symptom::Silence) => {
+                    Err(io::Error::new(io::ErrorKind::ConnectionReset, "simulated"))
+                }
+            }
+        }
+    }
+}
+
+fn respond(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}

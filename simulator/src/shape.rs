@@ -1,0 +1,166 @@
+//! The documented patterns and lengths of the services' inputs, and reading inputs by them.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+/// An error as a service answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error's code, such as `ValidationException`.
+    pub code: String,
+    /// What it says.
+    pub message: String,
+}
+
+impl ApiError {
+    /// A fault of the request: HTTP 400.
+    #[must_use]
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self { status: 400, code: code.to_owned(), message: message.into() }
+    }
+
+    /// A fault of the service: HTTP 500.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self { status: 500, code: "InternalFailure".into(), message: "We encountered an internal error.".into() }
+    }
+
+    /// The body that the JSON protocol carries it in.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        json!({ "__type": self.code, "message": self.message })
+    }
+}
+
+/// What a service accepts as a string.
+pub struct Shape {
+    min: usize,
+    max: usize,
+    pattern: LazyLock<Result<Regex, regex::Error>>,
+    source: &'static str,
+}
+
+/// A [`Shape`] from its documentation: minimum and maximum length in characters, and pattern.
+macro_rules! shape {
+    ($min:literal, $max:literal, $pattern:literal) => {
+        Shape {
+            min: $min,
+            max: $max,
+            pattern: LazyLock::new(|| Regex::new(concat!("^(?:", $pattern, ")$"))),
+            source: $pattern,
+        }
+    };
+}
+
+/// SageMaker's `PipelineNameOrArn`.
+pub static PIPELINE_NAME_OR_ARN: Shape = shape!(
+    1,
+    256,
+    r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:pipeline/.*)|([a-zA-Z0-9](-*[a-zA-Z0-9]){0,255})"
+);
+/// SageMaker's `PipelineExecutionArn`.
+pub static PIPELINE_EXECUTION_ARN: Shape =
+    shape!(1, 256, r"arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:pipeline/.*/execution/.*");
+/// SageMaker's `PipelineExecutionName`.
+pub static PIPELINE_EXECUTION_NAME: Shape = shape!(1, 82, r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}");
+/// SageMaker's `IdempotencyToken`.
+pub static IDEMPOTENCY_TOKEN: Shape = shape!(32, 128, r"(?s).*");
+/// CodePipeline's `PipelineName` and `StageName`.
+pub static CODE_PIPELINE_NAME: Shape = shape!(1, 100, r"[A-Za-z0-9.@\-_]+");
+/// CodePipeline's `DisabledReason`.
+pub static DISABLED_REASON: Shape = shape!(1, 300, r"[a-zA-Z0-9!@ \(\)\.\*\?\-]+");
+/// CodePipeline's `StageTransitionType`.
+pub static TRANSITION_TYPE: Shape = shape!(1, 8, r"Inbound|Outbound");
+/// EventBridge's `RuleName`.
+pub static RULE_NAME: Shape = shape!(1, 64, r"[\.\-_A-Za-z0-9]+");
+/// EventBridge's `Arn`.
+pub static RULE_ARN: Shape = shape!(1, 1600, r"(?s).*");
+/// EventBridge's `TagKey`.
+pub static TAG_KEY: Shape = shape!(1, 128, r"(?s).*");
+/// EventBridge's `TagValue`.
+pub static TAG_VALUE: Shape = shape!(0, 256, r"(?s).*");
+
+/// One request's input.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a>(pub &'a Value);
+
+impl<'a> Input<'a> {
+    /// The member `name`, which has to be there and of `shape`.
+    ///
+    /// # Errors
+    /// `ValidationException`, in the services' words.
+    pub fn required(self, name: &str, shape: &Shape) -> Result<&'a str, ApiError> {
+        self.optional(name, shape)?.ok_or_else(|| invalid("null", name, "Member must not be null"))
+    }
+
+    /// The member `name`, of `shape` if it is there.
+    ///
+    /// # Errors
+    /// `ValidationException`, in the services' words.
+    pub fn optional(self, name: &str, shape: &Shape) -> Result<Option<&'a str>, ApiError> {
+        match &self.0[name] {
+            Value::Null => Ok(None),
+            Value::String(text) => shape.check(name, text).map(|()| Some(text.as_str())),
+            _ => Err(ApiError::refused("SerializationException", format!("{name} is not a string"))),
+        }
+    }
+
+    /// The member `name`, an integer from `min` to `max` if it is there.
+    ///
+    /// # Errors
+    /// `ValidationException`, in the services' words.
+    pub fn integer(self, name: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
+        match &self.0[name] {
+            Value::Null => Ok(None),
+            value => value.as_u64().filter(|n| (min..=max).contains(n)).map(Some).ok_or_else(|| {
+                invalid(&value.to_string(), name, &format!("Member must have value between {min} and {max}"))
+            }),
+        }
+    }
+
+    /// The member `name`, one of `words` if it is there.
+    ///
+    /// # Errors
+    /// `ValidationException`, in the services' words.
+    pub fn one_of(self, name: &str, words: &[&str]) -> Result<Option<&'a str>, ApiError> {
+        match &self.0[name] {
+            Value::Null => Ok(None),
+            value => value.as_str().filter(|word| words.contains(word)).map(Some).ok_or_else(|| {
+                invalid(&value.to_string(), name, &format!("Member must satisfy enum value set: {words:?}"))
+            }),
+        }
+    }
+}
+
+impl Shape {
+    /// Checks `text`, the member `name` of some input.
+    ///
+    /// # Errors
+    /// `ValidationException`, in the services' words.
+    pub fn check(&self, name: &str, text: &str) -> Result<(), ApiError> {
+        let length = text.chars().count();
+        if !(self.min..=self.max).contains(&length) {
+            let constraint = format!("Member must have length from {} to {}", self.min, self.max);
+            return Err(invalid(text, name, &constraint));
+        }
+        match &*self.pattern {
+            Ok(pattern) if pattern.is_match(text) => Ok(()),
+            Ok(_) => {
+                let constraint = format!("Member must satisfy regular expression pattern: {}", self.source);
+                Err(invalid(text, name, &constraint))
+            }
+            Err(error) => Err(ApiError { message: error.to_string(), ..ApiError::internal() }),
+        }
+    }
+}
+
+fn invalid(value: &str, name: &str, constraint: &str) -> ApiError {
+    ApiError::refused(
+        "ValidationException",
+        format!("1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"),
+    )
+}

@@ -1,0 +1,399 @@
+//! One project's world: three services, one clock, the events that leave it, and the calls that reach it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::codepipeline::CodePipeline;
+use crate::eventbridge::EventBridge;
+use crate::fault::{FaultSource, Symptom};
+use crate::sagemaker::SageMaker;
+use crate::shape::{ApiError, Input};
+
+/// A moment: the time since the Unix epoch.
+pub type Time = Duration;
+
+/// Where resources live.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    region: String,
+    account: String,
+}
+
+impl Place {
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+    }
+}
+
+/// The names of one project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The AWS Region.
+    pub region: String,
+    /// The account's 12 digits.
+    pub account: String,
+    /// The SageMaker pipeline that retrains the model.
+    pub sagemaker_pipeline: String,
+    /// The CodePipeline that builds it.
+    pub code_pipeline: String,
+    /// The CodePipeline's stages, in their order.
+    pub stages: Vec<String>,
+    /// The rule of the retraining schedule.
+    pub schedule_rule: String,
+    /// The rule of the drift alarms.
+    pub drift_rule: String,
+    /// The heartbeat's rule.
+    pub reconcile_rule: String,
+    /// What time it is when the world begins.
+    pub begins: Time,
+}
+
+impl Project {
+    /// The project of the sample events.
+    #[must_use]
+    pub fn nyctaxi() -> Self {
+        Self {
+            region: "us-east-1".into(),
+            account: "123456789012".into(),
+            sagemaker_pipeline: "nyctaxi-pipeline".into(),
+            code_pipeline: "sagemaker-nyctaxi-build".into(),
+            stages: vec!["Source".into(), "Build".into()],
+            schedule_rule: "sagemaker-nyctaxi-schedule-build".into(),
+            drift_rule: "sagemaker-nyctaxi-drift-build".into(),
+            reconcile_rule: "sagemaker-nyctaxi-reconcile-build".into(),
+            begins: Time::from_secs(1_622_187_201), // 2021-05-28T07:33:21Z
+        }
+    }
+}
+
+impl Project {
+    /// The environment of a router of this project, as its stack would set it.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, &str); 6] {
+        [
+            ("SAGEMAKER_PIPELINE_NAME", &self.sagemaker_pipeline),
+            ("CODE_PIPELINE_NAME", &self.code_pipeline),
+            ("BUILD_STAGE_NAME", "Build"),
+            ("SCHEDULE_RULE_NAME", &self.schedule_rule),
+            ("DRIFT_RULE_NAME", &self.drift_rule),
+            ("RECONCILE_RULE_NAME", &self.reconcile_rule),
+        ]
+    }
+
+    /// The ARN of the router's function.
+    #[must_use]
+    pub fn function_arn(&self) -> String {
+        format!("arn:aws:lambda:{}:{}:function:drift-router", self.region, self.account)
+    }
+}
+
+/// Something that a service tells EventBridge.
+#[derive(Debug)]
+pub(crate) struct Emitted {
+    pub(crate) source: &'static str,
+    pub(crate) detail_type: &'static str,
+    pub(crate) resources: Vec<String>,
+    pub(crate) detail: Value,
+}
+
+/// One call that was served.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// When it was served.
+    pub at: Time,
+    /// The service, as IAM names it: `sagemaker`, `codepipeline` or `events`.
+    pub service: &'static str,
+    /// The operation.
+    pub operation: String,
+    /// The ARN of the resource that it is about.
+    pub resource: String,
+    /// What was asked.
+    pub input: Value,
+    /// What the caller was told: an answer, an error's code, or nothing.
+    pub result: Result<Value, String>,
+}
+
+/// Is told of every call.
+pub type Observer = Box<dyn FnMut(&Call) + Send>;
+
+/// The state of one project's life.
+pub struct World {
+    /// SageMaker.
+    pub sagemaker: SageMaker,
+    /// CodePipeline.
+    pub codepipeline: CodePipeline,
+    /// EventBridge.
+    pub eventbridge: EventBridge,
+    /// How long every call takes.
+    pub latency: Duration,
+    /// Every call so far.
+    pub calls: Vec<Call>,
+    observer: Option<Observer>,
+    faults: Vec<FaultSource>,
+    project: Project,
+    place: Place,
+    began: Instant,
+    events: VecDeque<Value>,
+    events_so_far: u64,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("project", &self.project).finish_non_exhaustive()
+    }
+}
+
+/// A service, by how requests name it.
+#[derive(Clone, Copy)]
+enum Service {
+    SageMaker,
+    CodePipeline,
+    EventBridge,
+}
+
+impl Service {
+    fn of_target(target: &str) -> Option<(Self, &str)> {
+        let (prefix, operation) = target.split_once('.')?;
+        let service = match prefix {
+            "SageMaker" => Self::SageMaker,
+            "CodePipeline_20150709" => Self::CodePipeline,
+            "AWSEvents" => Self::EventBridge,
+            _ => return None,
+        };
+        Some((service, operation))
+    }
+
+    /// The name in signatures and IAM actions.
+    fn name(self) -> &'static str {
+        match self {
+            Self::SageMaker => "sagemaker",
+            Self::CodePipeline => "codepipeline",
+            Self::EventBridge => "events",
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn new(project: &Project) -> Self {
+        let place = Place { region: project.region.clone(), account: project.account.clone() };
+        let rules = [&project.schedule_rule, &project.drift_rule, &project.reconcile_rule].map(String::clone);
+        Self {
+            sagemaker: SageMaker::new(place.clone(), &project.sagemaker_pipeline),
+            codepipeline: CodePipeline::new(place.clone(), &project.code_pipeline, &project.stages),
+            eventbridge: EventBridge::new(place.clone(), &rules),
+            latency: Duration::ZERO,
+            calls: Vec::new(),
+            observer: None,
+            faults: Vec::new(),
+            project: project.clone(),
+            place,
+            began: Instant::now(),
+            events: VecDeque::new(),
+            events_so_far: 0,
+        }
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.project.begins + self.began.elapsed()
+    }
+
+    /// The AWS Region of this world.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.place.region
+    }
+
+    /// Lets calls go wrong as `source` says. Of several sources, the first that has a fault for a call decides.
+    pub fn inject(&mut self, source: FaultSource) {
+        self.faults.push(source);
+    }
+
+    /// Tells `observer` of every call from now on.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Serves one request of the JSON protocol: the answer's body, or what the caller sees of an error. `target` is the header
+    /// `X-Amz-Target`, `authorization` the header of that name.
+    ///
+    /// # Errors
+    /// What the caller sees in place of an answer.
+    pub fn serve(&mut self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
+        let Some((service, operation)) = Service::of_target(target) else {
+            return Err(Symptom::Answer(ApiError::refused("UnknownOperationException", target)));
+        };
+        let fault = self.faults.iter_mut().find_map(|source| source(operation));
+        let (input, answer) = match (serde_json::from_slice(body), &fault) {
+            (Err(error), _) => (Value::Null, Err(ApiError::refused("SerializationException", error.to_string()))),
+            (Ok(input), Some(fault)) if !fault.is_applied() => (input, Ok(Value::Null)),
+            (Ok(input), _) => {
+                let answer = self
+                    .authenticate(service, authorization)
+                    .and_then(|()| self.apply(service, operation, Input(&input)));
+                (input, answer)
+            }
+        };
+        let answer = match fault {
+            Some(fault) => Err(fault.symptom()),
+            None => answer.map_err(Symptom::Answer),
+        };
+        let resource = match service {
+            Service::SageMaker => self.sagemaker.resource(Input(&input)),
+            Service::CodePipeline => self.codepipeline.resource(Input(&input)),
+            Service::EventBridge => self.eventbridge.resource(Input(&input)),
+        };
+        let call = Call {
+            at: self.now(),
+            service: service.name(),
+            operation: operation.to_owned(),
+            resource,
+            input,
+            result: answer.clone().map_err(|symptom| match symptom {
+                Symptom::Answer(error) => error.code,
+                Symptom::Reset => "connection reset".into(),
+                Symptom::Silence => "no answer".into(),
+            }),
+        };
+        if let Some(observer) = &mut self.observer {
+            observer(&call);
+        }
+        self.calls.push(call);
+        answer
+    }
+
+    /// Signatures are not verified, but their scope is: a client of the wrong region or service is found out.
+    fn authenticate(&self, service: Service, authorization: &str) -> Result<(), ApiError> {
+        let scope = format!("/{}/{}/aws4_request", self.place.region, service.name());
+        if authorization.is_empty() {
+            Err(ApiError::refused("MissingAuthenticationTokenException", "Missing Authentication Token"))
+        } else if !authorization.contains(&scope) {
+            let message = format!("Credential should be scoped to {scope}.");
+            Err(ApiError { status: 403, ..ApiError::refused("SignatureDoesNotMatch", message) })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn apply(&mut self, service: Service, operation: &str, input: Input<'_>) -> Result<Value, ApiError> {
+        let now = self.now();
+        let answer = match service {
+            Service::SageMaker => self.sagemaker.call(operation, input, now),
+            Service::CodePipeline => self.codepipeline.call(operation, input, now),
+            Service::EventBridge => self.eventbridge.call(operation, input, now),
+        };
+        self.collect();
+        answer
+    }
+
+    /// Takes the next event that EventBridge delivers to the router.
+    pub fn next_event(&mut self) -> Option<Value> {
+        self.events.pop_front()
+    }
+
+    fn collect(&mut self) {
+        for emitted in std::mem::take(&mut self.sagemaker.events) {
+            let event = self.envelope(emitted);
+            self.events.push_back(event);
+        }
+    }
+
+    fn envelope(&mut self, emitted: Emitted) -> Value {
+        self.events_so_far += 1;
+        json!({
+            "version": "0",
+            "id": format!("00000000-0000-4000-8000-{:012x}", self.events_so_far),
+            "detail-type": emitted.detail_type,
+            "source": emitted.source,
+            "account": self.project.account,
+            "time": timestamp(self.now()),
+            "region": self.project.region,
+            "resources": emitted.resources,
+            "detail": emitted.detail,
+        })
+    }
+
+    /// Starts an execution, as a person or another program does.
+    pub fn start_execution(&mut self, display_name: Option<&str>) -> String {
+        let arn = self.sagemaker.start(display_name, self.now());
+        self.collect();
+        arn
+    }
+
+    /// Gives an execution another status: it stops, ends, or is retried.
+    pub fn set_execution_status(&mut self, arn: &str, status: &str) {
+        self.sagemaker.set_status(arn, status, self.now());
+        self.collect();
+    }
+
+    /// Makes the world such that a status event (a sample, say) is true: its execution exists and has its status. Other events
+    /// need nothing to be true. No event is emitted.
+    pub fn make_true(&mut self, event: &Value) {
+        let detail = &event["detail"];
+        let execution = detail["pipelineExecutionArn"].as_str();
+        let status = detail["currentPipelineExecutionStatus"].as_str();
+        if let (Some(arn), Some(status)) = (execution, status)
+            && arn.starts_with(&self.sagemaker.pipeline_arn())
+        {
+            self.sagemaker.make_true(arn, status, self.now());
+        }
+    }
+
+    /// An operator disables (with a reason) or enables a stage's inbound transition.
+    pub fn operate_stage(&mut self, stage: &str, disabled_reason: Option<&str>) {
+        self.codepipeline.set_transition(stage, disabled_reason, self.now());
+    }
+
+    /// An operator enables or disables a rule.
+    pub fn operate_rule(&mut self, name: &str, enabled: bool) {
+        self.eventbridge.set_enabled(name, enabled, self.now());
+    }
+
+    /// The state that a person asks for: the guards, and the executions from the newest to the oldest.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        let stages: serde_json::Map<String, Value> = self
+            .codepipeline
+            .stages
+            .iter()
+            .skip(1)
+            .map(|stage| {
+                (
+                    stage.name.clone(),
+                    json!({ "enabled": stage.disabled_reason.is_none(), "reason": stage.disabled_reason }),
+                )
+            })
+            .collect();
+        let rules: serde_json::Map<String, Value> = self
+            .eventbridge
+            .rules
+            .iter()
+            .map(|rule| (rule.name.clone(), json!({ "enabled": rule.is_enabled(), "tags": rule.tags })))
+            .collect();
+        let executions: Vec<Value> = self
+            .sagemaker
+            .executions
+            .iter()
+            .rev()
+            .map(|e| json!({ "arn": e.arn, "displayName": e.display_name, "status": e.status() }))
+            .collect();
+        json!({ "stages": stages, "rules": rules, "executions": executions })
+    }
+}
+
+/// A time as the JSON protocol carries it: seconds since the epoch.
+pub(crate) fn seconds(time: Time) -> f64 {
+    time.as_secs_f64()
+}
+
+/// A time as events carry it, to the second.
+pub(crate) fn timestamp(time: Time) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default()
+}

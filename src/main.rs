@@ -1,0 +1,52 @@
+//! Cold start: logging, the configuration, the clients; then `lambda_runtime` hands over one event after another.
+
+use std::process::ExitCode;
+
+use aws_config::BehaviorVersion;
+use drift_router::config::{Config, Logging};
+use drift_router::router::{Router, timeouts};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    start_logging(Logging::from_env());
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(error = %error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts()).load().await;
+    let router = &Router::new(config, &aws);
+    let service = service_fn(async |event: LambdaEvent<Value>| router.handle(event).await);
+    match lambda_runtime::run(service).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error, "the Lambda runtime stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The router's own lines at the configured level, everybody else's from WARN up: at DEBUG, the runtime and the SDK print
+/// payloads and signed requests. `lambda_runtime`'s span at INFO gives every line its request id.
+fn start_logging(logging: Logging) {
+    let targets = Targets::new()
+        .with_target("drift_router", logging.level)
+        .with_target("lambda_runtime::layers::trace", logging.level.min(LevelFilter::INFO))
+        .with_default(logging.level.min(LevelFilter::WARN));
+    let registry = tracing_subscriber::registry().with(targets);
+    // CloudWatch stamps every line with its time.
+    let lines = tracing_subscriber::fmt::layer().without_time();
+    if logging.json {
+        let lines = lines.json().flatten_event(true).with_span_list(false);
+        registry.with(lines).init();
+    } else {
+        registry.with(lines.with_ansi(false)).init();
+    }
+}
