@@ -65,8 +65,10 @@ pub struct SageMaker {
     pub executions: Vec<Execution>,
     /// The parameters that the pipeline's definition has.
     pub parameters: Vec<String>,
-    /// How far lists and descriptions lag behind.
-    pub lag: Duration,
+    /// How far lists lag behind.
+    pub list_lag: Duration,
+    /// How far descriptions lag behind.
+    pub describe_lag: Duration,
     /// What a reused token does.
     pub reused_token: ReusedToken,
     /// By token: the request it came with, and the execution that it started.
@@ -82,7 +84,8 @@ impl SageMaker {
             pipeline: pipeline.to_owned(),
             executions: Vec::new(),
             parameters: Vec::new(),
-            lag: Duration::ZERO,
+            list_lag: Duration::ZERO,
+            describe_lag: Duration::ZERO,
             reused_token: ReusedToken::Refused,
             tokens: BTreeMap::new(),
             events: Vec::new(),
@@ -227,7 +230,7 @@ impl SageMaker {
         let order = input.one_of("SortOrder", &["Ascending", "Descending"])?;
         let page = input.integer("MaxResults", 1, 100)?.unwrap_or(10);
         self.check_pipeline(input)?;
-        let seen = now.saturating_sub(self.lag);
+        let seen = now.saturating_sub(self.list_lag);
         let mut executions: Vec<&Execution> = self.executions.iter().filter(|e| e.created <= seen).collect();
         if sort_by == Some("PipelineExecutionArn") {
             executions.sort_by_key(|e| &e.arn);
@@ -259,7 +262,7 @@ impl SageMaker {
 
     fn describe_pipeline_execution(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         let arn = input.required("PipelineExecutionArn", &PIPELINE_EXECUTION_ARN)?;
-        let seen = now.saturating_sub(self.lag);
+        let seen = now.saturating_sub(self.describe_lag);
         let execution = self.executions.iter().find(|e| e.arn == arn && e.created <= seen);
         let Some(execution) = execution else {
             let message = format!("Pipeline execution '{arn}' does not exist.");

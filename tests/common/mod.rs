@@ -111,7 +111,13 @@ impl Lab {
 
     /// The calls since the last time that would change something.
     pub fn take_writes(&self) -> Vec<String> {
-        let reads = ["ListPipelineExecutions", "DescribePipelineExecution", "GetPipelineState", "DescribeRule", "ListTagsForResource"];
+        let reads = [
+            "ListPipelineExecutions",
+            "DescribePipelineExecution",
+            "GetPipelineState",
+            "DescribeRule",
+            "ListTagsForResource",
+        ];
         self.take_calls().into_iter().filter(|operation| !reads.contains(&operation.as_str())).collect()
     }
 }
@@ -133,8 +139,11 @@ pub fn sample_with(name: &str, changes: &[(&str, Value)]) -> Value {
 
 /// A status event of an execution.
 pub fn status_event(execution_arn: &str, status: &str) -> Value {
-    sample_with("execution-executing", &[
-        ("/detail/pipelineExecutionArn", execution_arn.into()),
-        ("/detail/currentPipelineExecutionStatus", status.into()),
-    ])
+    sample_with(
+        "execution-executing",
+        &[
+            ("/detail/pipelineExecutionArn", execution_arn.into()),
+            ("/detail/currentPipelineExecutionStatus", status.into()),
+        ],
+    )
 }

@@ -1,0 +1,112 @@
+//! AWS misbehaves for a while: nothing is lost, and nothing hangs.
+
+use std::time::Duration;
+
+use simulator::{Fault, fault};
+
+use crate::common::{Lab, sample_event};
+
+const OPERATIONS: [&str; 11] = [
+    "ListPipelineExecutions",
+    "DescribePipelineExecution",
+    "StartPipelineExecution",
+    "GetPipelineState",
+    "DisableStageTransition",
+    "EnableStageTransition",
+    "DescribeRule",
+    "ListTagsForResource",
+    "TagResource",
+    "UntagResource",
+    "EnableRule",
+];
+
+#[tokio::test(start_paused = true)]
+async fn faults_that_pass_are_not_noticed() {
+    for fault in [Fault::Throttled, Fault::ErrorBefore, Fault::ErrorAfter, Fault::Reset, Fault::ResetAfter, Fault::Hang]
+    {
+        for operation in OPERATIONS.into_iter().chain(["DisableRule"]) {
+            let lab = Lab::new();
+            lab.simulator.world().inject(fault::next(operation, 1, fault.clone()));
+            assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started", "{operation} {fault:?}");
+            lab.assert_engaged();
+            assert_eq!(lab.happens("execution-succeeded").await["action"], "released", "{operation} {fault:?}");
+            lab.assert_released();
+            assert_eq!(lab.executions().len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_eventbridge_refuses_for_a_moment_is_made_again() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("DisableRule", 2, Fault::Refused("ConcurrentModificationException")));
+    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_hangs_is_given_up_and_tried_again_within_the_invocation() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("GetPipelineState", 1, Fault::Hang));
+    let begins = tokio::time::Instant::now();
+    lab.happens("execution-executing").await;
+    let taken = begins.elapsed();
+    assert!((Duration::from_secs(5)..Duration::from_secs(8)).contains(&taken), "{taken:?}");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_timeout() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("ListPipelineExecutions", 99, Fault::Hang));
+    let begins = tokio::time::Instant::now();
+    let error = lab.refused(sample_event("reconcile")).await;
+    assert!(begins.elapsed() <= Duration::from_secs(20), "{:?}", begins.elapsed());
+    assert!(error.contains("cannot list the executions of SageMaker pipeline nyctaxi-pipeline"), "{error}");
+    assert!(lab.take_writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_permission_says_what_to_look_at() {
+    for (operation, sample, advice) in [
+        ("ListPipelineExecutions", "reconcile", "sagemaker:ListPipelineExecutions"),
+        ("DescribePipelineExecution", "execution-executing", "sagemaker:DescribePipelineExecution"),
+        ("StartPipelineExecution", "schedule", "sagemaker:StartPipelineExecution"),
+        ("GetPipelineState", "reconcile", "codepipeline:GetPipelineState"),
+        ("DescribeRule", "reconcile", "events:DescribeRule"),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
+        let error = lab.refused(sample_event(sample)).await;
+        assert!(error.contains(advice) && error.contains("AccessDeniedException"), "{operation}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_does_not_exist_names_the_variable() {
+    let lab = Lab::with(&[("SAGEMAKER_PIPELINE_NAME", "no-such-pipeline")]);
+    let error = lab.refused(sample_event("reconcile")).await;
+    assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
+    assert!(error.contains("does not exist"), "{error}");
+    let lab = Lab::with(&[("CODE_PIPELINE_NAME", "no-such-pipeline")]);
+    let error = lab.refused(sample_event("reconcile")).await;
+    assert!(error.contains("check CODE_PIPELINE_NAME"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_keeps_undoing_the_interlock_fails_the_invocation() {
+    let lab = Lab::new();
+    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    lab.simulator.world().latency = Duration::from_millis(40);
+    let undoing = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            lab.simulator.world().operate_stage("Build", None);
+        }
+    };
+    let error = tokio::select! {
+        error = lab.refused(sample_event("execution-executing")) => error,
+        () = undoing => unreachable!(),
+    };
+    assert!(error.contains("did not settle in 3 rounds"), "{error}");
+}

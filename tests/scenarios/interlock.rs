@@ -1,0 +1,302 @@
+//! Engage and release: the design's section 4.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::{Fault, fault};
+
+use crate::common::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE, sample_event, status_event};
+
+const STAGE: &str = "Build";
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_execution_does_not_release_while_another_runs() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    let second = lab.simulator.world().start_execution(None);
+    lab.send(status_event(&second, "Executing")).await;
+
+    let answer = lab.happens("execution-succeeded").await;
+    assert_eq!(answer["action"], "unchanged");
+    assert_eq!(answer["reason"], format!("execution {} runs", second.rsplit('/').next().unwrap()));
+    lab.assert_engaged();
+
+    lab.simulator.world().set_execution_status(&second, "Failed");
+    assert_eq!(lab.send(status_event(&second, "Failed")).await["action"], "released");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_before_executing_leaves_the_interlock_released() {
+    let lab = Lab::new();
+    assert_eq!(lab.happens("execution-succeeded").await["action"], "unchanged");
+    // The word of the start comes late; the execution has ended.
+    assert_eq!(lab.send(sample_event("execution-executing")).await["action"], "unchanged");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_not_true_releases_nothing() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    assert_eq!(lab.send(sample_event("execution-succeeded")).await["action"], "unchanged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_status_events_change_nothing() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    lab.take_calls();
+    for _ in 0..3 {
+        assert_eq!(lab.send(sample_event("execution-executing")).await["action"], "unchanged");
+    }
+    assert!(lab.take_writes().is_empty());
+    lab.happens("execution-succeeded").await;
+    lab.take_calls();
+    for _ in 0..3 {
+        assert_eq!(lab.send(sample_event("execution-succeeded")).await["action"], "unchanged");
+    }
+    assert!(lab.take_writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_execution_engages_again_under_the_same_arn() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    lab.happens("execution-succeeded").await;
+    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_the_list_does_not_show_yet_engages() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_nothing_shows_yet_is_believed_to_run() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(30);
+    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_older_than_the_hundred_newest_is_described() {
+    let lab = Lab::new();
+    let oldest = lab.simulator.world().start_execution(None);
+    for _ in 0..120 {
+        let arn = lab.simulator.world().start_execution(None);
+        lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    }
+    assert_eq!(lab.send(status_event(&oldest, "Executing")).await["action"], "engaged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_hold_on_the_stage_outlives_a_retraining() {
+    let lab = Lab::new();
+    lab.simulator.world().operate_stage(STAGE, Some("release freeze until Monday"));
+    let answer = lab.happens("execution-executing").await;
+    assert_eq!(answer["interlock"]["stage"], "held");
+    assert_eq!(answer["interlock"]["rules"], json!({ SCHEDULE: "disabled", DRIFT: "disabled" }));
+
+    let answer = lab.happens("execution-succeeded").await;
+    assert_eq!(answer["interlock"]["stage"], "held");
+    assert_eq!(
+        lab.guards(),
+        json!({ "stage": "release freeze until Monday", "schedule": "enabled", "drift": "enabled" })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_hold_on_a_rule_outlives_a_retraining() {
+    for (held, other) in [(SCHEDULE, DRIFT), (DRIFT, SCHEDULE)] {
+        let lab = Lab::new();
+        lab.simulator.world().operate_rule(held, false);
+        let answer = lab.happens("execution-executing").await;
+        assert_eq!(answer["interlock"]["rules"], json!({ held: "held", other: "disabled" }));
+        let answer = lab.happens("execution-succeeded").await;
+        assert_eq!(answer["interlock"], json!({ "stage": "enabled", "rules": { held: "held", other: "enabled" } }));
+        let world = lab.simulator.world();
+        assert!(!world.eventbridge.rule(held).unwrap().is_enabled());
+        assert!(world.eventbridge.rule(held).unwrap().tags.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_an_operator_takes_over_stays_disabled() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    lab.simulator.world().operate_stage(STAGE, Some("hands off"));
+    assert_eq!(lab.happens("execution-succeeded").await["interlock"]["stage"], "held");
+    assert_eq!(lab.guards()["stage"], "hands off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_enables_during_a_retraining_is_disabled_again() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    lab.simulator.world().operate_stage(STAGE, None);
+    lab.simulator.world().operate_rule(DRIFT, true);
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_tag_and_disable_is_repaired_by_the_next_look() {
+    for running in [true, false] {
+        let lab = Lab::new();
+        let event = sample_event("execution-executing");
+        lab.simulator.world().make_true(&event);
+        // The invocation is killed while it waits to disable the rules.
+        lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Hang));
+        let killed = tokio::time::timeout(Duration::from_secs(1), lab.try_send(event)).await;
+        assert!(killed.is_err());
+        lab.simulator.world().heal();
+        assert!(lab.guards()["drift"].as_str().unwrap().starts_with("enabled, but tagged"));
+
+        if running {
+            assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+            lab.assert_engaged();
+        } else {
+            assert_eq!(lab.happens("execution-succeeded").await["action"], "released");
+            lab.assert_released();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    let event = sample_event("execution-succeeded");
+    lab.simulator.world().make_true(&event);
+    lab.simulator.world().inject(fault::next("UntagResource", 99, Fault::Hang));
+    let killed = tokio::time::timeout(Duration::from_secs(1), lab.try_send(event)).await;
+    assert!(killed.is_err());
+    lab.simulator.world().heal();
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "released");
+    lab.assert_released();
+}
+
+/// One invocation releases on old news while another engages, at every distance in time between the two.
+#[tokio::test(start_paused = true)]
+async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
+    for milliseconds in 0..=400 {
+        let lab = Lab::new();
+        lab.happens("execution-executing").await;
+        lab.simulator.world().latency = Duration::from_millis(40);
+        let ended = sample_event("execution-succeeded");
+        lab.simulator.world().make_true(&ended);
+        let releasing = lab.send(ended);
+        let engaging = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            lab.send(sample_event("code-deployed")).await
+        };
+        tokio::join!(releasing, engaging);
+        lab.assert_engaged();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask() {
+    for milliseconds in 0..=400 {
+        let lab = Lab::new();
+        lab.simulator.world().latency = Duration::from_millis(40);
+        let arn = format!("{PIPELINE_ARN}/execution/ib87gnc408me");
+        let engaging = lab.happens("execution-executing");
+        let releasing = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            lab.simulator.world().set_execution_status(&arn, "Failed");
+            lab.send(status_event(&arn, "Failed")).await
+        };
+        tokio::join!(engaging, releasing);
+        lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
+    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", "no-such-rule")]);
+    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    let error = lab.refused(sample_event("execution-executing")).await;
+    assert!(error.contains("rule no-such-rule cannot be read: check SCHEDULE_RULE_NAME"), "{error}");
+    assert!(error.contains("ResourceNotFoundException"), "{error}");
+    let guards = lab.guards();
+    assert!(guards["stage"].as_str().unwrap().starts_with("Disabled by drift-router"));
+    assert_eq!(guards["drift"], "paused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_stage_is_an_error_and_the_rules_are_paused() {
+    let lab = Lab::with(&[("BUILD_STAGE_NAME", "Compile")]);
+    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    let error = lab.refused(sample_event("execution-executing")).await;
+    assert!(error.contains("stage Compile of CodePipeline sagemaker-nyctaxi-build"), "{error}");
+    assert!(error.contains("no such stage"), "{error}");
+    assert_eq!((&lab.guards()["schedule"], &lab.guards()["drift"]), (&json!("paused"), &json!("paused")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_guard_that_fails_is_named() {
+    let lab = Lab::new();
+    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    for operation in ["DisableStageTransition", "DisableRule"] {
+        lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
+    }
+    let error = lab.refused(sample_event("execution-executing")).await;
+    for guard in ["stage Build", SCHEDULE, DRIFT, "AccessDeniedException"] {
+        assert!(error.contains(guard), "{guard} is not in {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_rules_configured_leaves_the_stage_as_the_only_guard() {
+    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", ""), ("RECONCILE_RULE_NAME", "")]);
+    assert_eq!(lab.happens("execution-executing").await["interlock"], json!({ "stage": "disabled", "rules": {} }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heartbeats_rule_is_never_paused() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    let world = lab.simulator.world();
+    assert!(world.eventbridge.rule("sagemaker-nyctaxi-reconcile-build").unwrap().is_enabled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emulators_function_arn_does_not_matter() {
+    for arn in ["function-arn", "arn:aws:lambda:us-east-1:012345678912:function:local"] {
+        let lab = Lab::new().with_function_arn(arn);
+        assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+        lab.assert_engaged();
+        assert_eq!(lab.happens("execution-succeeded").await["action"], "released");
+        lab.assert_released();
+    }
+}
+
+/// With every call taking one second of the paused clock, an invocation takes as many seconds as it makes calls one after another.
+#[tokio::test(start_paused = true)]
+async fn a_status_event_takes_at_most_two_round_trips_or_four() {
+    let lab = Lab::new();
+    lab.simulator.world().latency = Duration::from_secs(1);
+    for (happens, sample, most) in [
+        (true, "execution-executing", 4),
+        (false, "execution-executing", 2),
+        (false, "execution-succeeded", 2), // not true: the list says otherwise
+        (true, "execution-succeeded", 4),
+        (false, "execution-succeeded", 2),
+        (false, "execution-executing", 2), // late
+        (true, "execution-failed", 2),
+    ] {
+        let begins = tokio::time::Instant::now();
+        let _: Value = if happens { lab.happens(sample).await } else { lab.send(sample_event(sample)).await };
+        let round_trips = begins.elapsed().as_secs();
+        assert!(round_trips <= most, "{sample}: {round_trips} round trips");
+    }
+}

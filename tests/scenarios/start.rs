@@ -1,0 +1,204 @@
+//! One occurrence, one execution: the steps of the design's section 3.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use simulator::sagemaker::ReusedToken;
+use simulator::{Fault, fault};
+
+use crate::common::{Lab, sample_event, sample_with};
+
+const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+
+fn alarm_at(timestamp: &str) -> Value {
+    sample_with("drift-alarm", &[("/detail/state/timestamp", timestamp.into())])
+}
+
+fn code(execution_id: &str) -> Value {
+    sample_with("code-deployed", &[("/detail/execution-id", execution_id.into())])
+}
+
+fn end_newest(lab: &Lab) {
+    let arn = lab.simulator.world().sagemaker.executions.last().unwrap().arn.clone();
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivered_event_starts_nothing_new() {
+    for sample in ["code-deployed", "schedule", "drift-alarm"] {
+        let lab = Lab::new();
+        let first = lab.send(sample_event(sample)).await;
+        let again = lab.send(sample_event(sample)).await;
+        assert_eq!(again["action"], "duplicate", "{sample}");
+        assert_eq!(again["executionArn"], first["executionArn"]);
+        assert_eq!(lab.executions().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_redelivered_long_after_its_execution_ended_starts_none() {
+    let lab = Lab::new();
+    lab.send(sample_event("drift-alarm")).await;
+    end_newest(&lab);
+    lab.send(sample_event("reconcile")).await;
+    tokio::time::advance(Duration::from_hours(24)).await;
+    let answer = lab.send(sample_event("drift-alarm")).await;
+    assert_eq!(answer["action"], "duplicate");
+    assert_eq!(lab.executions().len(), 1);
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_and_schedule_join_a_retraining_that_runs() {
+    let lab = Lab::new();
+    let first = lab.send(sample_event("code-deployed")).await;
+    for sample in ["drift-alarm", "schedule"] {
+        let answer = lab.send(sample_event(sample)).await;
+        assert_eq!(answer["action"], "alreadyRunning", "{sample}");
+        assert_eq!(answer["executionArn"], first["executionArn"]);
+    }
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_joins_an_execution_that_is_stopping() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(Some("by-hand"));
+    lab.simulator.world().set_execution_status(&arn, "Stopping");
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "alreadyRunning");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_code_beside_an_active_execution_gets_its_own() {
+    let lab = Lab::new();
+    lab.send(code("11111111-afff-4465-a5f8-651f1d80bba0")).await;
+    let answer = lab.send(code("22222222-afff-4465-a5f8-651f1d80bba0")).await;
+    assert_eq!(answer["action"], "started");
+    assert_eq!(
+        lab.executions(),
+        ["code-11111111-afff-4465-a5f8-651f1d80bba0", "code-22222222-afff-4465-a5f8-651f1d80bba0"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_new_alarm_after_an_ended_retraining_starts_another() {
+    let lab = Lab::new();
+    for hour in 1..=3 {
+        let answer = lab.send(alarm_at(&format!("2021-07-28T0{hour}:00:00.000+0000"))).await;
+        assert_eq!(answer["action"], "started");
+        end_newest(&lab);
+    }
+    assert_eq!(lab.executions().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn racing_triggers_start_one_execution_between_them() {
+    for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
+        let lab = Lab::new();
+        lab.simulator.world().latency = Duration::from_millis(40);
+        lab.simulator.world().sagemaker.reused_token = reused_token;
+        let answers = tokio::join!(
+            lab.send(alarm_at("2021-07-28T01:00:00.000+0000")),
+            lab.send(alarm_at("2021-07-28T02:00:00.000+0000")),
+            lab.send(sample_event("schedule")),
+        );
+        let mut actions = [&answers.0, &answers.1, &answers.2].map(|a| a["action"].as_str().unwrap());
+        actions.sort_unstable();
+        assert_eq!(actions, ["alreadyRunning", "alreadyRunning", "started"], "{reused_token:?}");
+        assert_eq!(lab.executions().len(), 1);
+        lab.assert_engaged();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn racing_deliveries_of_new_code_start_one_execution() {
+    let lab = Lab::new();
+    lab.simulator.world().latency = Duration::from_millis(40);
+    let (one, two) = tokio::join!(lab.send(sample_event("code-deployed")), lab.send(sample_event("code-deployed")));
+    assert_eq!(one["executionArn"], two["executionArn"]);
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_answer_is_lost_is_found_again() {
+    for fault in [Fault::ErrorAfter, Fault::ResetAfter, Fault::HangAfter] {
+        for sample in ["code-deployed", "drift-alarm"] {
+            let lab = Lab::new();
+            lab.simulator.world().inject(fault::next("StartPipelineExecution", 1, fault.clone()));
+            assert_eq!(lab.send(sample_event(sample)).await["action"], "started");
+            assert_eq!(lab.executions().len(), 1);
+            lab.assert_engaged();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_never_answered_is_found_in_the_list() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 9, Fault::ErrorAfter));
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "duplicate");
+    assert_eq!(lab.executions().len(), 1);
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_refused_fails_and_a_retry_completes_it() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 1, Fault::Refused("ResourceLimitExceeded")));
+    let error = lab.refused(sample_event("drift-alarm")).await;
+    assert!(error.contains("cannot start SageMaker pipeline nyctaxi-pipeline as drift-sagemaker"), "{error}");
+    assert!(error.contains("ResourceLimitExceeded"), "{error}");
+    lab.assert_released();
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_a_half_done_invocation_engages() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("DisableStageTransition", 99, Fault::Refused("AccessDeniedException")));
+    let error = lab.refused(sample_event("code-deployed")).await;
+    assert!(error.contains("the inbound transition of stage Build"), "{error}");
+    assert_eq!(lab.executions().len(), 1);
+
+    lab.simulator.world().heal();
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "duplicate");
+    assert_eq!(lab.executions().len(), 1);
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interlock_is_engaged_at_once_without_a_status_event() {
+    let lab = Lab::new();
+    lab.send(sample_event("schedule")).await;
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_lags_neither_starts_twice_nor_releases() {
+    for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
+        let lab = Lab::new();
+        lab.simulator.world().sagemaker.reused_token = reused_token;
+        lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+        lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(30);
+        assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
+        assert_eq!(lab.send(sample_event("code-deployed")).await["executionArn"], FIRST);
+        lab.assert_engaged();
+        assert_eq!(lab.executions().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_a_lagging_list_hides_another_start_from_is_tried_again() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
+    lab.send(alarm_at("2021-07-28T01:00:00.000+0000")).await;
+    // The execution ends, but lists still show the time before it started.
+    end_newest(&lab);
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    let error = lab.refused(alarm_at("2021-07-28T02:00:00.000+0000")).await;
+    assert!(error.contains("the list of executions lags"), "{error}");
+
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(lab.send(alarm_at("2021-07-28T02:00:00.000+0000")).await["action"], "started");
+    assert_eq!(lab.executions().len(), 2);
+}
