@@ -1,0 +1,189 @@
+//! The real binary, as Lambda runs it: spawned with an environment, fed by a Lambda Runtime API over HTTP.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod common;
+
+use std::convert::Infallible;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::sample_event;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use simulator::{Project, Simulator, server};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+
+/// What the function answered: the last word of the path it answered on (`response` or `error`), and the body.
+type Answer = (String, Value);
+
+/// A Lambda Runtime API and a simulated AWS, and the function running between them.
+struct Lambda {
+    events: mpsc::UnboundedSender<Bytes>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    function: Child,
+}
+
+impl Lambda {
+    async fn start(log_level: &str) -> Self {
+        let project = Project::nyctaxi();
+        let aws = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let aws_url = format!("http://{}", aws.local_addr().unwrap());
+        tokio::spawn(server::serve(Simulator::new(&project), aws));
+
+        let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api_address = api.local_addr().unwrap().to_string();
+        let (events, next) = mpsc::unbounded_channel();
+        let (answered, answers) = mpsc::unbounded_channel();
+        tokio::spawn(runtime_api(api, Arc::new(Mutex::new(next)), answered));
+
+        let function = command()
+            .envs(project.environment())
+            .env("AWS_LAMBDA_LOG_LEVEL", log_level)
+            .env("AWS_LAMBDA_RUNTIME_API", api_address)
+            .env("AWS_ENDPOINT_URL", aws_url)
+            .env("AWS_REGION", &project.region)
+            .env("AWS_ACCESS_KEY_ID", "simulator")
+            .env("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")
+            .spawn()
+            .unwrap();
+        Self { events, answers, function }
+    }
+
+    async fn invoke(&mut self, payload: impl Into<Bytes>) -> Answer {
+        self.events.send(payload.into()).unwrap();
+        let answer = tokio::time::timeout(Duration::from_mins(1), self.answers.recv()).await;
+        answer.expect("the function answers within a minute").unwrap()
+    }
+
+    /// Stops the function, and gives what it logged.
+    async fn stop(mut self) -> Vec<Value> {
+        self.function.start_kill().unwrap();
+        let output = self.function.wait_with_output().await.unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
+    }
+}
+
+/// The function, with nothing but Lambda's own variables in its environment.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drift-router"));
+    command
+        .env_clear()
+        .env("AWS_LAMBDA_FUNCTION_NAME", "drift-router")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    command
+}
+
+async fn runtime_api(
+    listener: TcpListener,
+    events: Arc<Mutex<mpsc::UnboundedReceiver<Bytes>>>,
+    answered: mpsc::UnboundedSender<Answer>,
+) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (events, answered) = (events.clone(), answered.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| serve_runtime_api(request, &events, &answered));
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn serve_runtime_api(
+    request: Request<Incoming>,
+    events: &Mutex<mpsc::UnboundedReceiver<Bytes>>,
+    answered: &mpsc::UnboundedSender<Answer>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    if request.method() == Method::GET {
+        assert_eq!(path, "/2018-06-01/runtime/invocation/next");
+        // Without an event, Lambda keeps the function waiting.
+        let Some(event) = events.lock().await.recv().await else { std::future::pending().await };
+        let response = Response::builder()
+            .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+            .header("lambda-runtime-deadline-ms", "4102444800000")
+            .header("lambda-runtime-invoked-function-arn", Project::nyctaxi().function_arn())
+            .body(Full::new(event));
+        return Ok(response.unwrap());
+    }
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let kind = path.rsplit('/').next().unwrap().to_owned();
+    answered.send((kind, serde_json::from_slice(&body).unwrap())).unwrap();
+    let accepted = Response::builder().status(202).body(Full::new(Bytes::from("{\"status\":\"OK\"}")));
+    Ok(accepted.unwrap())
+}
+
+#[tokio::test]
+async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
+    let mut lambda = Lambda::start("INFO").await;
+
+    let (kind, answer) = lambda.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!((kind.as_str(), &answer["action"]), ("response", &json!("started")));
+    let (_, answer) = lambda.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(answer["action"], "duplicate");
+
+    let (kind, error) = lambda.invoke(json!({ "source": "aws.s3", "detail-type": "Object Created" }).to_string()).await;
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("EventError")));
+    assert!(error["errorMessage"].as_str().unwrap().contains("\"aws.s3\""), "{error}");
+
+    for not_json in ["", "alarm!", "{\"source\":", &"[".repeat(1000)] {
+        let (kind, error) = lambda.invoke(not_json.to_owned()).await;
+        assert_eq!(kind, "error", "{not_json}");
+        assert!(error["errorMessage"].as_str().is_some_and(|m| !m.is_empty()), "{error}");
+    }
+    // It is still there.
+    let (_, answer) = lambda.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged");
+
+    let log = lambda.stop().await;
+    let handled: Vec<&Value> = log.iter().filter(|line| line["message"] == "event handled").collect();
+    assert_eq!(handled.len(), 3, "one line an invocation: {log:#?}");
+    assert_eq!(handled[0]["event"], "driftAlarm");
+    assert_eq!(handled[0]["key"], "sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04.149+0000");
+    assert_eq!(handled[0]["action"], "started");
+    assert!(handled[0]["executionArn"].as_str().unwrap().ends_with("/execution/ib87gnc408me"));
+    assert!(handled[0]["interlock"].as_str().unwrap().contains("\"stage\":\"disabled\""));
+    assert_eq!(handled[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event not understood").collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0]["level"], "ERROR");
+}
+
+#[tokio::test]
+async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
+    let mut lambda = Lambda::start("TRACE").await;
+    lambda.invoke(sample_event("drift-alarm").to_string()).await;
+    lambda.invoke(json!({ "source": "aws.s3", "detail": "a payload that nobody should read" }).to_string()).await;
+    let log = Value::from(lambda.stop().await).to_string();
+    assert!(log.contains("event handled"), "{log}");
+    for secret in ["a-secret-of-the-test", "AWS4-HMAC-SHA256", "a payload that nobody", "feature_baseline_drift"] {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_line() {
+    let output = command().env("DRIFT_RULE_NAME", "no rule").output().await.unwrap();
+    assert!(!output.status.success());
+    let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+    let error = line["error"].as_str().unwrap();
+    for variable in ["SAGEMAKER_PIPELINE_NAME", "CODE_PIPELINE_NAME", "DRIFT_RULE_NAME"] {
+        assert!(error.contains(variable), "{variable} is not in {error}");
+    }
+}
