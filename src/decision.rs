@@ -103,3 +103,76 @@ fn digest(parts: &[&str]) -> String {
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn occurrence(trigger: Trigger, key: &str) -> Occurrence {
+        Occurrence { trigger, key: key.to_owned() }
+    }
+
+    fn execution(id: &str, active: bool, display_name: &str) -> Execution {
+        Execution {
+            arn: format!("arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/{id}"),
+            active,
+            display_name: Some(display_name.to_owned()),
+        }
+    }
+
+    fn token(decision: Decision) -> String {
+        match decision {
+            Decision::Start(request) => request.token,
+            other => panic!("{other:?} is no start"),
+        }
+    }
+
+    #[test]
+    fn triggers_that_saw_the_same_history_share_a_token_and_later_ones_do_not() {
+        let history = [execution("two", false, "x"), execution("one", false, "y")];
+        let drift = token(decide(&occurrence(Trigger::Drift, "a"), &history));
+        let schedule = token(decide(&occurrence(Trigger::Schedule, "b"), &history));
+        assert_eq!(drift, schedule);
+        let earlier = token(decide(&occurrence(Trigger::Drift, "a"), &history[1..]));
+        let first_ever = token(decide(&occurrence(Trigger::Drift, "a"), &[]));
+        assert_ne!(drift, earlier);
+        assert_ne!(earlier, first_ever);
+    }
+
+    #[test]
+    fn the_token_of_new_code_is_its_own_whatever_was_seen() {
+        let one = token(decide(&occurrence(Trigger::Code, "one"), &[]));
+        assert_eq!(one, token(decide(&occurrence(Trigger::Code, "one"), &[execution("x", true, "y")])));
+        assert_ne!(one, token(decide(&occurrence(Trigger::Code, "two"), &[])));
+        assert!((32..=128).contains(&one.len()));
+    }
+
+    #[test]
+    fn the_same_key_of_another_trigger_is_another_occurrence() {
+        let served = [execution("x", false, "code-abc")];
+        assert_eq!(decide(&occurrence(Trigger::Code, "abc"), &served), Decision::Duplicate(served[0].arn.clone()));
+        assert!(matches!(decide(&occurrence(Trigger::Drift, "abc"), &served), Decision::Start(_)));
+    }
+
+    #[test]
+    fn the_newest_of_several_active_executions_is_named() {
+        let executions = [execution("c", false, ""), execution("b", true, ""), execution("a", true, "")];
+        assert_eq!(wanted(&executions), Wanted::Engaged { execution_id: "b" });
+        assert_eq!(wanted(&executions[..1]), Wanted::Released);
+        assert_eq!(wanted(&[]), Wanted::Released);
+    }
+
+    #[test]
+    fn keys_that_look_alike_once_made_to_fit_stay_apart() {
+        let keys = ["a.b", "a-b", "a/b", "a b", "a-b-", &"x".repeat(300), &"x".repeat(301), "é", "è", ""];
+        let names: std::collections::BTreeSet<String> =
+            keys.iter().map(|key| display_name(&occurrence(Trigger::Drift, key))).collect();
+        assert_eq!(names.len(), keys.len(), "{names:?}");
+        for name in &names {
+            assert!(name.len() <= DISPLAY_NAME_LENGTH, "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+            assert!(!name.ends_with('-'), "{name}");
+        }
+        assert_eq!(display_name(&occurrence(Trigger::Code, "0971-ab")), "code-0971-ab");
+    }
+}
