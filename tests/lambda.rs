@@ -1,7 +1,7 @@
 //! The real binary, as Lambda runs it: spawned with an environment, fed by a Lambda Runtime API over HTTP.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 mod common;
 

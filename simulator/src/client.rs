@@ -66,15 +66,23 @@ impl HttpConnector for Simulator {
             let header = |name| request.headers().get(name).unwrap_or_default();
             let (target, authorization) = (header("x-amz-target"), header("authorization"));
             let body = request.body().bytes().unwrap_or_default();
-            let (status, answer) = match simulator.exchange(target, authorization, body).await {
-                Ok(answer) => (200, answer),
-                Err(Symptom::Answer(error)) => (error.status, error.body()),
-                Err(Symptom::Reset | Symptom::Silence) => {
-                    return Err(ConnectorError::io("connection reset by peer".into()));
-                }
-            };
-            let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
-            Ok(HttpResponse::new(status, SdkBody::from(answer.to_string())))
+            respond(simulator.exchange(target, authorization, body).await)
         })
     }
+}
+
+/// An answer as the AWS SDK's HTTP client gives it.
+///
+/// # Errors
+/// A connection that was reset.
+pub fn respond(answer: Result<Value, Symptom>) -> Result<HttpResponse, ConnectorError> {
+    let (status, body) = match answer {
+        Ok(answer) => (200, answer),
+        Err(Symptom::Answer(error)) => (error.status, error.body()),
+        Err(Symptom::Reset | Symptom::Silence) => {
+            return Err(ConnectorError::io("connection reset by peer".into()));
+        }
+    };
+    let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
+    Ok(HttpResponse::new(status, SdkBody::from(body.to_string())))
 }

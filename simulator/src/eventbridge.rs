@@ -112,6 +112,14 @@ impl EventBridge {
         Some(())
     }
 
+    /// Replaces the rule of this name by one that is enabled and has no tags.
+    pub fn replace(&mut self, name: &str, now: Time) {
+        if let Some(rule) = self.rules.iter_mut().find(|rule| rule.name == name) {
+            rule.tags.clear();
+            rule.history.push((now, true));
+        }
+    }
+
     /// Whether the rule of this name lets events through: a change of its state takes a while to have an effect.
     #[must_use]
     pub fn lets_through(&self, name: &str, now: Time) -> bool {

@@ -41,7 +41,6 @@ impl Simulator {
     }
 
     /// The world, to look at or to act upon. It must not be kept across an `await`.
-    #[must_use]
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -40,6 +40,19 @@ impl Execution {
         matches!(self.status(), "Executing" | "Stopping")
     }
 
+    /// Since when it runs; `None` while it does not.
+    #[must_use]
+    pub fn active_since(&self) -> Option<Time> {
+        let active = |(_, status): &&(Time, String)| matches!(status.as_str(), "Executing" | "Stopping");
+        self.history.iter().rev().take_while(active).last().map(|(since, _)| *since)
+    }
+
+    /// When its status last changed.
+    #[must_use]
+    pub fn changed(&self) -> Time {
+        self.history.last().map_or(self.created, |(since, _)| *since)
+    }
+
     /// Its status at that time; `None` before it was created.
     fn status_at(&self, time: Time) -> Option<&str> {
         let past = self.history.iter().rev().find(|(since, _)| *since <= time);
@@ -274,7 +287,7 @@ impl SageMaker {
             "PipelineExecutionStatus": execution.status_at(seen),
             "PipelineExecutionDisplayName": execution.display_name,
             "CreationTime": seconds(execution.created),
-            "LastModifiedTime": seconds(execution.history.last().map_or(execution.created, |(at, _)| *at)),
+            "LastModifiedTime": seconds(execution.changed()),
         }))
     }
 }

@@ -324,6 +324,50 @@ impl World {
         })
     }
 
+    /// A drift alarm goes off: the event that EventBridge delivers, or `None` while the drift rule lets none through.
+    pub fn drift_alarm(&mut self, alarm: &str) -> Option<Value> {
+        let now = self.now();
+        let stamp = timestamp(now);
+        let milliseconds = now.subsec_millis();
+        let stamp = format!("{}.{milliseconds:03}+0000", stamp.trim_end_matches('Z'));
+        let arn = self.place.arn("cloudwatch", &format!("alarm:{alarm}"));
+        let detail = json!({ "alarmName": alarm, "state": { "value": "ALARM", "timestamp": stamp } });
+        let rule = self.project.drift_rule.clone();
+        self.through(&rule, "aws.cloudwatch", "CloudWatch Alarm State Change", arn, detail)
+    }
+
+    /// The rule of the schedule or of the heartbeat ticks: the event that EventBridge delivers, or `None` while the rule lets
+    /// none through.
+    pub fn tick(&mut self, rule: &str) -> Option<Value> {
+        let arn = self.eventbridge.arn(rule);
+        self.through(rule, "aws.events", "Scheduled Event", arn, json!({}))
+    }
+
+    /// An execution of the CodePipeline succeeds: the event that EventBridge delivers.
+    pub fn code_deployed(&mut self, execution_id: &str) -> Value {
+        let pipeline = self.project.code_pipeline.clone();
+        let detail =
+            json!({ "pipeline": pipeline, "execution-id": execution_id, "state": "SUCCEEDED", "version": 1.0 });
+        self.envelope(Emitted {
+            source: "aws.codepipeline",
+            detail_type: "CodePipeline Pipeline Execution State Change",
+            resources: vec![self.place.arn("codepipeline", &pipeline)],
+            detail,
+        })
+    }
+
+    fn through(
+        &mut self,
+        rule: &str,
+        source: &'static str,
+        detail_type: &'static str,
+        arn: String,
+        detail: Value,
+    ) -> Option<Value> {
+        let lets_through = self.eventbridge.lets_through(rule, self.now());
+        lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
+    }
+
     /// Starts an execution, as a person or another program does.
     pub fn start_execution(&mut self, display_name: Option<&str>) -> String {
         let arn = self.sagemaker.start(display_name, self.now());
@@ -358,6 +402,11 @@ impl World {
     /// An operator enables or disables a rule.
     pub fn operate_rule(&mut self, name: &str, enabled: bool) {
         self.eventbridge.set_enabled(name, enabled, self.now());
+    }
+
+    /// A stack update replaces a rule: it is enabled, and its tags are gone.
+    pub fn replace_rule(&mut self, name: &str) {
+        self.eventbridge.replace(name, self.now());
     }
 
     /// The state that a person asks for: the guards, and the executions from the newest to the oldest.

@@ -1,0 +1,315 @@
+//! The wire between the SDK clients and the simulator: it takes time, and a test may put a [`Defect`] on it.
+//!
+//! A defect is switched in here, on requests and answers, so that the router behaves as if its own code had that defect, and
+//! production code knows nothing of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use fastrand::Rng;
+use serde_json::{Value, json};
+use simulator::Simulator;
+use simulator::client::respond;
+use simulator::fault::Symptom;
+
+const MARK: &str = "Disabled by drift-router";
+const TAG: &str = "drift-router:paused-by";
+
+/// A deliberate defect of the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Only the newest execution is looked at: the end of one releases while another runs.
+    ReleasesWhileAnotherRuns,
+    /// A status event's word is believed.
+    TrustsTheEvent,
+    /// What was written is not looked at again.
+    DoesNotVerify,
+    /// Racing triggers bring tokens of their own.
+    TokenOfTheEvent,
+    /// It is not looked up whether an occurrence has been served.
+    NoDuplicateCheck,
+    /// What an operator has disabled is taken for the router's own.
+    IgnoresHolds,
+    /// A rule is disabled first and tagged after.
+    TagsAfterDisabling,
+    /// A rule is enabled after its tag was removed.
+    UntagsBeforeEnabling,
+    /// The failure to pause a rule is taken for success.
+    SwallowsAGuardsError,
+    /// An execution that is stopping counts as ended.
+    StoppingIsEnded,
+    /// A start does not engage; the status event is waited for.
+    EngagesOnTheStatusEventOnly,
+    /// Two invocations that crossed leave a rule disabled without its tag.
+    ForgetsItsOwnWrites,
+    /// `drift` and `schedule` start beside an active execution.
+    StartsBesideAnActiveExecution,
+}
+
+impl Defect {
+    pub const ALL: [Self; 13] = [
+        Self::ReleasesWhileAnotherRuns,
+        Self::TrustsTheEvent,
+        Self::DoesNotVerify,
+        Self::TokenOfTheEvent,
+        Self::NoDuplicateCheck,
+        Self::IgnoresHolds,
+        Self::TagsAfterDisabling,
+        Self::UntagsBeforeEnabling,
+        Self::SwallowsAGuardsError,
+        Self::StoppingIsEnded,
+        Self::EngagesOnTheStatusEventOnly,
+        Self::ForgetsItsOwnWrites,
+        Self::StartsBesideAnActiveExecution,
+    ];
+}
+
+/// What a defect knows of one invocation.
+#[derive(Debug, Default)]
+pub struct Invocation {
+    /// The event that it handles.
+    event: Value,
+    /// The first answer to each request, for a router that looks only once.
+    first: BTreeMap<String, Value>,
+    /// How often it has listed the executions.
+    lists: usize,
+    /// Whether it has written to a guard.
+    wrote: bool,
+    /// The rules that it has written to, or failed to.
+    rules: BTreeSet<String>,
+    /// A tag that is still to be set.
+    held_back: Option<Value>,
+}
+
+impl Invocation {
+    pub fn new(event: Value) -> Self {
+        Self { event, ..Self::default() }
+    }
+}
+
+tokio::task_local! {
+    /// The invocation whose calls these are.
+    pub static INVOCATION: Mutex<Invocation>;
+}
+
+/// The wire of one history.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    simulator: Simulator,
+    latency: Duration,
+    rng: Arc<Mutex<Rng>>,
+    defect: Option<Defect>,
+}
+
+impl Wire {
+    pub fn new(simulator: Simulator, latency: Duration, rng: Rng, defect: Option<Defect>) -> Self {
+        Self { simulator, latency, rng: Arc::new(Mutex::new(rng)), defect }
+    }
+
+    pub fn http_client(self) -> aws_smithy_runtime_api::client::http::SharedHttpClient {
+        let connector = SharedHttpConnector::new(self);
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    async fn pass_time(&self) {
+        let most = u64::try_from(self.latency.as_millis()).unwrap();
+        let taken = self.rng.lock().unwrap().u64(1..=most.max(1));
+        tokio::time::sleep(Duration::from_millis(taken)).await;
+    }
+
+    async fn exchange(&self, target: &str, authorization: &str, input: Value) -> Result<Value, Symptom> {
+        self.pass_time().await;
+        let answer = self.simulator.exchange(target, authorization, input.to_string().as_bytes()).await;
+        self.pass_time().await;
+        answer
+    }
+
+    /// Makes the exchange as a router with the defect would experience it.
+    async fn sabotage(
+        &self,
+        defect: Defect,
+        target: &str,
+        authorization: &str,
+        mut input: Value,
+    ) -> Result<Value, Symptom> {
+        let operation = target.split('.').next_back().unwrap();
+        let request = format!("{operation} {input}");
+        let rule = input["Name"].as_str().or(input["ResourceARN"].as_str());
+        let rule = rule.and_then(|name| name.rsplit('/').next()).map(str::to_owned);
+        match (defect, operation) {
+            (Defect::TokenOfTheEvent, "StartPipelineExecution") => {
+                let name = input["PipelineExecutionDisplayName"].as_str().unwrap_or_default();
+                input["ClientRequestToken"] = format!("{name:_<40}").into();
+            }
+            (Defect::TagsAfterDisabling, "TagResource") => {
+                noting(|i| i.held_back = Some(input));
+                return Ok(json!({}));
+            }
+            (Defect::UntagsBeforeEnabling, "EnableRule") => {
+                let arn = self.simulator.world().eventbridge.arn(rule.as_deref().unwrap());
+                let untag = json!({ "ResourceARN": arn, "TagKeys": [TAG] });
+                self.exchange(&target.replace("EnableRule", "UntagResource"), authorization, untag).await?;
+            }
+            (Defect::DoesNotVerify, _) => {
+                if let Some(known) = noting(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
+                    return Ok(self.as_if_set(operation, known));
+                }
+            }
+            _ => {}
+        }
+        let answer = self.exchange(target, authorization, input).await;
+        if defect == Defect::TagsAfterDisabling
+            && operation == "DisableRule"
+            && answer.is_ok()
+            && let Some(tag) = noting(|i| i.held_back.take())
+        {
+            self.exchange(&target.replace("DisableRule", "TagResource"), authorization, tag).await?;
+        }
+        let writes = operation.contains("able") || operation.contains("agResource");
+        if writes && (defect != Defect::SwallowsAGuardsError || answer.is_err()) {
+            noting(|i| {
+                i.wrote = true;
+                i.rules.extend(rule.clone());
+            });
+        }
+        if writes && defect == Defect::SwallowsAGuardsError && rule.is_some() {
+            return Ok(answer.unwrap_or(json!({})));
+        }
+        let mut answer = answer?;
+        self.distort(defect, operation, rule.as_deref(), &mut answer);
+        if defect == Defect::DoesNotVerify {
+            noting(|i| {
+                i.first.entry(request).or_insert_with(|| answer.clone());
+            });
+        }
+        Ok(answer)
+    }
+
+    /// An answer about a guard as a router would have it that takes its writes for done.
+    fn as_if_set(&self, operation: &str, mut answer: Value) -> Value {
+        let engaged =
+            self.simulator.world().sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active);
+        match operation {
+            "GetPipelineState" => {
+                for_each_transition(&mut answer, |t| *t = json!({ "enabled": !engaged, "disabledReason": MARK }));
+            }
+            "DescribeRule" => answer["State"] = if engaged { "DISABLED" } else { "ENABLED" }.into(),
+            "ListTagsForResource" => answer = tags(engaged),
+            _ => {}
+        }
+        answer
+    }
+
+    fn distort(&self, defect: Defect, operation: &str, rule: Option<&str>, answer: &mut Value) {
+        let lists = noting(|i| {
+            i.lists += usize::from(operation == "ListPipelineExecutions");
+            i.lists
+        });
+        let written = rule.is_some_and(|rule| noting(|i| i.rules.contains(rule)));
+        match (defect, operation) {
+            (Defect::ReleasesWhileAnotherRuns, "ListPipelineExecutions") => {
+                if let Some(list) = answer["PipelineExecutionSummaries"].as_array_mut() {
+                    list.truncate(1);
+                }
+            }
+            (Defect::TrustsTheEvent, "ListPipelineExecutions" | "DescribePipelineExecution") => {
+                let detail = noting(|i| i.event["detail"].clone());
+                for_each_execution(answer, |execution| {
+                    if execution["PipelineExecutionArn"] == detail["pipelineExecutionArn"] {
+                        execution["PipelineExecutionStatus"] = detail["currentPipelineExecutionStatus"].clone();
+                    }
+                });
+            }
+            (Defect::StoppingIsEnded, "ListPipelineExecutions" | "DescribePipelineExecution") => {
+                for_each_execution(answer, |execution| {
+                    if execution["PipelineExecutionStatus"] == "Stopping" {
+                        execution["PipelineExecutionStatus"] = "Stopped".into();
+                    }
+                });
+            }
+            (Defect::NoDuplicateCheck, "ListPipelineExecutions") => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionDisplayName"] = Value::Null);
+            }
+            (Defect::StartsBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_trigger() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
+            }
+            (Defect::IgnoresHolds, "GetPipelineState") => {
+                for_each_transition(answer, |transition| transition["disabledReason"] = MARK.into());
+            }
+            (Defect::IgnoresHolds, "ListTagsForResource")
+                if !self.simulator.world().eventbridge.rule(rule.unwrap()).unwrap().is_enabled() =>
+            {
+                *answer = tags(true);
+            }
+            // A trigger's invocation takes every guard for held, and so sets none.
+            (Defect::EngagesOnTheStatusEventOnly, "GetPipelineState") if is_trigger() => {
+                for_each_transition(answer, |t| *t = json!({ "enabled": false, "disabledReason": "somebody" }));
+            }
+            (Defect::EngagesOnTheStatusEventOnly, "DescribeRule") if is_trigger() => {
+                answer["State"] = "DISABLED".into()
+            }
+            (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
+            (Defect::SwallowsAGuardsError, _) if written => *answer = self.as_if_set(operation, answer.take()),
+            (Defect::ForgetsItsOwnWrites, _) if written => {
+                let lost = {
+                    let world = self.simulator.world();
+                    let rule = world.eventbridge.rule(rule.unwrap()).unwrap();
+                    !rule.is_enabled() && !rule.tags.contains_key(TAG)
+                };
+                if lost {
+                    *answer = self.as_if_set(operation, answer.take());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Notes something of the invocation whose call this is.
+fn noting<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
+    INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
+}
+
+/// Whether the invocation's event asks for a retraining.
+fn is_trigger() -> bool {
+    noting(|i| {
+        let schedule = i.event["resources"][0].as_str().is_some_and(|arn| arn.contains("schedule"));
+        schedule || i.event["source"] == "aws.cloudwatch" || i.event["source"] == "aws.codepipeline"
+    })
+}
+
+fn tags(tagged: bool) -> Value {
+    let tags = if tagged { vec![json!({ "Key": TAG, "Value": "x" })] } else { vec![] };
+    json!({ "Tags": tags })
+}
+
+fn for_each_execution(answer: &mut Value, mut change: impl FnMut(&mut Value)) {
+    if answer["PipelineExecutionSummaries"].is_array() {
+        answer["PipelineExecutionSummaries"].as_array_mut().unwrap().iter_mut().for_each(change);
+    } else {
+        change(answer);
+    }
+}
+
+fn for_each_transition(answer: &mut Value, change: impl FnMut(&mut Value)) {
+    let stages = answer["stageStates"].as_array_mut().into_iter().flatten();
+    stages.filter_map(|stage| stage.get_mut("inboundTransitionState")).for_each(change);
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let wire = self.clone();
+        HttpConnectorFuture::new(async move {
+            let header = |name| request.headers().get(name).unwrap_or_default();
+            let (target, authorization) = (header("x-amz-target"), header("authorization"));
+            let input = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+            respond(match wire.defect {
+                None => wire.exchange(target, authorization, input).await,
+                Some(defect) => wire.sabotage(defect, target, authorization, input).await,
+            })
+        })
+    }
+}
