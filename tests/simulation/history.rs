@@ -28,6 +28,8 @@ pub enum Step {
     Code,
     /// A drift alarm goes off.
     Alarm,
+    /// Several drift alarms go off at once, as one drift is seen by several monitors.
+    Alarms,
     /// A drift alarm goes off, and reaches the router by its direct Lambda action too.
     AlarmOnBothRoutes,
     /// The schedule ticks.
@@ -61,36 +63,39 @@ pub struct History {
     pub lambda: Lambda,
     /// Status events may be lost.
     pub lossy: bool,
-    /// There is a heartbeat, every 15 minutes.
-    pub heartbeat: bool,
+    /// How often the heartbeat ticks, if it does.
+    pub heartbeat: Option<Duration>,
     /// The longest that one way of a call takes.
     pub latency: Duration,
     pub list_lag: Duration,
     pub describe_lag: Duration,
     pub rule_delay: Duration,
     pub reused_token: ReusedToken,
+    /// At times the next execution starts just as another ends.
+    pub echoes: bool,
     /// When AWS misbehaves: beginnings and ends.
     pub bursts: Vec<(Duration, Duration)>,
     pub happenings: Vec<Happening>,
 }
 
 impl History {
-    /// The history of `seed`.
-    pub fn new(seed: u64, lambda: Lambda) -> Self {
+    /// The history of `seed`: invocations are killed in the even ones, and run at once in the odd ones.
+    pub fn new(seed: u64) -> Self {
         let rng = &mut dice(seed, "history");
         let lossy = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
         Self {
             seed,
-            lambda,
+            lambda: if seed.is_multiple_of(2) { Lambda::Killed } else { Lambda::Concurrent },
             lossy,
-            heartbeat: lossy || rng.bool(),
-            latency: Duration::from_millis([1, 20, 200][rng.usize(..3)]),
+            heartbeat: (lossy || rng.bool()).then(|| Duration::from_mins([15, 60, 240][rng.usize(..3)])),
+            latency: Duration::from_millis([1, 50, 200][rng.usize(..3)]),
             list_lag: lag(rng),
             describe_lag: lag(rng),
             rule_delay: Duration::from_secs(rng.u64(..60)),
             reused_token: if rng.bool() { ReusedToken::Refused } else { ReusedToken::SameExecution },
+            echoes: rng.bool(),
             bursts: bursts(rng),
             happenings: happenings(rng),
         }
@@ -121,7 +126,7 @@ fn bursts(rng: &mut Rng) -> Vec<(Duration, Duration)> {
         let mut begin = rng.u64(..1800);
         while begin < 6 * 3600 {
             bursts.push((Duration::from_secs(begin), Duration::from_secs(begin + 1 + rng.u64(..40))));
-            begin += 600 + rng.u64(..3600);
+            begin += 600 + rng.u64(..1200);
         }
     }
     bursts
@@ -141,7 +146,8 @@ fn happenings(rng: &mut Rng) -> Vec<Happening> {
             let rule = rng.usize(..2);
             let step = match rng.u8(..20) {
                 0..=3 => Step::Code,
-                4..=6 => Step::Alarm,
+                4 => Step::Alarm,
+                5..=6 => Step::Alarms,
                 7 => Step::AlarmOnBothRoutes,
                 8..=10 => Step::Tick,
                 11..=12 => Step::StartByHand,
@@ -165,7 +171,8 @@ pub fn deliveries(rng: &mut Rng) -> Vec<Duration> {
     };
     let delay = |rng: &mut Rng| {
         Duration::from_millis(match rng.u8(..20) {
-            0..=11 => rng.u64(..2_000),
+            0..=9 => rng.u64(..50),
+            10..=11 => rng.u64(..2_000),
             12..=16 => rng.u64(..60_000),
             17..=18 => rng.u64(..1_200_000),
             _ => rng.u64(..10_800_000),

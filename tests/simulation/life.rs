@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
+use simulator::sagemaker::Execution;
 use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -21,11 +22,18 @@ use crate::history::{Happening, History, Lambda, Step, course, deliveries, dice}
 use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
 const STAGE: &str = "Build";
-const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
+const ALARMS: [&str; 3] = ["nyctaxi-prod-threshold", "nyctaxi-staging-threshold", "nyctaxi-batch-prod-threshold"];
 const MARK: &str = "Disabled by drift-router";
 const TAG: &str = "drift-router:paused-by";
 const HOLD: &str = "release freeze";
-const HEARTBEAT: Duration = Duration::from_mins(15);
+
+/// A history that was lived to its end.
+#[derive(Debug)]
+pub struct Lived {
+    pub trace: Vec<String>,
+    /// How often an operator had to enable a rule that was disabled without its tag.
+    pub stuck: usize,
+}
 
 /// What broke, and what led to it.
 #[derive(Debug)]
@@ -34,8 +42,8 @@ pub struct Violation {
     pub trace: Vec<String>,
 }
 
-/// Lives `history`, with `defect` on the wire, and gives its trace.
-pub fn live(history: &History, defect: Option<Defect>) -> Result<Vec<String>, Violation> {
+/// Lives `history`, with `defect` on the wire.
+pub fn live(history: &History, defect: Option<Defect>) -> Result<Lived, Violation> {
     // The SDK draws its back-off from this generator.
     fastrand::seed(history.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -43,7 +51,10 @@ pub fn live(history: &History, defect: Option<Defect>) -> Result<Vec<String>, Vi
         let mut life = Life::new(history, defect);
         let lived = life.live().await;
         let trace = std::mem::take(&mut *life.trace.lock().unwrap());
-        lived.map(|()| trace.clone()).map_err(|what| Violation { what, trace })
+        match lived {
+            Ok(()) => Ok(Lived { trace, stuck: life.stuck }),
+            Err(what) => Err(Violation { what, trace }),
+        }
     })
 }
 
@@ -94,6 +105,7 @@ struct Life<'h> {
     invocations: usize,
     executions_seen: usize,
     codes: Vec<String>,
+    stuck: usize,
     started: Arc<Notify>,
     trace: Arc<Mutex<Vec<String>>>,
     begins: Instant,
@@ -169,6 +181,7 @@ impl<'h> Life<'h> {
             invocations: 0,
             executions_seen: 0,
             codes: Vec::new(),
+            stuck: 0,
             started,
             trace,
             begins,
@@ -176,13 +189,13 @@ impl<'h> Life<'h> {
         for happening in &history.happenings {
             life.plan(happening.at, Act::Step(*happening));
         }
-        if history.heartbeat {
+        if let Some(period) = history.heartbeat {
             let last = history.happenings.last().map_or(Duration::ZERO, |h| h.at);
-            let mut at = HEARTBEAT;
+            let mut at = period;
             // The last events may be hours late.
             while at < last + Duration::from_hours(10) {
                 life.plan(at, Act::Heartbeat);
-                at += HEARTBEAT;
+                at += period;
             }
         }
         life
@@ -201,11 +214,18 @@ impl<'h> Life<'h> {
         self.run().await?;
         // All is quiet. Where something happened of which AWS tells nobody, one heartbeat sees to it.
         let silent = |h: &Happening| {
-            !matches!(h.step, Step::Code | Step::Alarm | Step::AlarmOnBothRoutes | Step::Tick | Step::StartByHand)
+            !matches!(
+                h.step,
+                Step::Code | Step::Alarm | Step::Alarms | Step::AlarmOnBothRoutes | Step::Tick | Step::StartByHand
+            )
         };
         let history = self.history;
         if history.lossy || history.lags() || history.happenings.iter().any(silent) {
             tokio::time::advance(history.lag()).await;
+            self.plan(Duration::ZERO, Act::Heartbeat);
+            self.run().await?;
+        }
+        while history.lambda == Lambda::Both && self.unstick() {
             self.plan(Duration::ZERO, Act::Heartbeat);
             self.run().await?;
         }
@@ -308,6 +328,13 @@ impl<'h> Life<'h> {
             Act::Status { arn, status } => {
                 self.note(&format!("* {} is {status}", arn.rsplit('/').next().unwrap()));
                 self.simulator.world().set_execution_status(&arn, status);
+                let rng = &mut self.dice(("echo", &arn, status));
+                if self.history.echoes && status != "Executing" && status != "Stopping" && rng.bool() {
+                    let number = 1000 + self.acts;
+                    let at = Duration::from_millis(rng.u64(..300));
+                    let step = if rng.bool() { Step::Code } else { Step::StartByHand };
+                    self.plan(at, Act::Step(Happening { number, at, step }));
+                }
             }
             Act::Step(happening) => self.step(happening),
         }
@@ -324,14 +351,16 @@ impl<'h> Life<'h> {
                 self.send("code", &event, &id);
                 self.codes.push(id);
             }
-            Step::Alarm | Step::AlarmOnBothRoutes => {
-                let by_rule = self.simulator.world().drift_alarm(ALARM);
-                if let Some(event) = by_rule {
+            Step::Alarm | Step::Alarms | Step::AlarmOnBothRoutes => {
+                let alarms = if step == Step::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
+                for alarm in alarms {
+                    let by_rule = self.simulator.world().drift_alarm(alarm);
+                    let Some(event) = by_rule else { continue };
                     if step == Step::AlarmOnBothRoutes {
                         let action = serde_json::json!({ "source": "aws.cloudwatch", "alarmData": event["detail"] });
                         self.send("alarm's action", &action, &format!("action {number}"));
                     }
-                    self.send("alarm", &event, &format!("alarm {number}"));
+                    self.send("alarm", &event, &format!("{alarm} {number}"));
                 }
             }
             Step::Tick => {
@@ -418,11 +447,30 @@ impl<'h> Life<'h> {
     /// Whether lists and descriptions show what is.
     fn executions_settled(&self) -> bool {
         let world = self.simulator.world();
-        let changed = world.sagemaker.executions.iter().map(simulator::sagemaker::Execution::changed).max();
+        let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
         changed.is_none_or(|changed| changed + self.history.lag() <= world.now())
     }
 
+    /// Where invocations race and are killed at once, a rule may end disabled without its tag, and looks like an operator's. The
+    /// operator's way out is to enable it. Gives whether there was such a rule.
+    fn unstick(&mut self) -> bool {
+        let before = self.stuck;
+        for (name, hand) in self.rules.iter().zip(self.rule_hands) {
+            let mut world = self.simulator.world();
+            let rule = world.eventbridge.rule(name).unwrap();
+            if hand == Hand::Off && !rule.is_enabled() && !rule.tags.contains_key(TAG) {
+                world.operate_rule(name, true);
+                self.stuck += 1;
+                self.undisturbed = Instant::now();
+            }
+        }
+        self.stuck > before
+    }
+
     fn ended(&mut self, (mut delivery, begins, settled, handled): Ended) -> Result<(), String> {
+        if self.history.lambda == Lambda::Both && self.in_flight == 0 && self.unstick() {
+            self.note("* an operator enables a rule that is stuck");
+        }
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
@@ -464,11 +512,18 @@ impl<'h> Life<'h> {
             if name.starts_with("code-") {
                 continue;
             }
-            // Between the router's look and its start others may start; with faults, that is up to a minute.
-            let gap = if self.history.bursts.is_empty() { Duration::from_secs(5) } else { Duration::from_mins(1) };
-            let visible = |e: &&simulator::sagemaker::Execution| {
+            // Between the router's look and its start others may start: for some seconds, or longer where AWS misbehaves. But
+            // triggers that coalesce start nothing beside each other, however close they are.
+            let age = Instant::now().duration_since(self.begins);
+            let faulty = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
+            let faults = self.history.bursts.iter().any(faulty);
+            let visible = |e: &&Execution| {
                 let coalesces = e.display_name.as_ref().is_some_and(|name| !name.starts_with("code-"));
-                let gap = if coalesces && self.history.bursts.is_empty() { Duration::ZERO } else { gap };
+                let gap = match (faults, coalesces) {
+                    (true, _) => Duration::from_mins(1),
+                    (false, true) => Duration::ZERO,
+                    (false, false) => Duration::from_secs(5),
+                };
                 e.active_since().is_some_and(|since| since + gap + self.history.lag() < new.created)
             };
             if let Some(active) = earlier.iter().find(visible) {
@@ -499,7 +554,7 @@ impl<'h> Life<'h> {
     fn check_guards(&self, when: &str) -> Result<(), String> {
         self.check_holds()?;
         let world = self.simulator.world();
-        let active = world.sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active);
+        let active = world.sagemaker.executions.iter().any(Execution::is_active);
         let invariant = if active { "invariant 5" } else { "invariant 1" };
         let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
         let marked = reason.is_some_and(|reason| reason.starts_with(MARK));

@@ -155,7 +155,8 @@ impl Wire {
             }
             (Defect::DoesNotVerify, _) => {
                 if let Some(known) = noting(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
-                    return Ok(self.as_if_set(operation, known));
+                    let written = rule.is_none_or(|rule| noting(|i| i.rules.contains(&rule)));
+                    return Ok(if written { self.as_if_set(operation, known) } else { known });
                 }
             }
             _ => {}
@@ -194,7 +195,12 @@ impl Wire {
             self.simulator.world().sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active);
         match operation {
             "GetPipelineState" => {
-                for_each_transition(&mut answer, |t| *t = json!({ "enabled": !engaged, "disabledReason": MARK }));
+                for_each_transition(&mut answer, |transition| {
+                    let reason = transition["disabledReason"].as_str();
+                    if reason.is_none_or(|reason| reason.starts_with(MARK)) {
+                        *transition = json!({ "enabled": !engaged, "disabledReason": MARK });
+                    }
+                });
             }
             "DescribeRule" => answer["State"] = if engaged { "DISABLED" } else { "ENABLED" }.into(),
             "ListTagsForResource" => answer = tags(engaged),
