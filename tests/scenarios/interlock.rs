@@ -187,7 +187,7 @@ async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
 /// One invocation releases on old news while another engages, at every distance in time between the two.
 #[tokio::test(start_paused = true)]
 async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
-    for milliseconds in 0..=400 {
+    for milliseconds in (0..=400).step_by(5) {
         let lab = Lab::new();
         lab.happens("execution-executing").await;
         lab.simulator.world().latency = Duration::from_millis(40);
@@ -203,9 +203,38 @@ async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
     }
 }
 
+/// Calls take 40 ms and are applied half-way: look at 20, tag at 60, disable at 100, look again at 140.
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_a_crossing_invocation_removes_is_set_again() {
+    let lab = Lab::new();
+    lab.simulator.world().latency = Duration::from_millis(40);
+    let crossing = async {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        lab.simulator.world().eventbridge.rules.iter_mut().for_each(|rule| rule.tags.clear());
+    };
+    tokio::join!(lab.happens("execution-executing"), crossing);
+    lab.assert_engaged();
+}
+
+/// Calls take 40 ms and are applied half-way: look at 20, enable at 60, untag at 100, look again at 140.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is_tagged_again() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    lab.simulator.world().latency = Duration::from_millis(40);
+    let crossing = async {
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        let mut world = lab.simulator.world();
+        world.start_execution(None);
+        world.operate_rule(DRIFT, false);
+    };
+    tokio::join!(lab.happens("execution-succeeded"), crossing);
+    lab.assert_engaged();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask() {
-    for milliseconds in 0..=400 {
+    for milliseconds in (0..=400).step_by(5) {
         let lab = Lab::new();
         lab.simulator.world().latency = Duration::from_millis(40);
         let arn = format!("{PIPELINE_ARN}/execution/ib87gnc408me");
