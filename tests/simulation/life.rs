@@ -105,6 +105,8 @@ struct Life<'h> {
     invocations: usize,
     executions_seen: usize,
     codes: Vec<String>,
+    /// New code that waits before the stage.
+    waiting: Option<usize>,
     stuck: usize,
     started: Arc<Notify>,
     trace: Arc<Mutex<Vec<String>>>,
@@ -181,6 +183,7 @@ impl<'h> Life<'h> {
             invocations: 0,
             executions_seen: 0,
             codes: Vec::new(),
+            waiting: None,
             stuck: 0,
             started,
             trace,
@@ -221,9 +224,14 @@ impl<'h> Life<'h> {
         };
         let history = self.history;
         if history.lossy || history.lags() || history.happenings.iter().any(silent) {
-            tokio::time::advance(history.lag()).await;
-            self.plan(Duration::ZERO, Act::Heartbeat);
-            self.run().await?;
+            let mut deployed = usize::MAX;
+            // It may release code that waited, and then there is one more execution to see to.
+            while deployed != self.codes.len() {
+                deployed = self.codes.len();
+                tokio::time::advance(history.lag()).await;
+                self.plan(Duration::ZERO, Act::Heartbeat);
+                self.run().await?;
+            }
         }
         while history.lambda == Lambda::Both && self.unstick() {
             self.plan(Duration::ZERO, Act::Heartbeat);
@@ -247,6 +255,12 @@ impl<'h> Life<'h> {
         loop {
             self.take_events();
             self.check_starts()?;
+            if !self.stage_is_disabled()
+                && let Some(number) = self.waiting.take()
+            {
+                self.note("* the code that waited is deployed");
+                self.deploy(number);
+            }
             while let Some(delivery) = self.next_delivery(running.len()) {
                 running.push(self.invoke(delivery));
             }
@@ -345,12 +359,11 @@ impl<'h> Life<'h> {
         self.note(&format!("* {step:?}"));
         let hand = if self.in_flight == 0 { Hand::Holds } else { Hand::Contested };
         match step {
-            Step::Code => {
-                let id = format!("{number:08x}-afff-4465-a5f8-651f1d80bba0");
-                let event = self.simulator.world().code_deployed(&id);
-                self.send("code", &event, &id);
-                self.codes.push(id);
+            // Code that is not past the stage already waits before a disabled transition, and is superseded by later code.
+            Step::Code if self.stage_is_disabled() && self.dice(("waits", number)).bool() => {
+                self.waiting = Some(number)
             }
+            Step::Code => self.deploy(number),
             Step::Alarm | Step::Alarms | Step::AlarmOnBothRoutes => {
                 let alarms = if step == Step::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
                 for alarm in alarms {
@@ -399,6 +412,17 @@ impl<'h> Life<'h> {
                 self.rule_hands[rule] = Hand::Off;
             }
         }
+    }
+
+    fn stage_is_disabled(&self) -> bool {
+        self.simulator.world().codepipeline.stages[1].disabled_reason.is_some()
+    }
+
+    fn deploy(&mut self, number: usize) {
+        let id = format!("{number:08x}-afff-4465-a5f8-651f1d80bba0");
+        let event = self.simulator.world().code_deployed(&id);
+        self.send("code", &event, &id);
+        self.codes.push(id);
     }
 
     /// The next event that Lambda invokes the function with: any that is ready, in no order.
