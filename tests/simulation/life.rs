@@ -65,6 +65,7 @@ struct Delivery {
     name: String,
     /// How often it has been tried.
     tries: usize,
+    killed: bool,
     ready: Instant,
 }
 
@@ -331,12 +332,18 @@ impl<'h> Life<'h> {
     fn act(&mut self, act: Act) {
         match act {
             Act::Deliver { name, event } => {
-                self.queue.push(Delivery { event, name, tries: 0, ready: Instant::now() });
+                self.queue.push(Delivery { event, name, tries: 0, killed: false, ready: Instant::now() });
                 return;
             }
             Act::Heartbeat => {
                 let tick = self.simulator.world().tick(&self.reconcile_rule).unwrap();
-                self.queue.push(Delivery { event: tick, name: "heartbeat".into(), tries: 0, ready: Instant::now() });
+                self.queue.push(Delivery {
+                    event: tick,
+                    name: "heartbeat".into(),
+                    tries: 0,
+                    killed: false,
+                    ready: Instant::now(),
+                });
                 return;
             }
             Act::Status { arn, status } => {
@@ -448,9 +455,11 @@ impl<'h> Life<'h> {
         delivery.tries += 1;
         self.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
         let mut rng = self.dice(("kill", self.invocations));
-        // The last try is let live: three kills of one event are no fault of the router's.
-        let killed = self.history.lambda != Lambda::Concurrent && delivery.tries < 3 && rng.u8(..8) == 0;
-        let polls = if killed { rng.usize(1..80) } else { usize::MAX };
+        // Once an event, and not in its last try: what kills and faults do three times over is no fault of the router's.
+        let kill =
+            self.history.lambda != Lambda::Concurrent && !delivery.killed && delivery.tries < 3 && rng.u8(..8) == 0;
+        delivery.killed |= kill;
+        let polls = if kill { rng.usize(1..80) } else { usize::MAX };
         let settled = self.executions_settled();
         let router = self.router.clone();
         let event = LambdaEvent::new(delivery.event.clone(), self.context.clone());
