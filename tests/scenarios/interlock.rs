@@ -232,6 +232,29 @@ async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is
     lab.assert_engaged();
 }
 
+/// The worst of a race and a kill at once: the tag is removed by one invocation, and the other is killed before it looks again.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabling_it() {
+    let lab = Lab::new();
+    lab.simulator.world().latency = Duration::from_millis(40);
+    let crossing = async {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        lab.simulator.world().eventbridge.rules.iter_mut().for_each(|rule| rule.tags.clear());
+    };
+    let killed = tokio::time::timeout(Duration::from_millis(125), lab.happens("execution-executing"));
+    assert!(tokio::join!(killed, crossing).0.is_err());
+    assert_eq!(lab.guards()["drift"], "disabled, no tag");
+    assert_eq!(lab.send(sample_event("reconcile")).await["interlock"]["rules"][DRIFT], "held");
+
+    for rule in [SCHEDULE, DRIFT] {
+        lab.simulator.world().operate_rule(rule, true);
+    }
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    lab.assert_engaged();
+    lab.happens("execution-succeeded").await;
+    lab.assert_released();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask() {
     for milliseconds in (0..=400).step_by(5) {
