@@ -4,6 +4,7 @@
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 
 use std::fmt;
+use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -22,6 +23,10 @@ pub struct Config {
     pub drift_rule: Option<String>,
     /// The heartbeat's rule, which is never paused.
     pub reconcile_rule: Option<String>,
+    /// The parameter of the SageMaker pipeline that is told which trigger started an execution.
+    pub trigger_parameter: Option<String>,
+    /// How long after the start of a retraining a drift alarm starts none.
+    pub drift_cooldown: Option<Duration>,
 }
 
 /// How the function logs, from Lambda's advanced logging controls
@@ -67,6 +72,8 @@ impl Config {
         let schedule_rule = reader.optional("SCHEDULE_RULE_NAME", &RULE);
         let drift_rule = reader.optional("DRIFT_RULE_NAME", &RULE);
         let reconcile_rule = reader.optional("RECONCILE_RULE_NAME", &RULE);
+        let trigger_parameter = reader.optional("TRIGGER_PARAMETER_NAME", &PIPELINE_PARAMETER);
+        let drift_cooldown = reader.duration("DRIFT_COOLDOWN");
         reader.distinct([
             ("SCHEDULE_RULE_NAME", &schedule_rule),
             ("DRIFT_RULE_NAME", &drift_rule),
@@ -80,6 +87,8 @@ impl Config {
                 schedule_rule,
                 drift_rule,
                 reconcile_rule,
+                trigger_parameter,
+                drift_cooldown,
             }),
             _ => Err(ConfigError { faults: reader.faults }),
         }
@@ -140,6 +149,14 @@ const RULE: NamePattern = NamePattern {
     words: "1 to 64 letters, digits and . - _ (the name, not the ARN)",
 };
 
+/// SageMaker's `PipelineParameterName`: `[A-Za-z0-9\-_]*`, 1 to 256 characters.
+const PIPELINE_PARAMETER: NamePattern = NamePattern {
+    max_length: 256,
+    punctuation: "-_",
+    starts_and_ends_alphanumeric: false,
+    words: "1 to 256 letters, digits and - _",
+};
+
 impl NamePattern {
     fn accepts(&self, name: &str) -> bool {
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
@@ -150,6 +167,9 @@ impl NamePattern {
     }
 }
 
+/// Longer than any model's way from retraining to production.
+const LONGEST_COOLDOWN: Duration = Duration::from_hours(24 * 90);
+
 /// Looks variables up and collects what is wrong with them.
 struct Reader<L> {
     lookup: L,
@@ -157,8 +177,12 @@ struct Reader<L> {
 }
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn value(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
     fn optional(&mut self, name: &str, pattern: &NamePattern) -> Option<String> {
-        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        let value = self.value(name)?;
         if !pattern.accepts(&value) {
             self.faults.push(format!("{name} is {value:?}: give {}", pattern.words));
         }
@@ -171,6 +195,22 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.faults.push(format!("{name} is not set: give {}", pattern.words));
         }
         value
+    }
+
+    fn duration(&mut self, name: &str) -> Option<Duration> {
+        let value = self.value(name)?;
+        match humantime::parse_duration(&value) {
+            // One that never passes would silence the alarms for good; a zero says "off" in another way.
+            Ok(duration) if duration <= LONGEST_COOLDOWN => Some(duration).filter(|duration| !duration.is_zero()),
+            Ok(_) => {
+                self.faults.push(format!("{name} is {value:?}: give at most {} days", LONGEST_COOLDOWN.as_secs() / 86_400));
+                None
+            }
+            Err(error) => {
+                self.faults.push(format!("{name} is {value:?}: give a duration such as 90m, 6h or 1d ({error})"));
+                None
+            }
+        }
     }
 
     /// A heartbeat that is also a schedule would be paused with it, so no two variables may name one rule.
@@ -207,8 +247,29 @@ mod tests {
                 schedule_rule: None,
                 drift_rule: None,
                 reconcile_rule: None,
+                trigger_parameter: None,
+                drift_cooldown: None,
             }
         );
+    }
+
+    #[test]
+    fn a_cooldown_is_a_human_duration() {
+        let cooldown = |value| {
+            let mut variables = REQUIRED.to_vec();
+            variables.push(("DRIFT_COOLDOWN", value));
+            config(&variables).map(|config| config.drift_cooldown)
+        };
+        for (value, minutes) in [("90m", 90), ("6h", 360), ("1d", 1440), ("1h 30m", 90)] {
+            assert_eq!(cooldown(value), Ok(Some(Duration::from_mins(minutes))), "{value}");
+        }
+        for off in ["", "0s", "0"] {
+            assert_eq!(cooldown(off), Ok(None), "{off}");
+        }
+        for bad in ["6", "six hours", "-1h", "91d", "999999999999999999999d"] {
+            let message = cooldown(bad).unwrap_err().to_string();
+            assert!(message.contains("DRIFT_COOLDOWN is \""), "{message}");
+        }
     }
 
     #[test]
@@ -225,6 +286,8 @@ mod tests {
         let message = config(&[
             ("SAGEMAKER_PIPELINE_NAME", "arn:aws:sagemaker:us-east-1:1:pipeline/x"),
             ("DRIFT_RULE_NAME", "a rule"),
+            ("TRIGGER_PARAMETER_NAME", "Input Source"),
+            ("DRIFT_COOLDOWN", "soon"),
             ("SCHEDULE_RULE_NAME", "tick"),
             ("RECONCILE_RULE_NAME", "tick"),
         ])
@@ -234,6 +297,8 @@ mod tests {
             "SAGEMAKER_PIPELINE_NAME is \"arn:aws",
             "CODE_PIPELINE_NAME is not set",
             "DRIFT_RULE_NAME is \"a rule\"",
+            "TRIGGER_PARAMETER_NAME is \"Input Source\"",
+            "DRIFT_COOLDOWN is \"soon\"",
             "SCHEDULE_RULE_NAME and RECONCILE_RULE_NAME name the same rule",
         ] {
             assert!(message.contains(part), "{part:?} is not in {message:?}");

@@ -1,5 +1,7 @@
 //! Pure decisions: an occurrence and the executions seen, in; what to do, out. No I/O and no clock.
 
+use std::time::{Duration, SystemTime};
+
 use sha2::{Digest, Sha256};
 
 use crate::event::{Occurrence, Trigger, last_segment};
@@ -14,6 +16,13 @@ pub enum Decision {
     Duplicate(String),
     /// The occurrence asks only that a retraining runs, and the execution of this ARN does.
     AlreadyRunning(String),
+    /// The model was retrained a short while ago.
+    CoolingDown {
+        /// The execution that did it.
+        execution_arn: String,
+        /// How long drift alarms still start nothing.
+        left: Duration,
+    },
 }
 
 /// What makes a start happen once, however often it is asked for.
@@ -23,6 +32,8 @@ pub struct StartRequest {
     pub display_name: String,
     /// SageMaker's idempotency token (`ClientRequestToken`, 32 to 128 characters).
     pub token: String,
+    /// Why it starts.
+    pub trigger: Trigger,
 }
 
 /// What the interlock should be.
@@ -37,9 +48,15 @@ pub enum Wanted<'e> {
     Released,
 }
 
-/// Decides whether `occurrence` starts an execution, given the newest executions, newest first.
+/// Decides whether `occurrence` starts an execution, given the newest executions, newest first, and how long drift alarms start
+/// nothing after a retraining that has been started before `now`.
 #[must_use]
-pub fn decide(occurrence: &Occurrence, executions: &[Execution]) -> Decision {
+pub fn decide(
+    occurrence: &Occurrence,
+    executions: &[Execution],
+    drift_cooldown: Option<Duration>,
+    now: SystemTime,
+) -> Decision {
     let display_name = display_name(occurrence);
     let served = |e: &&Execution| e.display_name.as_deref() == Some(display_name.as_str());
     if let Some(execution) = executions.iter().find(served) {
@@ -47,16 +64,30 @@ pub fn decide(occurrence: &Occurrence, executions: &[Execution]) -> Decision {
     }
     let token = match occurrence.trigger {
         // Its own execution, once: the token is the occurrence's.
-        Trigger::Code => digest(&["occurrence", &display_name]),
+        Trigger::Code | Trigger::Job => digest(&["occurrence", &display_name]),
         // A compare-and-swap on the history: whoever saw the same newest execution asks for the same next one.
         Trigger::Schedule | Trigger::Drift => {
-            if let Some(running) = executions.iter().find(|e| e.active) {
+            if let Some(running) = executions.iter().find(|e| e.is_active()) {
                 return Decision::AlreadyRunning(running.arn.clone());
+            }
+            if let (Trigger::Drift, Some(cooldown)) = (occurrence.trigger, drift_cooldown)
+                && let Some((execution, left)) = cooling_down(executions, cooldown, now)
+            {
+                return Decision::CoolingDown { execution_arn: execution.arn.clone(), left };
             }
             digest(&["next after", executions.first().map_or("none", |e| &e.arn)])
         }
     };
-    Decision::Start(StartRequest { display_name, token })
+    Decision::Start(StartRequest { display_name, token, trigger: occurrence.trigger })
+}
+
+/// The execution that was started last, if that is less than `cooldown` ago, and the time that is left.
+fn cooling_down(executions: &[Execution], cooldown: Duration, now: SystemTime) -> Option<(&Execution, Duration)> {
+    let (started, execution) = executions.iter().filter_map(|e| Some((e.started?, e))).max_by_key(|(started, _)| *started)?;
+    // SageMaker's clock may be a little ahead of this one.
+    let elapsed = now.duration_since(started).unwrap_or_default();
+    let left = cooldown.checked_sub(elapsed).filter(|left| !left.is_zero())?;
+    Some((execution, left))
 }
 
 /// Decides what the interlock should be, given the newest executions, newest first.
@@ -64,7 +95,7 @@ pub fn decide(occurrence: &Occurrence, executions: &[Execution]) -> Decision {
 pub fn wanted(executions: &[Execution]) -> Wanted<'_> {
     executions
         .iter()
-        .find(|e| e.active)
+        .find(|e| e.is_active())
         .map_or(Wanted::Released, |e| Wanted::Engaged { execution_id: last_segment(&e.arn) })
 }
 
@@ -107,6 +138,14 @@ fn digest(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executions::Status;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const NOON: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn decide(occurrence: &Occurrence, executions: &[Execution]) -> Decision {
+        super::decide(occurrence, executions, None, NOON)
+    }
 
     fn occurrence(trigger: Trigger, key: &str) -> Occurrence {
         Occurrence { trigger, key: key.to_owned() }
@@ -115,8 +154,9 @@ mod tests {
     fn execution(id: &str, active: bool, display_name: &str) -> Execution {
         Execution {
             arn: format!("arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/{id}"),
-            active,
+            status: if active { Status::Active } else { Status::Succeeded },
             display_name: Some(display_name.to_owned()),
+            started: Some(NOON),
         }
     }
 
@@ -145,6 +185,31 @@ mod tests {
         assert_eq!(one, token(decide(&occurrence(Trigger::Code, "one"), &[execution("x", true, "y")])));
         assert_ne!(one, token(decide(&occurrence(Trigger::Code, "two"), &[])));
         assert!((32..=128).contains(&one.len()));
+    }
+
+    #[test]
+    fn within_the_cooldown_a_drift_alarm_starts_nothing_and_the_schedule_does() {
+        let retrained = Execution { started: Some(NOON - 5 * HOUR), ..execution("new", false, "x") };
+        let unknown = Execution { started: None, ..execution("old", false, "y") };
+        let history = [retrained, unknown];
+        let at = |trigger, cooldown, now| super::decide(&occurrence(trigger, "a"), &history, Some(cooldown), now);
+        assert_eq!(
+            at(Trigger::Drift, 6 * HOUR, NOON),
+            Decision::CoolingDown { execution_arn: history[0].arn.clone(), left: HOUR }
+        );
+        for (trigger, cooldown, now) in [
+            (Trigger::Drift, 5 * HOUR, NOON),
+            (Trigger::Drift, 6 * HOUR, NOON + HOUR),
+            (Trigger::Schedule, 6 * HOUR, NOON),
+            (Trigger::Code, 6 * HOUR, NOON),
+            (Trigger::Job, 6 * HOUR, NOON),
+        ] {
+            assert!(matches!(at(trigger, cooldown, now), Decision::Start(_)), "{trigger:?} {cooldown:?}");
+        }
+        // A clock that is behind SageMaker's leaves no more than the whole cooldown.
+        let early = at(Trigger::Drift, 6 * HOUR, NOON - 24 * HOUR);
+        assert_eq!(early, Decision::CoolingDown { execution_arn: history[0].arn.clone(), left: 6 * HOUR });
+        assert!(matches!(super::decide(&occurrence(Trigger::Drift, "a"), &[], Some(HOUR), NOON), Decision::Start(_)));
     }
 
     #[test]

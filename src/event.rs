@@ -5,13 +5,15 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html> (alarms),
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html>,
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html>,
-//! <https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html>.
+//! <https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html>,
+//! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html> (jobs).
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::executions::Status;
 
 /// What the router was told, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Event {
     Reconcile,
     /// An execution of our pipeline changed its status, or so it is said: look.
     ExecutionStatus(Hint),
+    /// An action of a CodePipeline waits for a retraining.
+    Job(Job),
     /// A known kind of event that asks for nothing.
     Ignored {
         /// What kind of event it is.
@@ -45,6 +49,8 @@ pub enum Kind {
     Reconcile,
     /// A SageMaker pipeline execution changed its status.
     ExecutionStatus,
+    /// A CodePipeline's Lambda-invoke action has a job for the function.
+    CodePipelineJob,
 }
 
 /// Why an execution starts.
@@ -56,6 +62,8 @@ pub enum Trigger {
     Schedule,
     /// A drift alarm: it asks only that a retraining runs.
     Drift,
+    /// A CodePipeline's action: as new code, it always gets an execution of its own.
+    Job,
 }
 
 /// The thing that happened, whatever number of messages report it.
@@ -72,8 +80,35 @@ pub struct Occurrence {
 pub struct Hint {
     /// The execution's ARN.
     pub execution_arn: String,
-    /// Whether the event says that it runs.
-    pub active: bool,
+    /// The status that the event says it has.
+    pub status: Status,
+}
+
+/// A job of a CodePipeline's Lambda-invoke action. The event that brings it carries credentials: nothing of it but the id is
+/// ever logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The job's id, by which it is answered.
+    pub id: String,
+    /// What it asks for.
+    pub request: JobRequest,
+}
+
+/// What a job asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobRequest {
+    /// Start a retraining.
+    Start,
+    /// How far is the execution of this ARN, which an earlier call for the same action started?
+    Continue {
+        /// The execution's ARN, the router's own continuation token.
+        execution_arn: String,
+    },
+    /// What can never be served, so that the action has to fail.
+    Impossible {
+        /// What is wrong with the action's configuration.
+        reason: String,
+    },
 }
 
 /// An event that cannot be understood. It fails the invocation, and after Lambda's retries it is in the dead-letter queue.
@@ -130,6 +165,17 @@ impl Trigger {
             Self::Code => "code",
             Self::Schedule => "schedule",
             Self::Drift => "drift",
+            Self::Job => "job",
+        }
+    }
+
+    /// What the pipeline's parameter is told, if one is configured.
+    #[must_use]
+    pub fn parameter_value(self) -> &'static str {
+        match self {
+            Self::Code | Self::Job => "CodePipeline",
+            Self::Schedule => "Schedule",
+            Self::Drift => "Drift",
         }
     }
 
@@ -140,6 +186,7 @@ impl Trigger {
             Self::Code => Kind::CodePipeline,
             Self::Schedule => Kind::Schedule,
             Self::Drift => Kind::DriftAlarm,
+            Self::Job => Kind::CodePipelineJob,
         }
     }
 }
@@ -152,6 +199,7 @@ impl Event {
             Self::Trigger(occurrence) => occurrence.trigger.kind(),
             Self::Reconcile => Kind::Reconcile,
             Self::ExecutionStatus(_) => Kind::ExecutionStatus,
+            Self::Job(_) => Kind::CodePipelineJob,
             Self::Ignored { kind, .. } => *kind,
         }
     }
@@ -161,6 +209,7 @@ impl Event {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Trigger(occurrence) => Some(&occurrence.key),
+            Self::Job(job) => Some(&job.id),
             Self::Reconcile | Self::ExecutionStatus(_) | Self::Ignored { .. } => None,
         }
     }
@@ -176,6 +225,9 @@ impl Event {
         };
         if let Some(alarm) = fields.get("alarmData") {
             return read_alarm(alarm, &ALARM_ACTION);
+        }
+        if let Some(job) = fields.get("CodePipeline.job") {
+            return read_job(job, config);
         }
         let word = |name| fields.get(name).and_then(Value::as_str);
         match (word("source"), word("detail-type")) {
@@ -289,20 +341,65 @@ fn read_execution_status(detail: &Value, config: &Config) -> Result<Event, Event
             reason: format!("SageMaker pipeline {pipeline} is not {}", config.sagemaker_pipeline),
         });
     }
-    if !execution_arn.starts_with("arn:") || !execution_arn.contains("/execution/") {
+    if pipeline_of(execution_arn).is_none() {
         return Err(EventError::Malformed {
             path: "detail.pipelineExecutionArn",
             expected: "the ARN of a pipeline execution",
         });
     }
-    Ok(Event::ExecutionStatus(Hint { execution_arn: execution_arn.to_owned(), active: is_active(status) }))
+    Ok(Event::ExecutionStatus(Hint { execution_arn: execution_arn.to_owned(), status: Status::from(status) }))
 }
 
-/// Whether a `PipelineExecutionStatus` means that the execution still runs; any word but these two is an end, so that a
-/// status that AWS adds later does not hold the build line for ever.
-#[must_use]
-pub fn is_active(status: &str) -> bool {
-    matches!(status, "Executing" | "Stopping")
+fn read_job(job: &Value, config: &Config) -> Result<Event, EventError> {
+    let id = string(&job["id"], "CodePipeline.job.id")?.to_owned();
+    let data = &job["data"];
+    let request = match &data["continuationToken"] {
+        Value::Null => read_user_parameters(&data["actionConfiguration"]["configuration"]["UserParameters"], config),
+        Value::String(token) if pipeline_of(token).is_some_and(|p| p.eq_ignore_ascii_case(&config.sagemaker_pipeline)) => {
+            Ok(JobRequest::Continue { execution_arn: token.clone() })
+        }
+        _ => Err(format!("the continuation token names no execution of SageMaker pipeline {}", config.sagemaker_pipeline)),
+    };
+    let request = request.unwrap_or_else(|reason| JobRequest::Impossible { reason });
+    Ok(Event::Job(Job { id, request }))
+}
+
+/// What an action may be configured with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserParameters {
+    #[serde(rename = "PipelineName")]
+    pipeline_name: Option<String>,
+}
+
+/// Reads the action's `UserParameters`. What they say is not repeated: it is part of the event.
+fn read_user_parameters(parameters: &Value, config: &Config) -> Result<JobRequest, String> {
+    let text = match parameters {
+        Value::Null => return Ok(JobRequest::Start),
+        Value::String(text) if text.is_empty() => return Ok(JobRequest::Start),
+        Value::String(text) => text,
+        _ => return Err("the action's UserParameters are not a string".to_owned()),
+    };
+    let ours = &config.sagemaker_pipeline;
+    let parameters: UserParameters = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!(
+            "the action's UserParameters are not as they should be (line {line}, column {column}): leave them out, or write \
+             {{\"PipelineName\": \"{ours}\"}}"
+        )
+    })?;
+    match parameters.pipeline_name {
+        Some(name) if !name.eq_ignore_ascii_case(ours) => Err(format!(
+            "the action's UserParameters name another SageMaker pipeline than {ours}, the one that this function retrains"
+        )),
+        _ => Ok(JobRequest::Start),
+    }
+}
+
+/// The name of the pipeline in an execution's ARN, or `None` where the ARN is no execution's.
+fn pipeline_of(execution_arn: &str) -> Option<&str> {
+    let (pipeline, id) = execution_arn.strip_prefix("arn:")?.split_once("/execution/")?;
+    (!id.is_empty()).then(|| last_segment(pipeline))
 }
 
 /// The name at the end of an ARN.
@@ -312,7 +409,11 @@ pub(crate) fn last_segment(arn: &str) -> &str {
 
 /// The text at `path`, whose first word names `root`.
 fn text<'v>(root: &'v Value, path: &'static str) -> Result<&'v str, EventError> {
-    let value = path.split('.').skip(1).fold(root, |value, word| &value[word]);
+    string(path.split('.').skip(1).fold(root, |value, word| &value[word]), path)
+}
+
+/// The text of the field that is at `path`.
+fn string<'v>(value: &'v Value, path: &'static str) -> Result<&'v str, EventError> {
     match value {
         Value::String(text) if text.is_empty() => Err(EventError::Missing { path }),
         Value::String(text) => Ok(text),

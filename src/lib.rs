@@ -10,6 +10,7 @@
 //! - [`decision`]: pure: an occurrence and the executions seen, in; what to do, out.
 //! - [`executions`]: the SageMaker pipeline's executions: list, describe, start.
 //! - [`interlock`]: the guards that are disabled while an execution runs: the stage's transition and the rules.
+//! - [`job`]: the answers to a CodePipeline action that waits for the retraining.
 //! - [`config`]: the only place that reads the environment.
 //!
 //! `main.rs` only wires these together and hands over to `lambda_runtime`.
@@ -19,6 +20,7 @@ pub mod decision;
 pub mod event;
 pub mod executions;
 pub mod interlock;
+pub mod job;
 pub mod router;
 
 /// Whatever an AWS client said, kept as the source of a typed error.

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::decision::{Decision, StartRequest, Wanted, decide, display_name, wanted};
-use crate::event::{Event, EventError, Hint, Kind, Occurrence, last_segment};
-use crate::executions::{Execution, Executions, ExecutionsError};
+use crate::event::{Event, EventError, Hint, Job, JobRequest, Kind, Occurrence, Trigger, last_segment};
+use crate::executions::{Execution, Executions, ExecutionsError, Status};
 use crate::interlock::{GuardError, Interlock, Report, RuleArns, Sightings, Written};
+use crate::job::{self, Answer, Answered, JobError};
 
 /// How often one invocation sets what it finds wrong before it leaves the rest to Lambda's retry.
 const ROUNDS: usize = 3;
@@ -25,6 +27,9 @@ pub struct Router {
     config: Config,
     executions: Executions,
     interlock: Interlock,
+    /// Answers jobs.
+    codepipeline: aws_sdk_codepipeline::Client,
+    clock: SharedTimeSource,
 }
 
 /// What an invocation did: the answer, and the fields of its log line.
@@ -58,12 +63,20 @@ pub enum Action {
     Duplicate,
     /// A retraining runs, which is all that the trigger asks for.
     AlreadyRunning,
+    /// The model was retrained so short a while ago that a drift alarm starts nothing.
+    CoolingDown,
     /// It engaged the interlock.
     Engaged,
     /// It released the interlock.
     Released,
     /// It found everything as it should be.
     Unchanged,
+    /// It told a job's action to go on waiting.
+    Continued,
+    /// It told a job's action that the retraining succeeded.
+    Succeeded,
+    /// It told a job's action that the retraining failed, or cannot be.
+    Failed,
     /// The event asks for nothing.
     Ignored,
 }
@@ -85,6 +98,9 @@ pub enum Error {
         /// The execution.
         execution_arn: String,
     },
+    /// A CodePipeline job could not be answered.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// Guards that could not be read or set; the others are as they should be.
     #[error("{}", list_guards(.0))]
     Guards(Vec<GuardError>),
@@ -96,15 +112,17 @@ pub enum Error {
 }
 
 impl Router {
-    /// A router with its three clients, all built from `aws`, which has their region, credentials and timeouts.
+    /// A router with its three clients, all built from `aws`, which has their region, credentials, timeouts and clock.
     #[must_use]
     pub fn new(config: Config, aws: &SdkConfig) -> Self {
         let sagemaker = aws_sdk_sagemaker::Client::new(aws);
         let codepipeline = aws_sdk_codepipeline::Client::new(aws);
         let eventbridge = aws_sdk_eventbridge::Client::new(aws);
         Self {
-            executions: Executions::new(sagemaker, config.sagemaker_pipeline.clone()),
-            interlock: Interlock::new(&config, codepipeline, &eventbridge),
+            executions: Executions::new(&config, sagemaker),
+            interlock: Interlock::new(&config, codepipeline.clone(), &eventbridge),
+            codepipeline,
+            clock: aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),
             config,
         }
     }
@@ -135,6 +153,11 @@ impl Router {
         match event {
             Event::Trigger(occurrence) => pass.start(occurrence).await,
             Event::ExecutionStatus(hint) => pass.reconcile(Kind::ExecutionStatus, Some(hint)).await,
+            Event::Job(Job { id, request }) => match request {
+                JobRequest::Start => pass.start_for_job(id).await,
+                JobRequest::Continue { execution_arn } => pass.continue_job(id, execution_arn).await,
+                JobRequest::Impossible { reason } => pass.refuse_job(id, reason).await,
+            },
             Event::Reconcile => pass.reconcile(Kind::Reconcile, None).await,
             Event::Ignored { kind, reason } => Ok(Outcome {
                 event: kind,
@@ -193,26 +216,143 @@ impl Pass<'_> {
 
     /// Sees to it that the occurrence has its execution, and that the interlock is engaged while it runs.
     async fn start(mut self, occurrence: Occurrence) -> Result<Outcome, Error> {
-        let mut look = self.look().await?;
-        let (mut action, execution_arn) = match found(decide(&occurrence, &look.executions)) {
-            Ok(found) => found,
-            Err(request) => match self.router.executions.start(&request).await {
-                Ok(execution_arn) => (Action::Started, execution_arn),
-                // Another router may have won, or the start was carried out and only its answer lost.
-                Err(refused) => {
-                    look.executions = self.router.executions.list().await?;
-                    found(decide(&occurrence, &look.executions)).map_err(|_| refused)?
-                }
-            },
+        let served = self.serve(&occurrence).await?;
+        self.secure(occurrence, served).await
+    }
+
+    /// Starts an execution for a job, and tells its action to wait for it.
+    async fn start_for_job(mut self, job_id: String) -> Result<Outcome, Error> {
+        let occurrence = Occurrence { trigger: Trigger::Job, key: job_id };
+        let served = match self.serve(&occurrence).await {
+            Ok(served) => served,
+            // What no retry can mend is said to the action, which would wait for ever.
+            Err(Error::Executions(error)) if error.is_lasting() => {
+                return self.refuse_job(occurrence.key, chain(&error)).await;
+            }
+            Err(error) => return Err(error),
         };
-        if action == Action::Started {
-            // The status event may be late or lost: engage at once. What fails here is set again by what follows.
-            let execution_id = last_segment(&execution_arn);
-            let engaged = Wanted::Engaged { execution_id };
-            self.router.interlock.set(&look.guards, engaged, &mut self.written).await;
-            self.hint = Some(Hint { execution_arn: execution_arn.clone(), active: true });
-            look = self.look().await?;
+        let execution_arn = served.execution_arn.clone();
+        let answered = self.answer(&occurrence.key, Answer::Continue(&execution_arn)).await;
+        // The execution runs, whatever became of the answer.
+        let outcome = self.secure(occurrence, served).await?;
+        Ok(Outcome { reason: over(answered?), ..outcome })
+    }
+
+    /// Tells a job's action how far its execution is.
+    async fn continue_job(mut self, job_id: String, execution_arn: String) -> Result<Outcome, Error> {
+        let execution = match self.find(&execution_arn).await {
+            Ok(execution) => execution,
+            Err(error) if error.is_lasting() => return self.refuse_job(job_id, chain(&error)).await,
+            Err(error) => return Err(error.into()),
+        };
+        // One that SageMaker does not know yet was started a moment ago.
+        let status = execution.map_or(Status::Active, |execution| execution.status);
+        let execution_id = last_segment(&execution_arn);
+        let (action, answered, reason) = match &status {
+            Status::Active => {
+                let answered = self.answer(&job_id, Answer::Continue(&execution_arn)).await?;
+                (Action::Continued, answered, format!("execution {execution_id} runs"))
+            }
+            Status::Succeeded => {
+                let answered = self.answer(&job_id, Answer::Succeed(&execution_arn)).await?;
+                (Action::Succeeded, answered, format!("execution {execution_id} succeeded"))
+            }
+            Status::Unsuccessful { word, reason } => {
+                let why = reason.as_deref().unwrap_or("SageMaker gives no reason");
+                let message = format!("execution {execution_id} is {word}: {why}");
+                let answer = Answer::Fail { execution_arn: &execution_arn, message: &message };
+                (Action::Failed, self.answer(&job_id, answer).await?, message)
+            }
+        };
+        // An action asks every half a minute or so: only at the end is more to be seen to than its answer.
+        let interlock = if status == Status::Active {
+            None
+        } else {
+            self.hint = Some(Hint { execution_arn: execution_arn.clone(), status });
+            let look = self.look().await?;
+            Some(self.settle(look).await?.1)
+        };
+        Ok(Outcome {
+            event: Kind::CodePipelineJob,
+            key: Some(job_id),
+            action,
+            reason: over(answered).or(Some(reason)),
+            execution_arn: Some(execution_arn),
+            interlock,
+        })
+    }
+
+    /// The execution of this ARN, or `None` where SageMaker does not know it, but does know the pipeline.
+    async fn find(&self, execution_arn: &str) -> Result<Option<Execution>, ExecutionsError> {
+        let executions = &self.router.executions;
+        if let Some(execution) = executions.describe(execution_arn).await? {
+            return Ok(Some(execution));
         }
+        Ok(executions.list().await?.into_iter().find(|e| e.arn.eq_ignore_ascii_case(execution_arn)))
+    }
+
+    /// Tells a job's action that it has to fail.
+    async fn refuse_job(self, job_id: String, reason: String) -> Result<Outcome, Error> {
+        let answered = self.answer(&job_id, Answer::Refuse(&reason)).await?;
+        Ok(Outcome {
+            event: Kind::CodePipelineJob,
+            key: Some(job_id),
+            action: Action::Failed,
+            reason: over(answered).or(Some(reason)),
+            execution_arn: None,
+            interlock: None,
+        })
+    }
+
+    async fn answer(&self, job_id: &str, answer: Answer<'_>) -> Result<Answered, JobError> {
+        job::answer(&self.router.codepipeline, job_id, answer).await
+    }
+
+    fn decide(&self, occurrence: &Occurrence, executions: &[Execution]) -> Result<Served, StartRequest> {
+        match decide(occurrence, executions, self.router.config.drift_cooldown, self.router.clock.now()) {
+            Decision::Start(request) => Err(request),
+            Decision::Duplicate(execution_arn) => Ok(Served::by(Action::Duplicate, execution_arn)),
+            Decision::AlreadyRunning(execution_arn) => Ok(Served::by(Action::AlreadyRunning, execution_arn)),
+            Decision::CoolingDown { execution_arn, left } => {
+                // Whole seconds are exact enough for a person.
+                let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
+                let reason = format!("the model was retrained a short while ago: drift alarms start nothing for another {left}");
+                Ok(Served { reason: Some(reason), ..Served::by(Action::CoolingDown, execution_arn) })
+            }
+        }
+    }
+
+    /// Finds the execution that serves the occurrence, or starts it.
+    async fn serve(&mut self, occurrence: &Occurrence) -> Result<Served, Error> {
+        let look = self.look().await?;
+        let request = match self.decide(occurrence, &look.executions) {
+            Ok(served) => return Ok(Served { look: Some(look), ..served }),
+            Err(request) => request,
+        };
+        match self.router.executions.start(&request).await {
+            Ok(execution_arn) => {
+                // The status event may be late or lost: engage at once. What fails here is set again by what follows.
+                let engaged = Wanted::Engaged { execution_id: last_segment(&execution_arn) };
+                self.router.interlock.set(&look.guards, engaged, &mut self.written).await;
+                self.hint = Some(Hint { execution_arn: execution_arn.clone(), status: Status::Active });
+                Ok(Served::by(Action::Started, execution_arn))
+            }
+            // Another router may have won, or the start was carried out and only its answer lost.
+            Err(refused) => {
+                let executions = self.router.executions.list().await?;
+                let served = self.decide(occurrence, &executions).map_err(|_| refused)?;
+                Ok(Served { look: Some(Look { executions, ..look }), ..served })
+            }
+        }
+    }
+
+    /// Puts the interlock right, now that the occurrence is served.
+    async fn secure(mut self, occurrence: Occurrence, served: Served) -> Result<Outcome, Error> {
+        let Served { mut action, execution_arn, reason, look } = served;
+        let look = match look {
+            Some(look) => look,
+            None => self.look().await?,
+        };
         let (executions, report) = self.settle(look).await?;
         if action == Action::Started {
             // With a token that it has seen before, SageMaker gives the execution which that token started.
@@ -222,7 +362,7 @@ impl Pass<'_> {
                 .find(|e| e.arn == execution_arn && e.display_name.as_ref().is_some_and(|n| *n != name));
             match anothers {
                 None => {}
-                Some(running) if running.active => action = Action::AlreadyRunning,
+                Some(running) if running.is_active() => action = Action::AlreadyRunning,
                 Some(_) => return Err(Error::NotServed { execution_arn }),
             }
         }
@@ -230,7 +370,7 @@ impl Pass<'_> {
             event: occurrence.trigger.kind(),
             key: Some(occurrence.key),
             action,
-            reason: None,
+            reason,
             execution_arn: Some(execution_arn),
             interlock: Some(report),
         })
@@ -255,13 +395,24 @@ impl Pass<'_> {
     }
 }
 
-/// The execution that serves an occurrence already, or else the request that starts one.
-fn found(decision: Decision) -> Result<(Action, String), StartRequest> {
-    match decision {
-        Decision::Start(request) => Err(request),
-        Decision::Duplicate(execution_arn) => Ok((Action::Duplicate, execution_arn)),
-        Decision::AlreadyRunning(execution_arn) => Ok((Action::AlreadyRunning, execution_arn)),
+/// How an occurrence is served.
+struct Served {
+    action: Action,
+    execution_arn: String,
+    reason: Option<String>,
+    /// What was seen, unless something has been written since.
+    look: Option<Look>,
+}
+
+impl Served {
+    fn by(action: Action, execution_arn: String) -> Self {
+        Self { action, execution_arn, reason: None, look: None }
     }
+}
+
+/// What to say of an answer that came too late.
+fn over(answered: Answered) -> Option<String> {
+    (answered == Answered::NotInProgress).then(|| "the job is not in progress any more".to_owned())
 }
 
 impl Outcome {
@@ -309,6 +460,7 @@ impl From<Error> for Diagnostic {
             Error::Event(_) => "EventError",
             Error::Executions(_) => "ExecutionsError",
             Error::NotServed { .. } => "NotServed",
+            Error::Job(_) => "JobError",
             Error::Guards(_) => "InterlockError",
             Error::Unsettled => "Unsettled",
         };

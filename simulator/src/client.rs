@@ -1,7 +1,10 @@
 //! The AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
 
+use std::time::SystemTime;
+
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -25,7 +28,7 @@ impl Simulator {
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// An SDK configuration for clients of this simulator: its region, credentials that it accepts, its HTTP client.
+    /// An SDK configuration for clients of this simulator: its region and clock, credentials that it accepts, its HTTP client.
     #[must_use]
     pub fn sdk_config(&self) -> aws_types::sdk_config::Builder {
         let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
@@ -34,6 +37,7 @@ impl Simulator {
             .region(Region::new(self.world().region().to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(self.http_client())
+            .time_source(self.clone())
     }
 
     /// Serves one request as [`crate::World::serve`] does, and takes the time that it takes: half of the latency before it is
@@ -56,6 +60,12 @@ impl Simulator {
         if !latency.is_zero() {
             tokio::time::sleep(latency / 2).await;
         }
+    }
+}
+
+impl TimeSource for Simulator {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.world().now()
     }
 }
 

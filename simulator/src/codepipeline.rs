@@ -1,10 +1,16 @@
-//! CodePipeline's stage transitions.
+//! CodePipeline's stage transitions, and the jobs of its Lambda-invoke actions.
 //!
-//! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipelineState.html> and its neighbours.
+//! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipelineState.html> and its neighbours,
+//! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>.
+
+use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use crate::shape::{ApiError, CODE_PIPELINE_NAME, DISABLED_REASON, Input, TRANSITION_TYPE};
+use crate::shape::{
+    ApiError, CODE_PIPELINE_NAME, CONTINUATION_TOKEN, DISABLED_REASON, EXTERNAL_EXECUTION_ID, FAILURE_MESSAGE,
+    FAILURE_TYPE, Input, JOB_ID, OUTPUT_VARIABLE_KEY, TRANSITION_TYPE,
+};
 use crate::world::{Place, Time, seconds};
 
 /// One stage's inbound transition.
@@ -18,6 +24,30 @@ pub struct Stage {
     changed: Option<Time>,
 }
 
+/// A run of a Lambda-invoke action.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// What it is configured with.
+    user_parameters: Option<String>,
+    /// How far it is.
+    pub state: ActionState,
+    /// The id of the job that the function was given last.
+    pub job_id: String,
+}
+
+/// How far a run of an action is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionState {
+    /// Its job is not answered.
+    InProgress,
+    /// It ended well, with these output variables.
+    Succeeded(Value),
+    /// It failed, with these details.
+    Failed(Value),
+    /// A person has stopped it.
+    Stopped,
+}
+
 /// The service, with one pipeline.
 #[derive(Debug)]
 pub struct CodePipeline {
@@ -25,6 +55,12 @@ pub struct CodePipeline {
     pipeline: String,
     /// The pipeline's stages, in their order.
     pub stages: Vec<Stage>,
+    /// Every run of a Lambda-invoke action, oldest first.
+    pub actions: Vec<Action>,
+    /// Every job so far: its id, and the action that it is of.
+    jobs: Vec<(String, usize)>,
+    /// Events for the function that are not delivered yet.
+    pub(crate) events: VecDeque<Value>,
 }
 
 impl CodePipeline {
@@ -36,6 +72,9 @@ impl CodePipeline {
                 .iter()
                 .map(|name| Stage { name: name.clone(), disabled_reason: None, changed: None })
                 .collect(),
+            actions: Vec::new(),
+            jobs: Vec::new(),
+            events: VecDeque::new(),
         }
     }
 
@@ -47,6 +86,8 @@ impl CodePipeline {
                 self.transition(input, Some(reason), now)
             }
             "EnableStageTransition" => self.transition(input, None, now),
+            "PutJobSuccessResult" => self.put_job_success_result(input),
+            "PutJobFailureResult" => self.put_job_failure_result(input),
             _ => Err(ApiError::refused("UnknownOperationException", operation)),
         }
     }
@@ -54,6 +95,10 @@ impl CodePipeline {
     /// The ARN that a request is about, for IAM.
     pub(crate) fn resource(&self, input: Input<'_>) -> String {
         let part = |name: &str| input.0[name].as_str();
+        // IAM knows no resource for jobs.
+        if part("jobId").is_some() {
+            return "*".to_owned();
+        }
         let pipeline = part("pipelineName").or(part("name")).unwrap_or_default();
         let stage = part("stageName").map(|stage| format!("/{stage}")).unwrap_or_default();
         self.place.arn("codepipeline", &format!("{pipeline}{stage}"))
@@ -66,6 +111,95 @@ impl CodePipeline {
         stage.disabled_reason = disabled_reason.map(str::to_owned);
         stage.changed = Some(now);
         Some(())
+    }
+
+    /// An action runs: the function is given a job.
+    pub fn run_action(&mut self, user_parameters: Option<&str>) {
+        let user_parameters = user_parameters.map(str::to_owned);
+        self.actions.push(Action { user_parameters, state: ActionState::InProgress, job_id: String::new() });
+        self.give_job(self.actions.len() - 1, None);
+    }
+
+    /// Makes it true that an action waits for an answer to the job of this id.
+    pub fn make_true(&mut self, job_id: &str) {
+        if self.jobs.iter().all(|(id, _)| id != job_id) {
+            self.jobs.push((job_id.to_owned(), self.actions.len()));
+            let state = ActionState::InProgress;
+            self.actions.push(Action { user_parameters: None, state, job_id: job_id.to_owned() });
+        }
+    }
+
+    fn give_job(&mut self, action: usize, continuation_token: Option<&str>) {
+        let id = job_id(self.jobs.len());
+        self.jobs.push((id.clone(), action));
+        let mut configuration = json!({ "FunctionName": "drift-router" });
+        if let Some(parameters) = &self.actions[action].user_parameters {
+            configuration["UserParameters"] = parameters.as_str().into();
+        }
+        let mut data = json!({
+            "actionConfiguration": { "configuration": configuration },
+            "inputArtifacts": [],
+            "outputArtifacts": [],
+            "artifactCredentials": {
+                "accessKeyId": "an-access-key-of-the-artifacts",
+                "secretAccessKey": "a-secret-of-the-artifacts",
+                "sessionToken": "a-token-of-the-artifacts",
+            },
+        });
+        if let Some(token) = continuation_token {
+            data["continuationToken"] = token.into();
+        }
+        self.events.push_back(
+            json!({ "CodePipeline.job": { "id": id, "accountId": self.place.account(), "data": data } }),
+        );
+        self.actions[action].job_id = id;
+    }
+
+    /// The action whose job in progress this is.
+    fn in_progress(&mut self, input: Input<'_>) -> Result<usize, ApiError> {
+        let id = input.required("jobId", &JOB_ID)?;
+        let Some(&(_, action)) = self.jobs.iter().find(|(job_id, _)| job_id == id) else {
+            return Err(ApiError::refused("JobNotFoundException", format!("Job with id '{id}' not found.")));
+        };
+        if self.actions[action].job_id == id && self.actions[action].state == ActionState::InProgress {
+            Ok(action)
+        } else {
+            let message = format!("Job '{id}' is not in the state InProgress.");
+            Err(ApiError::refused("InvalidJobStateException", message))
+        }
+    }
+
+    fn put_job_success_result(&mut self, input: Input<'_>) -> Result<Value, ApiError> {
+        let token = input.optional("continuationToken", &CONTINUATION_TOKEN)?;
+        let variables = &input.0["outputVariables"];
+        for key in variables.as_object().into_iter().flat_map(|variables| variables.keys()) {
+            OUTPUT_VARIABLE_KEY.check("outputVariables", key)?;
+        }
+        let action = self.in_progress(input)?;
+        match token {
+            Some(_) if !variables.is_null() => {
+                let message = "outputVariables cannot be specified together with continuationToken";
+                Err(ApiError::refused("ValidationException", message))
+            }
+            Some(token) => {
+                self.give_job(action, Some(token));
+                Ok(json!({}))
+            }
+            None => {
+                self.actions[action].state = ActionState::Succeeded(variables.clone());
+                Ok(json!({}))
+            }
+        }
+    }
+
+    fn put_job_failure_result(&mut self, input: Input<'_>) -> Result<Value, ApiError> {
+        let details = &input.0["failureDetails"];
+        Input(details).required("type", &FAILURE_TYPE)?;
+        Input(details).required("message", &FAILURE_MESSAGE)?;
+        Input(details).optional("externalExecutionId", &EXTERNAL_EXECUTION_ID)?;
+        let action = self.in_progress(input)?;
+        self.actions[action].state = ActionState::Failed(details.clone());
+        Ok(json!({}))
     }
 
     fn check_pipeline(&self, name: &str) -> Result<(), ApiError> {
@@ -116,4 +250,9 @@ impl CodePipeline {
             ApiError::refused("StageNotFoundException", message)
         })
     }
+}
+
+/// The id of the job that is given after `before` others, the same in every run, so that sample events can name it.
+fn job_id(before: usize) -> String {
+    format!("{before:08x}-39e6-4b26-9d0c-7a1e5c0f2b11")
 }

@@ -116,8 +116,9 @@ impl SageMaker {
 
     /// The ARN that a request is about, for IAM.
     pub(crate) fn resource(&self, input: Input<'_>) -> String {
-        let arn = input.0["PipelineExecutionArn"].as_str();
-        arn.map_or_else(|| self.pipeline_arn(), str::to_owned)
+        let execution = input.0["PipelineExecutionArn"].as_str();
+        let pipeline = input.0["PipelineName"].as_str().unwrap_or_default().to_lowercase();
+        execution.map_or_else(|| self.place.arn("sagemaker", &format!("pipeline/{pipeline}")), str::to_owned)
     }
 
     /// The pipeline's ARN: SageMaker lower-cases the name in it.
@@ -281,10 +282,13 @@ impl SageMaker {
             let message = format!("Pipeline execution '{arn}' does not exist.");
             return Err(ApiError::refused("ResourceNotFound", message));
         };
+        let status = execution.status_at(seen);
+        let reason = (status == Some("Failed")).then_some("Step failure: One or multiple steps failed.");
         Ok(json!({
+            "FailureReason": reason,
             "PipelineArn": self.pipeline_arn(),
             "PipelineExecutionArn": execution.arn,
-            "PipelineExecutionStatus": execution.status_at(seen),
+            "PipelineExecutionStatus": status,
             "PipelineExecutionDisplayName": execution.display_name,
             "CreationTime": seconds(execution.created),
             "LastModifiedTime": seconds(execution.changed()),

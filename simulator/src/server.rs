@@ -1,7 +1,7 @@
 //! A [`Simulator`] on a port, for `AWS_ENDPOINT_URL`.
 //!
 //! Beside the services' protocol it has two doors of its own: `GET /simulator/state` shows the guards and executions, and
-//! `POST /simulator/event` makes a status event true (an execution ends, say), since nothing else in this world would.
+//! `POST /simulator/event` makes an event true (an execution ends, say), since nothing else in this world would.
 
 use std::io;
 

@@ -75,6 +75,22 @@ pub static CODE_PIPELINE_NAME: Shape = shape!(1, 100, r"[A-Za-z0-9.@\-_]+");
 pub static DISABLED_REASON: Shape = shape!(1, 300, r"[a-zA-Z0-9!@ \(\)\.\*\?\-]+");
 /// CodePipeline's `StageTransitionType`.
 pub static TRANSITION_TYPE: Shape = shape!(1, 8, r"Inbound|Outbound");
+/// CodePipeline's `JobId`.
+pub static JOB_ID: Shape = shape!(36, 36, r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}");
+/// CodePipeline's `ContinuationToken`.
+pub static CONTINUATION_TOKEN: Shape = shape!(1, 2048, r"(?s).*");
+/// CodePipeline's `OutputVariablesKey`.
+pub static OUTPUT_VARIABLE_KEY: Shape = shape!(1, 100, r"[A-Za-z0-9@\-_]+");
+/// CodePipeline's `FailureType`.
+pub static FAILURE_TYPE: Shape = shape!(
+    1,
+    30,
+    r"JobFailed|ConfigurationError|PermissionError|RevisionOutOfSync|RevisionUnavailable|SystemUnavailable"
+);
+/// CodePipeline's `Message`.
+pub static FAILURE_MESSAGE: Shape = shape!(1, 5000, r"(?s).*");
+/// CodePipeline's `ExecutionId`.
+pub static EXTERNAL_EXECUTION_ID: Shape = shape!(1, 1500, r"(?s).*");
 /// EventBridge's `RuleName`.
 pub static RULE_NAME: Shape = shape!(1, 64, r"[\.\-_A-Za-z0-9]+");
 /// EventBridge's `Arn`.

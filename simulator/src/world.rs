@@ -25,6 +25,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
@@ -302,6 +306,11 @@ impl World {
         self.events.pop_front()
     }
 
+    /// Takes the next job that CodePipeline gives the router, where an action waits for one.
+    pub fn next_job(&mut self) -> Option<Value> {
+        self.codepipeline.events.pop_front()
+    }
+
     fn collect(&mut self) {
         for emitted in std::mem::take(&mut self.sagemaker.events) {
             let event = self.envelope(emitted);
@@ -381,9 +390,12 @@ impl World {
         self.collect();
     }
 
-    /// Makes the world such that a status event (a sample, say) is true: its execution exists and has its status. Other events
-    /// need nothing to be true. No event is emitted.
+    /// Makes the world such that an event (a sample, say) is true: a status event's execution exists and has its status, a job's
+    /// action waits for an answer. Other events need nothing to be true. No event is emitted.
     pub fn make_true(&mut self, event: &Value) {
+        if let Some(job_id) = event["CodePipeline.job"]["id"].as_str() {
+            self.codepipeline.make_true(job_id);
+        }
         let detail = &event["detail"];
         let execution = detail["pipelineExecutionArn"].as_str();
         let status = detail["currentPipelineExecutionStatus"].as_str();
@@ -392,6 +404,12 @@ impl World {
         {
             self.sagemaker.make_true(arn, status, self.now());
         }
+    }
+
+    /// An action of the CodePipeline invokes the router: the event of its first job.
+    pub fn run_action(&mut self, user_parameters: Option<&str>) -> Option<Value> {
+        self.codepipeline.run_action(user_parameters);
+        self.next_job()
     }
 
     /// An operator disables (with a reason) or enables a stage's inbound transition.

@@ -61,12 +61,13 @@ async fn a_field_that_is_missing_null_or_empty_is_named_by_its_path() {
         ("code-deployed", "detail.execution-id"),
         ("schedule", "resources"),
         ("schedule", "time"),
+        ("codepipeline-job", "CodePipeline.job.id"),
         ("execution-succeeded", "detail"),
         ("execution-succeeded", "detail.pipelineArn"),
         ("execution-succeeded", "detail.pipelineExecutionArn"),
         ("execution-succeeded", "detail.currentPipelineExecutionStatus"),
     ] {
-        let pointer = format!("/{}", path.replace('.', "/"));
+        let pointer = format!("/{}", path.replace('.', "/")).replace("CodePipeline/job", "CodePipeline.job");
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let mut missing = sample_event(sample);
         missing.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);

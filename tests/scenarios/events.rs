@@ -53,17 +53,15 @@ async fn an_alarm_that_is_ok_muted_or_suppressed_is_ignored() {
             "alarm sagemaker-nyctaxi-prod-threshold is INSUFFICIENT_DATA, not ALARM",
         ),
         (
-            with_member("drift-alarm", "/detail/state", "actionsSuppressedBy", "Alarm"),
-            "alarm sagemaker-nyctaxi-prod-threshold is suppressed by \"Alarm\"",
+            sample_event("drift-alarm-suppressed"),
+            "alarm sagemaker-nyctaxi-batch-prod-threshold is suppressed by \"Alarm\"",
         ),
         (
-            with_member("drift-alarm", "/detail", "muteDetail", "night"),
-            "alarm sagemaker-nyctaxi-prod-threshold is muted",
+            as_action(&sample_event("drift-alarm-suppressed")),
+            "alarm sagemaker-nyctaxi-batch-prod-threshold is suppressed by \"Alarm\"",
         ),
-        (
-            with_member("drift-alarm-action", "/alarmData/state", "actionsSuppressedBy", "WaitPeriod"),
-            "alarm sagemaker-nyctaxi-prod-threshold is suppressed by \"WaitPeriod\"",
-        ),
+        (sample_event("drift-alarm-muted"), "alarm sagemaker-nyctaxi-staging-threshold is muted"),
+        (as_action(&sample_event("drift-alarm-muted")), "alarm sagemaker-nyctaxi-staging-threshold is muted"),
     ] {
         let lab = Lab::new();
         let answer = lab.send(event).await;
@@ -72,10 +70,40 @@ async fn an_alarm_that_is_ok_muted_or_suppressed_is_ignored() {
     }
 }
 
-fn with_member(sample: &str, object: &str, name: &str, value: &str) -> Value {
-    let mut event = sample_event(sample);
-    event.pointer_mut(object).unwrap()[name] = value.into();
-    event
+/// The same change of state as the alarm's direct Lambda action tells it.
+fn as_action(event: &Value) -> Value {
+    json!({
+        "source": "aws.cloudwatch",
+        "alarmArn": event["resources"][0],
+        "accountId": event["account"],
+        "time": event["detail"]["state"]["timestamp"],
+        "region": event["region"],
+        "alarmData": event["detail"],
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn composite_and_metric_math_alarms_start_a_retraining_by_either_route() {
+    for (sample, key) in [
+        ("drift-alarm-composite", "sagemaker-nyctaxi-batch-prod-threshold 2021-07-29T07:02:04.149+0000"),
+        ("drift-alarm-metric-math", "sagemaker-nyctaxi-staging-threshold 2021-07-30T07:02:04.149+0000"),
+    ] {
+        let by_rule = sample_event(sample);
+        let by_action = as_action(&by_rule);
+        for (first, second) in [(&by_rule, &by_action), (&by_action, &by_rule)] {
+            let lab = Lab::new();
+            let answer = lab.send(first.clone()).await;
+            assert_eq!((&answer["action"], &answer["key"]), (&json!("started"), &json!(key)));
+            assert_eq!(lab.send(second.clone()).await["action"], "duplicate");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suppressed_alarm_that_goes_off_for_good_starts_a_retraining() {
+    let lab = Lab::new();
+    assert_eq!(lab.send(sample_event("drift-alarm-suppressed")).await["action"], "ignored");
+    assert_eq!(lab.send(sample_event("drift-alarm-composite")).await["action"], "started");
 }
 
 #[tokio::test(start_paused = true)]

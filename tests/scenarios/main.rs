@@ -10,4 +10,5 @@ mod bad_input;
 mod events;
 mod faults;
 mod interlock;
+mod job;
 mod start;

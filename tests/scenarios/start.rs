@@ -202,3 +202,85 @@ async fn an_alarm_that_a_lagging_list_hides_another_start_from_is_tried_again() 
     assert_eq!(lab.send(alarm_at("2021-07-28T02:00:00.000+0000")).await["action"], "started");
     assert_eq!(lab.executions().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn within_the_cooldown_an_alarm_starts_nothing_and_says_for_how_long() {
+    let lab = Lab::with(&[("DRIFT_COOLDOWN", "6h")]);
+    lab.send(alarm_at("2021-07-28T01:00:00.000+0000")).await;
+    tokio::time::advance(Duration::from_hours(1)).await;
+    end_newest(&lab);
+    tokio::time::advance(Duration::from_mins(90)).await;
+
+    let answer = lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await;
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&"coolingDown".into(), &FIRST.into()));
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.ends_with("drift alarms start nothing for another 3h 30m"), "{reason}");
+    lab.assert_released();
+    // The same alarm, told again, is still told so; others are not held up.
+    assert_eq!(lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await["action"], "coolingDown");
+    assert_eq!(lab.executions().len(), 1);
+    assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
+    end_newest(&lab);
+
+    // The schedule's retraining counts too.
+    tokio::time::advance(Duration::from_hours(5)).await;
+    assert_eq!(lab.send(alarm_at("2021-07-28T08:30:00.000+0000")).await["action"], "coolingDown");
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert_eq!(lab.send(alarm_at("2021-07-28T09:30:00.000+0000")).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_was_served_is_a_duplicate_in_the_cooldown_too() {
+    let lab = Lab::with(&[("DRIFT_COOLDOWN", "6h")]);
+    lab.send(sample_event("drift-alarm")).await;
+    assert_eq!(lab.send(alarm_at("2021-07-28T08:00:00.000+0000")).await["action"], "alreadyRunning");
+    end_newest(&lab);
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "duplicate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pipelines_parameter_is_told_what_started_it() {
+    for (sample, value) in [
+        ("code-deployed", "CodePipeline"),
+        ("codepipeline-job", "CodePipeline"),
+        ("schedule", "Schedule"),
+        ("drift-alarm", "Drift"),
+        ("drift-alarm-action", "Drift"),
+    ] {
+        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+        lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
+        lab.simulator.world().make_true(&sample_event(sample));
+        assert_eq!(lab.send(sample_event(sample)).await["action"], "started");
+        let parameters = lab.simulator.world().sagemaker.executions[0].parameters.clone();
+        assert_eq!(parameters, serde_json::json!([{ "Name": "InputSource", "Value": value }]), "{sample}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_trigger_parameter_none_is_sent() {
+    let lab = Lab::new();
+    lab.send(sample_event("drift-alarm")).await;
+    assert_eq!(lab.simulator.world().sagemaker.executions[0].parameters, Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parameter_that_the_pipeline_lacks_is_an_error_that_names_the_variable() {
+    let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+    let error = lab.refused(sample_event("drift-alarm")).await;
+    for part in ["has the parameter InputSource which TRIGGER_PARAMETER_NAME names", "[InputSource] is not defined"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn racing_triggers_with_a_parameter_start_one_execution_between_them() {
+    for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
+        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+        lab.simulator.world().latency = Duration::from_millis(40);
+        lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
+        lab.simulator.world().sagemaker.reused_token = reused_token;
+        let (alarm, tick) = tokio::join!(lab.send(sample_event("drift-alarm")), lab.send(sample_event("schedule")));
+        assert_eq!(alarm["executionArn"], tick["executionArn"]);
+        assert_eq!(lab.executions().len(), 1);
+    }
+}

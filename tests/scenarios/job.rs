@@ -1,0 +1,310 @@
+//! A CodePipeline action invokes the function and waits for the retraining: the design's section 5.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::codepipeline::ActionState;
+use simulator::{Fault, fault};
+
+use crate::common::{Lab, PIPELINE_ARN, sample_event};
+
+const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+
+impl Lab {
+    /// An action runs: the event of its first job.
+    fn action(&self, user_parameters: Option<&str>) -> Value {
+        self.simulator.world().run_action(user_parameters).unwrap()
+    }
+
+    /// The event by which CodePipeline asks again.
+    fn next_job(&self) -> Value {
+        self.simulator.world().next_job().expect("the action was told to go on waiting")
+    }
+
+    fn action_state(&self) -> ActionState {
+        self.simulator.world().codepipeline.actions.last().unwrap().state.clone()
+    }
+
+    #[track_caller]
+    fn assert_action_failed(&self, kind: &str, message: &str) {
+        match self.action_state() {
+            ActionState::Failed(details) => {
+                assert_eq!(details["type"], kind);
+                assert!(details["message"].as_str().unwrap().contains(message), "{details}");
+            }
+            other => panic!("the action is {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
+    let lab = Lab::new();
+    let first = lab.action(None);
+    let id = first["CodePipeline.job"]["id"].clone();
+    let answer = lab.send(first).await;
+    assert_eq!((&answer["event"], &answer["key"]), (&json!("codePipelineJob"), &id));
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("started"), &json!(FIRST)));
+    assert_eq!(lab.executions(), [format!("job-{}", id.as_str().unwrap())]);
+    lab.assert_engaged();
+    assert_eq!(lab.action_state(), ActionState::InProgress);
+
+    let answer = lab.send(lab.next_job()).await;
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("continued"), &json!("execution ib87gnc408me runs")));
+    assert_eq!(lab.action_state(), ActionState::InProgress);
+
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    let answer = lab.send(lab.next_job()).await;
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("succeeded"), &json!(FIRST)));
+    assert_eq!(
+        lab.action_state(),
+        ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST, "Status": "Succeeded" }))
+    );
+    // The status event may have been lost: the end that the job sees releases the interlock too.
+    lab.assert_released();
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_fails_with_the_execution_and_its_reason() {
+    for (status, message) in [
+        ("Failed", "execution ib87gnc408me is Failed: Step failure: One or multiple steps failed."),
+        ("Stopped", "execution ib87gnc408me is Stopped: SageMaker gives no reason"),
+        ("SomeWordOfTomorrow", "execution ib87gnc408me is SomeWordOfTomorrow"),
+    ] {
+        let lab = Lab::new();
+        lab.send(lab.action(None)).await;
+        lab.simulator.world().set_execution_status(FIRST, "Stopping");
+        assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
+        lab.simulator.world().set_execution_status(FIRST, status);
+        let answer = lab.send(lab.next_job()).await;
+        assert_eq!(answer["action"], "failed");
+        assert!(answer["reason"].as_str().unwrap().contains(message), "{answer}");
+        lab.assert_action_failed("JobFailed", message);
+        let ActionState::Failed(details) = lab.action_state() else { unreachable!() };
+        assert_eq!(details["externalExecutionId"], FIRST);
+        lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
+    for parameters in [None, Some(""), Some("{}"), Some("{\"PipelineName\": \"NYCtaxi-Pipeline\"}")] {
+        let lab = Lab::new();
+        assert_eq!(lab.send(lab.action(parameters)).await["action"], "started", "{parameters:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn user_parameters_that_can_never_be_served_fail_the_action() {
+    for (parameters, message) in [
+        ("nyctaxi-pipeline", "UserParameters are not as they should be (line 1, column 2)"),
+        ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"nyctaxi-pipeline\"}"),
+        ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as they should be"),
+        ("{\"PipelineName\": \"fraud-pipeline\"}", "name another SageMaker pipeline than nyctaxi-pipeline"),
+    ] {
+        let lab = Lab::new();
+        let answer = lab.send(lab.action(Some(parameters))).await;
+        assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("failed"), &Value::Null));
+        assert!(answer["reason"].as_str().unwrap().contains(message), "{answer}");
+        lab.assert_action_failed("ConfigurationError", message);
+        assert!(lab.executions().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_continuation_token_of_another_pipeline_fails_the_action() {
+    for token in ["x", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud-pipeline/execution/abc"] {
+        let lab = Lab::new();
+        let mut job = lab.action(None);
+        job["CodePipeline.job"]["data"]["continuationToken"] = token.into();
+        assert_eq!(lab.send(job).await["action"], "failed");
+        lab.assert_action_failed("ConfigurationError", "names no execution of SageMaker pipeline nyctaxi-pipeline");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_delivered_again_while_its_execution_runs_starts_nothing() {
+    let lab = Lab::new();
+    let job = lab.action(None);
+    lab.send(job.clone()).await;
+    let answer = lab.send(job.clone()).await;
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("duplicate"), &json!(FIRST)));
+    assert_eq!(answer["reason"], "the job is not in progress any more");
+    let (one, two) = tokio::join!(lab.send(job.clone()), lab.send(job));
+    assert_eq!(one["executionArn"], two["executionArn"]);
+    assert_eq!(lab.executions().len(), 1);
+    assert_eq!(lab.action_state(), ActionState::InProgress);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_stopped_meanwhile_is_no_error() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    let next = lab.next_job();
+    lab.simulator.world().codepipeline.actions[0].state = ActionState::Stopped;
+    let answer = lab.send(next.clone()).await;
+    assert_eq!(answer["reason"], "the job is not in progress any more");
+    lab.simulator.world().set_execution_status(FIRST, "Failed");
+    assert_eq!(lab.send(next).await["action"], "failed");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_no_retry_can_mend_fails_the_action() {
+    for code in ["AccessDeniedException", "ValidationException", "ResourceNotFound"] {
+        for operation in ["ListPipelineExecutions", "StartPipelineExecution"] {
+            let lab = Lab::new();
+            lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused(code)));
+            let answer = lab.send(lab.action(None)).await;
+            assert_eq!(answer["action"], "failed", "{operation} {code}");
+            lab.assert_action_failed("ConfigurationError", code);
+            lab.assert_action_failed("ConfigurationError", "SageMaker pipeline nyctaxi-pipeline");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_a_retry_can_mend_leaves_the_job_open_for_the_retry() {
+    for fault in [Fault::Throttled, Fault::ErrorBefore, Fault::Hang, Fault::Refused("ResourceLimitExceeded")] {
+        for operation in ["ListPipelineExecutions", "StartPipelineExecution", "PutJobSuccessResult"] {
+            let lab = Lab::new();
+            let job = lab.action(None);
+            lab.simulator.world().inject(fault::next(operation, 9, fault.clone()));
+            lab.refused(job.clone()).await;
+            assert_eq!(lab.action_state(), ActionState::InProgress, "{operation} {fault:?}");
+            assert!(lab.simulator.world().next_job().is_none());
+
+            lab.simulator.world().heal();
+            lab.send(job).await;
+            assert_eq!(lab.executions().len(), 1);
+            lab.assert_engaged();
+            lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+            assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_is_given_again() {
+    for operation in ["PutJobSuccessResult", "PutJobFailureResult"] {
+        let lab = Lab::new();
+        lab.send(lab.action(None)).await;
+        let end = if operation == "PutJobSuccessResult" { "Succeeded" } else { "Failed" };
+        lab.simulator.world().set_execution_status(FIRST, end);
+        lab.simulator.world().inject(fault::next(operation, 1, Fault::ResetAfter));
+        lab.send(lab.next_job()).await;
+        assert!(matches!(lab.action_state(), ActionState::Succeeded(_) | ActionState::Failed(_)), "{operation}");
+        lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_fails_does_not_keep_the_action_from_its_answer() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Refused("AccessDeniedException")));
+    let job = lab.action(None);
+    let error = lab.refused(job).await;
+    assert!(error.contains("cannot be disabled"), "{error}");
+    assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_sagemaker_does_not_know_yet_is_waited_for() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(60);
+    lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(60);
+    assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().sagemaker.describe_lag = Duration::ZERO;
+    assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_gone_fails_the_action() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    lab.simulator.world().sagemaker.executions.clear();
+    lab.simulator.world().inject(fault::next("ListPipelineExecutions", 9, Fault::Refused("ResourceNotFound")));
+    assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
+    lab.assert_action_failed("ConfigurationError", "cannot list the executions of SageMaker pipeline nyctaxi-pipeline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_actions_get_an_execution_each() {
+    let lab = Lab::new();
+    assert_eq!(lab.send(lab.action(None)).await["action"], "started");
+    lab.next_job();
+    assert_eq!(lab.send(lab.action(None)).await["action"], "started");
+    assert_eq!(lab.executions().len(), 2);
+}
+
+/// While the action waits, CodePipeline asks every half a minute or so: that costs two calls.
+#[tokio::test(start_paused = true)]
+async fn asking_again_costs_two_calls() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    lab.take_calls();
+    lab.send(lab.next_job()).await;
+    assert_eq!(lab.take_calls(), ["DescribePipelineExecution", "PutJobSuccessResult"]);
+}
+
+/// The event carries credentials. Nothing of it but the id is repeated: not in what the router makes of it, not in its answers,
+/// not in its errors. That no log line repeats it either, even at TRACE, `tests/lambda.rs` shows with the real binary.
+#[tokio::test(start_paused = true)]
+async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
+    let project = simulator::Project::nyctaxi();
+    let config = drift_router::config::Config::from_lookup(|name| {
+        project.environment().iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+    });
+    let config = config.unwrap();
+    let spoiled = |pointer: &str, value: Value| {
+        let mut event = sample_event("codepipeline-job");
+        *event.pointer_mut(pointer).unwrap() = value;
+        event
+    };
+    let parameters = "/CodePipeline.job/data/actionConfiguration/configuration/UserParameters";
+    let secret = "a-secret-of-the-user-parameters";
+    let events = [
+        sample_event("codepipeline-job"),
+        sample_event("codepipeline-job-continued"),
+        spoiled("/CodePipeline.job/id", Value::Null),
+        spoiled("/CodePipeline.job/id", json!(["an-id-that-is-none"])),
+        spoiled("/CodePipeline.job/data", json!("a-token-of-the-artifacts")),
+        spoiled(parameters, secret.into()),
+        spoiled(parameters, json!({ "PipelineName": secret })),
+        spoiled(parameters, format!("{{\"PipelineName\": \"{secret}\"}}").into()),
+        spoiled(parameters, format!("{{\"{secret}\": 1}}").into()),
+    ];
+    for event in events {
+        for fault in [None, Some("ListPipelineExecutions"), Some("DescribePipelineExecution"), Some("PutJobFailureResult")] {
+            let lab = Lab::new();
+            lab.simulator.world().make_true(&event);
+            if let Some(operation) = fault {
+                lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused("AccessDeniedException")));
+            }
+            let parsed = drift_router::event::Event::parse(event.clone(), &config);
+            let answer = lab.try_send(event.clone()).await;
+            let told = format!("{parsed:?} {answer:?} {:?}", lab.simulator.world().calls);
+            let told = match answer {
+                Ok(_) => told,
+                Err(error) => format!("{told} {:?}", lambda_runtime::Diagnostic::from(error)),
+            };
+            for secret in ["of-the-artifacts", "of-the-user-parameters"] {
+                assert!(!told.contains(secret), "{secret} is in {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_samples_are_a_first_and_a_further_call() {
+    let lab = Lab::new();
+    lab.simulator.world().make_true(&sample_event("codepipeline-job"));
+    assert_eq!(lab.send(sample_event("codepipeline-job")).await["executionArn"], format!("{PIPELINE_ARN}/execution/ib87gnc408me"));
+    lab.simulator.world().make_true(&sample_event("codepipeline-job-continued"));
+    assert_eq!(lab.send(sample_event("codepipeline-job-continued")).await["action"], "continued");
+}
