@@ -40,6 +40,12 @@ impl Execution {
         matches!(self.status(), "Executing" | "Stopping")
     }
 
+    /// Whether it has or had this status.
+    #[must_use]
+    pub fn has_been(&self, status: &str) -> bool {
+        self.history.iter().any(|(_, past)| past == status)
+    }
+
     /// Since when it runs; `None` while it does not.
     #[must_use]
     pub fn active_since(&self) -> Option<Time> {

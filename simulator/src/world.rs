@@ -409,7 +409,7 @@ impl World {
     /// An action of the CodePipeline invokes the router: the event of its first job.
     pub fn run_action(&mut self, user_parameters: Option<&str>) -> Option<Value> {
         self.codepipeline.run_action(user_parameters);
-        self.next_job()
+        self.codepipeline.events.pop_back()
     }
 
     /// An operator disables (with a reason) or enables a stage's inbound transition.

@@ -34,6 +34,8 @@ pub enum Step {
     AlarmOnBothRoutes,
     /// The schedule ticks.
     Tick,
+    /// An action of the CodePipeline asks for a retraining and waits for it.
+    Action,
     /// Somebody starts an execution by hand.
     StartByHand,
     /// An operator disables the stage's transition.
@@ -71,6 +73,8 @@ pub struct History {
     pub describe_lag: Duration,
     pub rule_delay: Duration,
     pub reused_token: ReusedToken,
+    /// How long after a retraining a drift alarm starts none.
+    pub cooldown: Option<Duration>,
     /// At times the next execution starts just as another ends.
     pub echoes: bool,
     /// When AWS misbehaves: beginnings and ends.
@@ -97,8 +101,26 @@ impl History {
             reused_token: if rng.bool() { ReusedToken::Refused } else { ReusedToken::SameExecution },
             echoes: rng.bool(),
             bursts: bursts(rng),
+            cooldown: cooldown(&mut dice(seed, "cooldown")),
             happenings: happenings(rng),
         }
+        .with_actions()
+    }
+
+    /// In some histories, actions of the CodePipeline ask for retrainings among all the rest.
+    fn with_actions(mut self) -> Self {
+        let rng = &mut dice(self.seed, "actions");
+        if rng.u8(..3) == 0 {
+            let last = self.happenings.last().map_or(Duration::ZERO, |h| h.at);
+            self.happenings.extend((0..1 + rng.usize(..3)).map(|number| Happening {
+                // Numbers that no other happening has.
+                number: 100 + number,
+                at: last.mul_f64(rng.f64()),
+                step: Step::Action,
+            }));
+            self.happenings.sort_by_key(|happening| happening.at);
+        }
+        self
     }
 
     /// Whether lists or descriptions lag.
@@ -160,6 +182,15 @@ fn happenings(rng: &mut Rng) -> Vec<Happening> {
             Happening { number, at, step }
         })
         .collect()
+}
+
+fn cooldown(rng: &mut Rng) -> Option<Duration> {
+    (rng.u8(..3) == 0).then(|| Duration::from_mins([10, 120][rng.usize(..2)]))
+}
+
+/// How long CodePipeline waits before it asks again for an action. It really asks more often; but nothing else happens then.
+pub fn asks_again(rng: &mut Rng) -> Duration {
+    Duration::from_secs(30 + rng.u64(..900))
 }
 
 /// When the copies of an event arrive after it was sent: one at least, late and out of order at times.

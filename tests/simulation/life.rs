@@ -13,12 +13,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
+use simulator::codepipeline::ActionState;
 use simulator::sagemaker::Execution;
 use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::history::{Happening, History, Lambda, Step, course, deliveries, dice};
+use crate::history::{Happening, History, Lambda, Step, asks_again, course, deliveries, dice};
 use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
 const STAGE: &str = "Build";
@@ -117,6 +118,8 @@ struct Life<'h> {
     invocations: usize,
     executions_seen: usize,
     codes: Vec<String>,
+    /// The id of every action's first job.
+    first_jobs: Vec<String>,
     /// New code that waits before the stage.
     waiting: Option<usize>,
     stuck: usize,
@@ -132,7 +135,11 @@ impl<'h> Life<'h> {
         // A region of its own keeps the SDK's retry quota of one history apart from every other's.
         let project = Project { region: format!("us-sim-{}", history.seed), ..Project::nyctaxi() };
         let environment = project.environment();
+        let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs()));
         let config = Config::from_lookup(|name| {
+            if name == "DRIFT_COOLDOWN" {
+                return cooldown.clone();
+            }
             environment.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
         });
         let simulator = Simulator::new(&project);
@@ -195,6 +202,7 @@ impl<'h> Life<'h> {
             invocations: 0,
             executions_seen: 0,
             codes: Vec::new(),
+            first_jobs: Vec::new(),
             waiting: None,
             stuck: 0,
             started,
@@ -231,7 +239,13 @@ impl<'h> Life<'h> {
         let silent = |h: &Happening| {
             !matches!(
                 h.step,
-                Step::Code | Step::Alarm | Step::Alarms | Step::AlarmOnBothRoutes | Step::Tick | Step::StartByHand
+                Step::Code
+                    | Step::Alarm
+                    | Step::Alarms
+                    | Step::AlarmOnBothRoutes
+                    | Step::Tick
+                    | Step::Action
+                    | Step::StartByHand
             )
         };
         let history = self.history;
@@ -256,6 +270,32 @@ impl<'h> Life<'h> {
             let count = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name)).count();
             if count != 1 {
                 return Err(format!("invariant 4: {count} executions for new code {code}"));
+            }
+        }
+        self.check_actions()
+    }
+
+    /// Invariant 4 for actions: each got one execution, and its end.
+    fn check_actions(&self) -> Result<(), String> {
+        let world = self.simulator.world();
+        for (first_job, action) in self.first_jobs.iter().zip(&world.codepipeline.actions) {
+            let name = format!("job-{first_job}");
+            let mut executions = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name));
+            let (Some(execution), None) = (executions.next(), executions.next()) else {
+                return Err(format!("invariant 4: not one execution for action {first_job}"));
+            };
+            let ended_so = match &action.state {
+                ActionState::Succeeded(variables) => {
+                    variables["PipelineExecutionArn"] == *execution.arn && execution.has_been("Succeeded")
+                }
+                ActionState::Failed(details) => {
+                    let ends = ["Failed", "Stopped", "CompletedWithFailures"];
+                    details["externalExecutionId"] == *execution.arn && ends.iter().any(|end| execution.has_been(end))
+                }
+                ActionState::InProgress | ActionState::Stopped => false,
+            };
+            if !ended_so {
+                return Err(format!("invariant 4: {name} is {:?}, its action {:?}", execution.status(), action.state));
             }
         }
         Ok(())
@@ -328,6 +368,11 @@ impl<'h> Life<'h> {
             }
             self.send(&format!("{} {status}", arn.rsplit('/').next().unwrap()), &event, &id);
         }
+        while let Some(job) = { self.simulator.world().next_job() } {
+            let id = job["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
+            let pause = asks_again(&mut self.dice(("asks again", &id)));
+            self.send_after(pause, "job", &job, &id);
+        }
     }
 
     fn dice(&self, name: impl std::fmt::Debug) -> fastrand::Rng {
@@ -335,8 +380,12 @@ impl<'h> Life<'h> {
     }
 
     fn send(&mut self, name: &str, event: &Value, id: &str) {
+        self.send_after(Duration::ZERO, name, event, id);
+    }
+
+    fn send_after(&mut self, pause: Duration, name: &str, event: &Value, id: &str) {
         for delay in deliveries(&mut self.dice(("deliveries", id))) {
-            self.plan(delay, Act::Deliver { name: name.to_owned(), event: event.clone() });
+            self.plan(pause + delay, Act::Deliver { name: name.to_owned(), event: event.clone() });
         }
     }
 
@@ -393,6 +442,12 @@ impl<'h> Life<'h> {
                 if let Some(event) = tick {
                     self.send("tick", &event, &format!("tick {number}"));
                 }
+            }
+            Step::Action => {
+                let job = self.simulator.world().run_action(None).unwrap();
+                let id = job["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
+                self.send("job", &job, &id);
+                self.first_jobs.push(id);
             }
             Step::StartByHand => {
                 self.simulator.world().start_execution(None);
@@ -489,7 +544,7 @@ impl<'h> Life<'h> {
         let came = world.now().saturating_sub(delivery.since.elapsed() + self.history.lag());
         delivery.refused
             && self.history.lags()
-            && delivery.name != "code"
+            && !["code", "job"].contains(&delivery.name.as_str())
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
@@ -524,7 +579,8 @@ impl<'h> Life<'h> {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
                 // It has seen the world as it is: then so must the guards be.
-                if self.in_flight == 0 && self.undisturbed < begins && settled && answer["action"] != "ignored" {
+                let has_looked = answer["interlock"].is_object();
+                if self.in_flight == 0 && self.undisturbed < begins && settled && has_looked {
                     self.check_guards("after an invocation that nothing disturbed")?;
                 } else {
                     self.check_holds()?;
@@ -562,7 +618,7 @@ impl<'h> Life<'h> {
             if earlier.iter().any(|e| e.display_name.as_ref() == Some(name)) {
                 return Err(format!("two executions are named {name}"));
             }
-            if name.starts_with("code-") {
+            if !coalesces(name) {
                 continue;
             }
             // Between the router's look and its start others may start: for some seconds, or longer where AWS misbehaves. But
@@ -570,17 +626,23 @@ impl<'h> Life<'h> {
             let age = Instant::now().duration_since(self.begins);
             let faulty = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
             let faults = self.history.bursts.iter().any(faulty);
+            let gap = |e: &Execution| match (faults, e.display_name.as_deref().is_some_and(coalesces)) {
+                (true, _) => Duration::from_mins(1),
+                (false, true) => Duration::ZERO,
+                (false, false) => Duration::from_secs(5),
+            };
             let visible = |e: &&Execution| {
-                let coalesces = e.display_name.as_ref().is_some_and(|name| !name.starts_with("code-"));
-                let gap = match (faults, coalesces) {
-                    (true, _) => Duration::from_mins(1),
-                    (false, true) => Duration::ZERO,
-                    (false, false) => Duration::from_secs(5),
-                };
-                e.active_since().is_some_and(|since| since + gap + self.history.lag() < new.created)
+                e.active_since().is_some_and(|since| since + gap(e) + self.history.lag() < new.created)
             };
             if let Some(active) = earlier.iter().find(visible) {
                 return Err(format!("invariant 3: {name} was started beside {}, which runs", active.arn));
+            }
+            let cooldown = self.history.cooldown.filter(|_| name.starts_with("drift-")).unwrap_or_default();
+            let hot = |e: &&Execution| {
+                e.created + cooldown > new.created && e.created + gap(e) + self.history.lag() < new.created
+            };
+            if let Some(hot) = earlier.iter().find(hot) {
+                return Err(format!("invariant 3: {name} was started within the cooldown after {}", hot.arn));
             }
         }
         self.executions_seen = executions.len();
@@ -625,6 +687,11 @@ impl<'h> Life<'h> {
         }
         Ok(())
     }
+}
+
+/// Whether an execution of this name was started by a trigger that asks only that a retraining runs.
+fn coalesces(name: &str) -> bool {
+    ["drift-", "schedule-"].iter().any(|trigger| name.starts_with(trigger))
 }
 
 fn clock(begins: Instant) -> String {

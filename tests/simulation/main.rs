@@ -82,7 +82,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
     let size = |h: &History| {
         h.happenings.len()
             + h.bursts.len()
-            + [h.heartbeat.is_some(), h.echoes, h.lags()].map(usize::from).iter().sum::<usize>()
+            + [h.heartbeat.is_some(), h.echoes, h.lags(), h.cooldown.is_some()].map(usize::from).iter().sum::<usize>()
     };
     loop {
         let without_happening = (0..history.happenings.len()).map(|index| {
@@ -98,6 +98,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
         let calmer = [
             History { heartbeat: history.heartbeat.filter(|_| history.lossy), ..history.clone() },
             History { echoes: false, ..history.clone() },
+            History { cooldown: None, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },
         ];
         let failing = without_happening

@@ -47,10 +47,14 @@ pub enum Defect {
     ForgetsItsOwnWrites,
     /// `drift` and `schedule` start beside an active execution.
     StartsBesideAnActiveExecution,
+    /// A drift alarm starts whatever the cooldown says.
+    ForgetsTheCooldown,
+    /// An action is told that all is well as soon as its execution has started.
+    AnswersTheJobTooSoon,
 }
 
 impl Defect {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -64,6 +68,8 @@ impl Defect {
         Self::EngagesOnTheStatusEventOnly,
         Self::ForgetsItsOwnWrites,
         Self::StartsBesideAnActiveExecution,
+        Self::ForgetsTheCooldown,
+        Self::AnswersTheJobTooSoon,
     ];
 }
 
@@ -143,6 +149,12 @@ impl Wire {
             (Defect::TokenOfTheEvent, "StartPipelineExecution") => {
                 let name = input["PipelineExecutionDisplayName"].as_str().unwrap_or_default();
                 input["ClientRequestToken"] = format!("{name:_<40}").into();
+            }
+            (Defect::AnswersTheJobTooSoon, "PutJobSuccessResult") => {
+                let token = input["continuationToken"].take();
+                if !token.is_null() {
+                    input["outputVariables"] = json!({ "PipelineExecutionArn": token });
+                }
             }
             (Defect::TagsAfterDisabling, "TagResource") => {
                 noting(|i| i.held_back = Some(input));
@@ -239,6 +251,9 @@ impl Wire {
             (Defect::NoDuplicateCheck, "ListPipelineExecutions") => {
                 for_each_execution(answer, |execution| execution["PipelineExecutionDisplayName"] = Value::Null);
             }
+            (Defect::ForgetsTheCooldown, "ListPipelineExecutions") => {
+                for_each_execution(answer, |execution| execution["StartTime"] = Value::Null);
+            }
             (Defect::StartsBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_trigger() => {
                 for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
             }
@@ -283,7 +298,7 @@ fn noting<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
 fn is_trigger() -> bool {
     noting(|i| {
         let schedule = i.event["resources"][0].as_str().is_some_and(|arn| arn.contains("schedule"));
-        schedule || i.event["source"] == "aws.cloudwatch" || i.event["source"] == "aws.codepipeline"
+        schedule || i.event["source"] == "aws.cloudwatch" || i.event["source"] == "aws.codepipeline" || i.event["CodePipeline.job"].is_object()
     })
 }
 
