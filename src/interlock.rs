@@ -76,6 +76,14 @@ pub struct Report {
     pub rules: BTreeMap<String, Settled>,
 }
 
+impl Report {
+    /// Whether the router disables any guard.
+    #[must_use]
+    pub fn is_engaged(&self) -> bool {
+        std::iter::once(&self.stage).chain(self.rules.values()).any(|guard| *guard == Settled::Disabled)
+    }
+}
+
 /// The guards of one project.
 #[derive(Clone, Debug)]
 pub struct Interlock {

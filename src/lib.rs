@@ -11,6 +11,7 @@
 //! - [`executions`]: the SageMaker pipeline's executions: list, describe, start.
 //! - [`interlock`]: the guards that are disabled while an execution runs: the stage's transition and the rules.
 //! - [`job`]: the answers to a CodePipeline action that waits for the retraining.
+//! - [`metrics`]: what an invocation did, for CloudWatch.
 //! - [`config`]: the only place that reads the environment.
 //!
 //! `main.rs` only wires these together and hands over to `lambda_runtime`.
@@ -21,6 +22,7 @@ pub mod event;
 pub mod executions;
 pub mod interlock;
 pub mod job;
+pub mod metrics;
 pub mod router;
 
 /// Whatever an AWS client said, kept as the source of a typed error.

@@ -1,10 +1,13 @@
 //! Cold start: logging, the configuration, the clients; then `lambda_runtime` hands over one event after another.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use aws_config::BehaviorVersion;
 use drift_router::config::{Config, Logging};
-use drift_router::router::{Router, timeouts};
+use drift_router::metrics;
+use drift_router::router::{Error, Outcome, Router, timeouts};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -23,13 +26,30 @@ async fn main() -> ExitCode {
     };
     let aws = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts()).load().await;
     let router = &Router::new(config, &aws);
-    let service = service_fn(async |event: LambdaEvent<Value>| router.handle(event).await);
+    let service = service_fn(async |event: LambdaEvent<Value>| {
+        let function_name = event.context.env_config.function_name.clone();
+        let outcome = router.handle(event).await?;
+        count(&outcome, &function_name);
+        Ok::<_, Error>(outcome)
+    });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime stopped");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Writes the invocation's metrics. An event that has been handled is not handled again for a count that is lost.
+fn count(outcome: &Outcome, function_name: &str) {
+    let written = match metrics::line(outcome, function_name, SystemTime::now()) {
+        Ok(Some(line)) => io::stdout().write_all(&line),
+        Ok(None) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    if let Err(error) = written {
+        tracing::warn!(error = %error, "the metrics could not be written");
     }
 }
 

@@ -51,6 +51,9 @@ pub struct Outcome {
     /// The guards, as last seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interlock: Option<Report>,
+    /// Whether the event was about an execution that failed, for the metrics.
+    #[serde(skip)]
+    pub retraining_failed: bool,
 }
 
 /// What an invocation did.
@@ -159,14 +162,9 @@ impl Router {
                 JobRequest::Impossible { reason } => pass.refuse_job(id, reason).await,
             },
             Event::Reconcile => pass.reconcile(Kind::Reconcile, None).await,
-            Event::Ignored { kind, reason } => Ok(Outcome {
-                event: kind,
-                key: None,
-                action: Action::Ignored,
-                reason: Some(reason),
-                execution_arn: None,
-                interlock: None,
-            }),
+            Event::Ignored { kind, reason } => {
+                Ok(Outcome { reason: Some(reason), ..Outcome::new(kind, Action::Ignored) })
+            }
         }
     }
 }
@@ -200,17 +198,23 @@ impl Pass<'_> {
         self.hint = hint;
         let look = self.look().await?;
         let (executions, report) = self.settle(look).await?;
-        let (action, reason) = match wanted(&executions) {
+        let (action, mut reason) = match wanted(&executions) {
             Wanted::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
             Wanted::Released => (Action::Released, "no execution runs".to_owned()),
         };
+        let execution_arn = self.hint.map(|hint| hint.execution_arn);
+        let hinted = executions.iter().find(|e| execution_arn.as_ref() == Some(&e.arn));
+        let failure = hinted.and_then(|execution| failure(execution));
+        let retraining_failed = failure.is_some();
+        if let Some(failure) = failure {
+            reason = format!("{reason}; {failure}");
+        }
         Ok(Outcome {
-            event,
-            key: None,
-            action: if self.written.any { action } else { Action::Unchanged },
             reason: Some(reason),
-            execution_arn: self.hint.map(|hint| hint.execution_arn),
+            execution_arn,
             interlock: Some(report),
+            retraining_failed,
+            ..Outcome::new(event, if self.written.any { action } else { Action::Unchanged })
         })
     }
 
@@ -273,12 +277,11 @@ impl Pass<'_> {
             Some(self.settle(look).await?.1)
         };
         Ok(Outcome {
-            event: Kind::CodePipelineJob,
             key: Some(job_id),
-            action,
             reason: over(answered).or(Some(reason)),
             execution_arn: Some(execution_arn),
             interlock,
+            ..Outcome::new(Kind::CodePipelineJob, action)
         })
     }
 
@@ -295,12 +298,9 @@ impl Pass<'_> {
     async fn refuse_job(self, job_id: String, reason: String) -> Result<Outcome, Error> {
         let answered = self.answer(&job_id, Answer::Refuse(&reason)).await?;
         Ok(Outcome {
-            event: Kind::CodePipelineJob,
             key: Some(job_id),
-            action: Action::Failed,
             reason: over(answered).or(Some(reason)),
-            execution_arn: None,
-            interlock: None,
+            ..Outcome::new(Kind::CodePipelineJob, Action::Failed)
         })
     }
 
@@ -367,12 +367,11 @@ impl Pass<'_> {
             }
         }
         Ok(Outcome {
-            event: occurrence.trigger.kind(),
             key: Some(occurrence.key),
-            action,
             reason,
             execution_arn: Some(execution_arn),
             interlock: Some(report),
+            ..Outcome::new(occurrence.trigger.kind(), action)
         })
     }
 
@@ -415,7 +414,22 @@ fn over(answered: Answered) -> Option<String> {
     (answered == Answered::NotInProgress).then(|| "the job is not in progress any more".to_owned())
 }
 
+/// How and why an execution failed. One that somebody has stopped did not fail.
+fn failure(execution: &Execution) -> Option<String> {
+    match &execution.status {
+        Status::Unsuccessful { word, reason } if word != "Stopped" => {
+            let why = reason.as_deref().unwrap_or("SageMaker gives no reason");
+            Some(format!("execution {} is {word}: {why}", last_segment(&execution.arn)))
+        }
+        _ => None,
+    }
+}
+
 impl Outcome {
+    fn new(event: Kind, action: Action) -> Self {
+        Self { event, key: None, action, reason: None, execution_arn: None, interlock: None, retraining_failed: false }
+    }
+
     fn log(&self) {
         tracing::info!(
             event = word(&self.event),
