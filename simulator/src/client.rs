@@ -47,7 +47,12 @@ impl Simulator {
     /// What the caller sees in place of an answer; never [`Symptom::Silence`].
     pub async fn exchange(&self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
         self.pass_time().await;
-        let answer = self.world().serve(target, authorization, body);
+        let answer = {
+            let mut world = self.world();
+            let answer = world.serve(target, authorization, body);
+            world.record_permission();
+            answer
+        };
         self.pass_time().await;
         if answer == Err(Symptom::Silence) {
             std::future::pending::<()>().await;

@@ -17,6 +17,7 @@ pub mod client;
 pub mod codepipeline;
 pub mod eventbridge;
 pub mod fault;
+pub mod record;
 pub mod sagemaker;
 pub mod server;
 pub mod shape;

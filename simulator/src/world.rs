@@ -25,6 +25,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     pub(crate) fn account(&self) -> &str {
         &self.account
     }
@@ -299,6 +303,13 @@ impl World {
         };
         self.collect();
         answer
+    }
+
+    /// Notes which permission the last call needed.
+    pub(crate) fn record_permission(&self) {
+        if let Some(call) = self.calls.last() {
+            crate::record::permission(call, &self.place);
+        }
     }
 
     /// Takes the next event that EventBridge delivers to the router.

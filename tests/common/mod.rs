@@ -2,8 +2,11 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use drift_router::config::Config;
+use drift_router::metrics;
 use drift_router::router::{Error, Router, timeouts};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -19,6 +22,7 @@ pub struct Lab {
     pub simulator: Simulator,
     pub router: Router,
     context: Context,
+    metrics: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Lab {
@@ -31,6 +35,7 @@ impl Lab {
         let project = Project::nyctaxi();
         let environment = project.environment();
         let config = Config::from_lookup(|name| {
+            simulator::record::note("variables", &json!(name));
             let value = |(n, value): &(&str, &str)| (*n == name).then(|| (*value).to_owned());
             changed.iter().find_map(value).or_else(|| environment.iter().find_map(value))
         });
@@ -38,7 +43,7 @@ impl Lab {
         let aws = simulator.sdk_config().timeout_config(timeouts()).build();
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
-        Self { simulator, router: Router::new(config.unwrap(), &aws), context }
+        Self { simulator, router: Router::new(config.unwrap(), &aws), context, metrics: Arc::default() }
     }
 
     /// As with an emulator that gives no real ARN of the function.
@@ -54,7 +59,22 @@ impl Lab {
 
     pub async fn try_send(&self, event: Value) -> Result<Value, Error> {
         let event = LambdaEvent::new(event, self.context.clone());
-        self.router.handle(event).await.map(|outcome| serde_json::to_value(outcome).unwrap())
+        let outcome = self.router.handle(event).await?;
+        let line = metrics::line(&outcome, "drift-router-nyctaxi", SystemTime::UNIX_EPOCH).unwrap();
+        if let Some(line) = line {
+            let line: Value = serde_json::from_slice(&line).unwrap();
+            simulator::record::note("metrics", &line);
+            self.metrics.lock().unwrap().push(line);
+        }
+        Ok(serde_json::to_value(outcome).unwrap())
+    }
+
+    /// The metrics of the last invocation that had any, as `Name Value`.
+    pub fn take_metrics(&self) -> Vec<String> {
+        let Some(line) = self.metrics.lock().unwrap().pop() else { return vec![] };
+        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+        let name = |metric: &Value| metric["Name"].as_str().unwrap().to_owned();
+        metrics.iter().map(name).map(|name| format!("{name} {}", line[&name])).collect()
     }
 
     /// Invokes the router with an event that it must refuse, and gives the error as Lambda reports it.

@@ -84,13 +84,15 @@ async fn a_missing_permission_says_what_to_look_at() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_does_not_exist_names_the_variable() {
-    let lab = Lab::with(&[("SAGEMAKER_PIPELINE_NAME", "no-such-pipeline")]);
-    let error = lab.refused(sample_event("reconcile")).await;
-    assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
-    assert!(error.contains("does not exist"), "{error}");
-    let lab = Lab::with(&[("CODE_PIPELINE_NAME", "no-such-pipeline")]);
-    let error = lab.refused(sample_event("reconcile")).await;
-    assert!(error.contains("check CODE_PIPELINE_NAME"), "{error}");
+    for (operation, code, variable) in [
+        ("ListPipelineExecutions", "ResourceNotFound", "SAGEMAKER_PIPELINE_NAME"),
+        ("GetPipelineState", "PipelineNotFoundException", "CODE_PIPELINE_NAME"),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused(code)));
+        let error = lab.refused(sample_event("reconcile")).await;
+        assert!(error.contains(&format!("check {variable}")) && error.contains(code), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

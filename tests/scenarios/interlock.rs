@@ -274,22 +274,24 @@ async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
-    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", "no-such-rule")]);
+    let lab = Lab::new();
+    lab.simulator.world().eventbridge.rules.retain(|rule| rule.name != SCHEDULE);
     lab.simulator.world().make_true(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
-    assert!(error.contains("rule no-such-rule cannot be read: check SCHEDULE_RULE_NAME"), "{error}");
+    assert!(error.contains(&format!("rule {SCHEDULE} cannot be read: check SCHEDULE_RULE_NAME")), "{error}");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
-    let guards = lab.guards();
-    assert!(guards["stage"].as_str().unwrap().starts_with("Disabled by drift-router"));
-    assert_eq!(guards["drift"], "paused");
+    let state = lab.simulator.world().state();
+    assert!(state["stages"]["Build"]["reason"].as_str().unwrap().starts_with("Disabled by drift-router"));
+    assert_eq!(state["rules"][DRIFT]["enabled"], false);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_stage_is_an_error_and_the_rules_are_paused() {
-    let lab = Lab::with(&[("BUILD_STAGE_NAME", "Compile")]);
+    let lab = Lab::new();
+    lab.simulator.world().codepipeline.stages.retain(|stage| stage.name != "Build");
     lab.simulator.world().make_true(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
-    assert!(error.contains("stage Compile of CodePipeline sagemaker-nyctaxi-build"), "{error}");
+    assert!(error.contains("stage Build of CodePipeline sagemaker-nyctaxi-build"), "{error}");
     assert!(error.contains("no such stage"), "{error}");
     assert_eq!((&lab.guards()["schedule"], &lab.guards()["drift"]), (&json!("paused"), &json!("paused")));
 }

@@ -11,4 +11,5 @@ mod events;
 mod faults;
 mod interlock;
 mod job;
+mod metrics;
 mod start;

@@ -1,0 +1,73 @@
+//! What CloudWatch is told of each invocation.
+
+use serde_json::Value;
+
+use crate::common::{Lab, sample_event};
+
+#[tokio::test(start_paused = true)]
+async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
+    for (sample, trigger) in [
+        ("drift-alarm", "DriftTriggers 1"),
+        ("schedule", "ScheduleTriggers 1"),
+        ("code-deployed", "CodeTriggers 1"),
+        ("codepipeline-job", "JobTriggers 1"),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().make_true(&sample_event(sample));
+        lab.send(sample_event(sample)).await;
+        assert_eq!(lab.take_metrics(), [trigger, "Started 1", "InterlockEngaged 1"]);
+        lab.send(sample_event(sample)).await;
+        assert_eq!(lab.take_metrics(), [trigger, "Duplicates 1", "InterlockEngaged 1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn triggers_that_start_nothing_are_counted_as_such() {
+    let lab = Lab::with(&[("DRIFT_COOLDOWN", "1d")]);
+    lab.happens("execution-executing").await;
+    lab.send(sample_event("drift-alarm")).await;
+    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "Coalesced 1", "InterlockEngaged 1"]);
+    lab.happens("execution-succeeded").await;
+    lab.send(sample_event("drift-alarm")).await;
+    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "CoolingDown 1", "InterlockEngaged 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_heartbeat_says_whether_the_interlock_is_engaged() {
+    let lab = Lab::new();
+    lab.send(sample_event("reconcile")).await;
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    lab.simulator.world().start_execution(None);
+    lab.send(sample_event("reconcile")).await;
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_not() {
+    let lab = Lab::new();
+    lab.happens("execution-executing").await;
+    let mut failed = sample_event("execution-failed");
+    failed["detail"]["pipelineExecutionArn"] = sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
+    lab.simulator.world().make_true(&failed);
+    let answer = lab.send(failed).await;
+    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0"]);
+    assert_eq!(
+        answer["reason"],
+        "no execution runs; execution ib87gnc408me is Failed: Step failure: One or multiple steps failed."
+    );
+    for sample in ["execution-stopped", "execution-succeeded"] {
+        lab.happens(sample).await;
+        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"], "{sample}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_asks_for_nothing_is_not_counted() {
+    let lab = Lab::new();
+    for sample in ["drift-alarm-ok", "code-failed", "drift-alarm-muted"] {
+        assert_eq!(lab.send(sample_event(sample)).await["action"], "ignored");
+    }
+    lab.happens("codepipeline-job-continued").await;
+    assert_eq!(lab.take_metrics(), Vec::<String>::new());
+    assert_eq!(lab.send(sample_event("reconcile")).await["key"], Value::Null);
+}

@@ -1,0 +1,127 @@
+"""template.yaml as CloudFormation would deploy it: its intrinsic functions resolved for given parameters.
+
+Of the public resolvers, moto's CloudFormation knows no alarms, and SAM CLI's no AWS::NoValue; so here is one, of the functions that the
+template uses. Logical names of resources stand for what CloudFormation would make of them, but for names and ARNs that follow from the
+template.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+
+# The project of the sample events.
+REQUIRED = {
+    "ProjectName": "nyctaxi",
+    "SageMakerPipelineName": "nyctaxi-pipeline",
+    "CodePipelineName": "sagemaker-nyctaxi-build",
+}
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "us-east-1",
+    "AWS::StackName": "drift-router",
+}
+NAMES = {"AWS::Events::Rule": "Name", "AWS::Serverless::Function": "FunctionName", "AWS::SQS::Queue": "QueueName"}
+NOTHING = object()
+
+
+class Stack:
+    def __init__(self, **parameters):
+        defaults = {name: p["Default"] for name, p in TEMPLATE["Parameters"].items() if "Default" in p}
+        self.values = {**PSEUDO_PARAMETERS, **defaults, **REQUIRED, **parameters}
+        for name, parameter in TEMPLATE["Parameters"].items():
+            if parameter["Type"] == "CommaDelimitedList":
+                self.values[name] = [item.strip() for item in self.values[name].split(",")]
+        deployed = {
+            name: resource
+            for name, resource in TEMPLATE["Resources"].items()
+            if "Condition" not in resource or self.condition(resource["Condition"])
+        }
+        self.resources = {name: {**resource, **self.resolve({"Properties": resource["Properties"]})} for name, resource in deployed.items()}
+        self.outputs = {
+            name: self.resolve(output["Value"])
+            for name, output in TEMPLATE["Outputs"].items()
+            if "Condition" not in output or self.condition(output["Condition"])
+        }
+
+    def properties(self, name):
+        return self.resources[name]["Properties"]
+
+    def of_type(self, kind):
+        return {name: r["Properties"] for name, r in self.resources.items() if r["Type"] == kind}
+
+    def policy(self, name):
+        (policy,) = [p for p in self.properties("Role")["Policies"] if p["PolicyName"] == name]
+        return policy["PolicyDocument"]
+
+    def condition(self, name):
+        return self.resolve(TEMPLATE["Conditions"][name])
+
+    def resolve(self, node):
+        if isinstance(node, list):
+            return [item for item in map(self.resolve, node) if item is not NOTHING]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((function, argument),) = node.items()
+            handler = {
+                "Ref": self.ref,
+                "Condition": self.condition,
+                "Fn::Sub": self.sub,
+                "Fn::GetAtt": self.attribute,
+                "Fn::If": lambda a: self.resolve(a[1] if self.condition(a[0]) else a[2]),
+                "Fn::Equals": lambda a: str(self.resolve(a[0])) == str(self.resolve(a[1])),
+                "Fn::Not": lambda a: not self.resolve(a[0]),
+                "Fn::And": lambda a: all(map(self.resolve, a)),
+                "Fn::Or": lambda a: any(map(self.resolve, a)),
+                "Fn::Join": lambda a: a[0].join(self.resolve(a[1])),
+                "Fn::Split": lambda a: self.resolve(a[1]).split(a[0]),
+                "Fn::Select": lambda a: self.resolve(a[1])[int(a[0])],
+                "Fn::FindInMap": lambda a: TEMPLATE["Mappings"][a[0]][self.resolve(a[1])][a[2]],
+            }.get(function)
+            # In a policy, "Condition" is a member like any other.
+            if handler and not (function == "Condition" and isinstance(argument, dict)):
+                return handler(argument)
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value is not NOTHING}
+
+    def ref(self, name):
+        if name == "AWS::NoValue":
+            return NOTHING
+        return self.values[name] if name in self.values else self.name(name)
+
+    def name(self, logical):
+        resource = TEMPLATE["Resources"][logical]
+        return self.resolve(resource["Properties"].get(NAMES.get(resource["Type"]), logical))
+
+    def attribute(self, argument):
+        logical, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
+        if attribute != "Arn":
+            return self.name(logical)
+        service = {"AWS::Events::Rule": "events:{}:{}:rule/", "AWS::SQS::Queue": "sqs:{}:{}:"}
+        prefix = service.get(TEMPLATE["Resources"][logical]["Type"], "something:{}:{}:")
+        prefix = prefix.format(self.values["AWS::Region"], self.values["AWS::AccountId"])
+        return f"arn:{self.values['AWS::Partition']}:{prefix}{self.name(logical)}"
+
+    def sub(self, argument):
+        text, values = argument if isinstance(argument, list) else (argument, {})
+
+        def value(match):
+            name = match[1]
+            if name in values:
+                return str(self.resolve(values[name]))
+            return str(self.attribute(name) if "." in name else self.ref(name))
+
+        return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", value, text)
+
+
+def recorded(kind):
+    """What the other tests noted, each thing once."""
+    path = ROOT / "target" / "records" / f"{kind}.jsonl"
+    assert path.exists(), f"no {path}: run RECORD=$PWD/target/records cargo test --workspace first"
+    return [json.loads(line) for line in sorted(set(path.read_text().splitlines()))]
