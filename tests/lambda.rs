@@ -160,6 +160,9 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     assert!(handled[0]["executionArn"].as_str().unwrap().ends_with("/execution/ib87gnc408me"));
     assert!(handled[0]["interlock"].as_str().unwrap().contains("\"stage\":\"disabled\""));
     assert_eq!(handled[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    let metrics: Vec<&Value> = log.iter().filter(|line| line["_aws"].is_object()).collect();
+    assert_eq!(metrics.len(), 3, "one line an invocation: {log:#?}");
+    assert_eq!((&metrics[0]["FunctionName"], &metrics[0]["Started"]), (&json!("drift-router"), &json!(1)));
     let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event not understood").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["level"], "ERROR");
@@ -170,9 +173,25 @@ async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
     let mut lambda = Lambda::start("TRACE").await;
     lambda.invoke(sample_event("drift-alarm").to_string()).await;
     lambda.invoke(json!({ "source": "aws.s3", "detail": "a payload that nobody should read" }).to_string()).await;
+    // Jobs carry credentials: one that starts, one that goes on, and some that fail, as nobody waits for them.
+    let mut job = sample_event("codepipeline-job");
+    for user_parameters in [json!("not JSON, a-secret-of-the-action"), json!(null), json!(["a-secret-of-the-action"])] {
+        job["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]["UserParameters"] = user_parameters;
+        lambda.invoke(job.to_string()).await;
+    }
+    lambda.invoke(sample_event("codepipeline-job-continued").to_string()).await;
+    job["CodePipeline.job"]["id"] = json!({ "no": "a-secret-of-the-action" });
+    lambda.invoke(job.to_string()).await;
     let log = Value::from(lambda.stop().await).to_string();
-    assert!(log.contains("event handled"), "{log}");
-    for secret in ["a-secret-of-the-test", "AWS4-HMAC-SHA256", "a payload that nobody", "feature_baseline_drift"] {
+    assert!(log.contains("event handled") && log.contains("codePipelineJob"), "{log}");
+    for secret in [
+        "a-secret-of-the-test",
+        "AWS4-HMAC-SHA256",
+        "a payload that nobody",
+        "feature_baseline_drift",
+        "of-the-artifacts",
+        "a-secret-of-the-action",
+    ] {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
 }
