@@ -11,8 +11,9 @@ use std::process::ExitCode;
 
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
+use drift_router::aws::timeouts;
 use drift_router::config::Config;
-use drift_router::router::{Router, timeouts};
+use drift_router::router::Router;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
 use simulator::{Call, Project, Simulator};

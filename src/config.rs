@@ -1,9 +1,10 @@
 //! The configuration: the only place that reads the environment.
 //!
-//! Endpoint, region, credentials, retries and proxies are not here: the AWS SDK reads its own variables
+//! Endpoint, region, credentials and retries are not here: the AWS SDK reads its own variables
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
@@ -37,6 +38,40 @@ pub struct Logging {
     pub level: LevelFilter,
     /// One JSON object a line, instead of text.
     pub json: bool,
+}
+
+/// Whose certificates the connections to AWS trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Amazon Trust Services', which certify the endpoints of most partitions.
+    Amazon,
+    /// Those that the machine trusts.
+    Machine,
+    /// Those in a file in PEM format.
+    Bundle(PathBuf),
+}
+
+/// The Regions of partitions whose endpoints others certify begin so: `aws-cn`, `aws-iso*`, `aws-eusc`.
+const CERTIFIED_BY_OTHERS: [&str; 4] = ["cn-", "us-iso", "eu-iso", "eusc-"];
+
+impl Trust {
+    /// Reads `AWS_CA_BUNDLE`, by which the AWS CLI and other SDKs are told of certificates (behind a proxy that inspects TLS, say), and
+    /// `AWS_REGION`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// As [`Trust::from_env`], through `lookup`.
+    #[must_use]
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let region = lookup("AWS_REGION").unwrap_or_default();
+        match lookup("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+            Some(path) => Self::Bundle(path.into()),
+            None if CERTIFIED_BY_OTHERS.iter().any(|prefix| region.starts_with(prefix)) => Self::Machine,
+            None => Self::Amazon,
+        }
+    }
 }
 
 /// Every fault of the configuration at once, so that one deployment mends them all.
@@ -316,6 +351,20 @@ mod tests {
         assert!(!CODE_PIPELINE.accepts(&"a".repeat(101)));
         assert!(RULE.accepts("A.b-c_d"));
         assert!(!RULE.accepts(&"a".repeat(65)));
+    }
+
+    #[test]
+    fn trust_follows_the_bundle_then_the_partition() {
+        let trust = |bundle: &str, region: &str| {
+            Trust::from_lookup(|name| Some(if name == "AWS_CA_BUNDLE" { bundle } else { region }.to_owned()))
+        };
+        for region in ["us-east-1", "eu-central-2", "us-gov-west-1", ""] {
+            assert_eq!(trust("", region), Trust::Amazon, "{region}");
+        }
+        for region in ["cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1"] {
+            assert_eq!(trust("", region), Trust::Machine, "{region}");
+        }
+        assert_eq!(trust("/opt/bundle.pem", "us-east-1"), Trust::Bundle("/opt/bundle.pem".into()));
     }
 
     #[test]

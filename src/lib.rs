@@ -12,10 +12,12 @@
 //! - [`interlock`]: the guards that are disabled while an execution runs: the stage's transition and the rules.
 //! - [`job`]: the answers to a CodePipeline action that waits for the retraining.
 //! - [`metrics`]: what an invocation did, for CloudWatch.
+//! - [`aws`]: the SDK's configuration, for a quick cold start.
 //! - [`config`]: the only place that reads the environment.
 //!
 //! `main.rs` only wires these together and hands over to `lambda_runtime`.
 
+pub mod aws;
 pub mod config;
 pub mod decision;
 pub mod event;

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use aws_config::BehaviorVersion;
-use drift_router::config::{Config, Logging};
+use drift_router::aws;
+use drift_router::config::{Config, Logging, Trust};
 use drift_router::metrics;
-use drift_router::router::{Error, Outcome, Router, timeouts};
+use drift_router::router::{Error, Outcome, Router, chain};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -24,7 +24,13 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts()).load().await;
+    let aws = match aws::config(&Trust::from_env()).await {
+        Ok(aws) => aws,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
     let router = &Router::new(config, &aws);
     let service = service_fn(async |event: LambdaEvent<Value>| {
         let function_name = event.context.env_config.function_name.clone();

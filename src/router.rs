@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -453,7 +452,7 @@ fn word(value: &impl Serialize) -> String {
 }
 
 /// An error and everything below it, in one line.
-fn chain(error: &dyn StdError) -> String {
+pub fn chain(error: &dyn StdError) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
@@ -480,15 +479,4 @@ impl From<Error> for Diagnostic {
         };
         Self { error_type: error_type.to_owned(), error_message: chain(&error) }
     }
-}
-
-/// How long a call may take, so that one that hangs cannot eat the invocation: 2 seconds to connect, 5 an attempt, 20 with
-/// retries.
-#[must_use]
-pub fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(5))
-        .operation_timeout(Duration::from_secs(20))
-        .build()
 }

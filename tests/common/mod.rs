@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use drift_router::aws::timeouts;
 use drift_router::config::Config;
 use drift_router::metrics;
-use drift_router::router::{Error, Router, timeouts};
+use drift_router::router::{Error, Router};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use simulator::{Project, Simulator};

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use drift_router::aws::timeouts;
 use drift_router::config::Config;
-use drift_router::router::{Router, timeouts};
+use drift_router::router::Router;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};

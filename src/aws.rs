@@ -1,0 +1,133 @@
+//! The SDK's configuration, as a Lambda needs it at its cold start: credentials from the environment, where Lambda puts them, and one
+//! connector for all three clients, which trusts the few certification authorities that AWS's endpoints are certified by.
+//!
+//! The SDK's defaults would read every certificate of the machine, several times, and make clients of services that could give
+//! credentials: most of the time before the function is ready (`docs/performance.md`).
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::BoxError;
+use crate::config::Trust;
+
+/// The roots of Amazon Trust Services, which the endpoints of the partitions `aws` and `aws-us-gov` are certified by:
+/// <https://www.amazontrust.com/repository/>. They expire from 2037 on.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a call may take, so that one that hangs cannot eat the invocation: 2 seconds to connect, 5 an attempt, 20 with
+/// retries.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(20))
+        .build()
+}
+
+/// The clients cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The certificates that `AWS_CA_BUNDLE` names cannot be used.
+    #[error("AWS_CA_BUNDLE names {path}, which cannot be used: give a file of certificates in PEM format, or unset it")]
+    Bundle {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: BoxError,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] BoxError),
+}
+
+/// The configuration of the three clients, with region, endpoints and retries from the SDK's variables.
+///
+/// # Errors
+/// [`AwsError`].
+pub async fn config(trust: &Trust) -> Result<SdkConfig, AwsError> {
+    Ok(aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(EnvironmentVariableRegionProvider::new())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .http_client(http_client(trust)?)
+        .timeout_config(timeouts())
+        .load()
+        .await)
+}
+
+/// One connector, and so one TLS configuration and one pool of connections, whichever client asks.
+fn http_client(trust: &Trust) -> Result<SharedHttpClient, AwsError> {
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(tls_context(trust)?)
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    Ok(http_client_fn(move |_, _| connector.clone()))
+}
+
+fn tls_context(trust: &Trust) -> Result<TlsContext, AwsError> {
+    let store = match trust {
+        Trust::Amazon => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
+        Trust::Machine => TrustStore::default(),
+        Trust::Bundle(path) => {
+            let bundle = |source: BoxError| AwsError::Bundle { path: path.display().to_string(), source };
+            let pem = std::fs::read(path).map_err(|error| bundle(error.into()))?;
+            check(&pem).map_err(bundle)?;
+            TrustStore::empty().with_pem_certificate(pem)
+        }
+    };
+    TlsContext::builder().with_trust_store(store).build().map_err(|error| AwsError::Tls(error.into()))
+}
+
+/// The connector takes only certificates that are good, and panics otherwise.
+fn check(pem: &[u8]) -> Result<(), BoxError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        store.add(certificate?)?;
+    }
+    if store.is_empty() { Err("it holds no certificate".into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amazons_roots_are_those_that_mozilla_trusts() {
+        let ours: Vec<_> = CertificateDer::pem_slice_iter(AMAZON_ROOTS).collect::<Result<_, _>>().unwrap();
+        assert_eq!(ours.len(), 5);
+        for root in ours {
+            assert!(webpki_root_certs::TLS_SERVER_ROOT_CERTS.contains(&root));
+        }
+        check(AMAZON_ROOTS).unwrap();
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_be_used_is_an_error_that_says_so() {
+        let error = tls_context(&Trust::Bundle("/no/such/bundle.pem".into())).unwrap_err();
+        assert!(error.to_string().starts_with("AWS_CA_BUNDLE names /no/such/bundle.pem"), "{error}");
+        let truncated = &AMAZON_ROOTS[..1000];
+        let no_certificate = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for bad in [&b"not PEM"[..], b"", truncated, no_certificate] {
+            assert!(check(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}
