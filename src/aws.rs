@@ -4,6 +4,8 @@
 //! The SDK's defaults would read every certificate of the machine, several times, and make clients of services that could give
 //! credentials: most of the time before the function is ready (`docs/performance.md`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -13,9 +15,13 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use http_body_util::BodyExt;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -29,6 +35,9 @@ use crate::config::Trust;
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the first event may be kept waiting for connections that are slow to open.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// How long a call may take, so that one that hangs cannot eat the invocation: 2 seconds to connect, 5 an attempt, 20 with
 /// retries.
@@ -58,29 +67,74 @@ pub enum AwsError {
     Tls(#[source] BoxError),
 }
 
-/// The configuration of the three clients, with region, endpoints and retries from the SDK's variables.
+/// The configuration of the three clients, with region, endpoints and retries from the SDK's variables, and the connections that they
+/// share.
 ///
 /// # Errors
 /// [`AwsError`].
-pub async fn config(trust: &Trust) -> Result<SdkConfig, AwsError> {
-    Ok(aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .region(EnvironmentVariableRegionProvider::new())
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .http_client(http_client(trust)?)
-        .timeout_config(timeouts())
-        .load()
-        .await)
-}
-
-/// One connector, and so one TLS configuration and one pool of connections, whichever client asks.
-fn http_client(trust: &Trust) -> Result<SharedHttpClient, AwsError> {
+pub async fn config(trust: &Trust) -> Result<(SdkConfig, Connections), AwsError> {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls_context(trust)?)
         .build();
-    let connector = SharedHttpConnector::new(connector);
-    Ok(http_client_fn(move |_, _| connector.clone()))
+    let connections = Connections { connector: SharedHttpConnector::new(connector), opening: Arc::default() };
+    // One connector, and so one TLS configuration and one pool, whichever client asks.
+    let connector = SharedHttpConnector::new(connections.clone());
+    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(EnvironmentVariableRegionProvider::new())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .timeout_config(timeouts())
+        .load()
+        .await;
+    Ok((sdk, connections))
+}
+
+/// The connections to AWS, which can be opened before the first call needs them.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    connector: SharedHttpConnector,
+    opening: Arc<AtomicBool>,
+}
+
+impl Connections {
+    /// Opens a connection for every call that `calls` makes, and makes none of them: each fails as soon as its connection is open. Lambda
+    /// gives the init phase a whole processor, so TLS handshakes are made there, and the first event finds them made. A
+    /// connection that cannot be opened is left to the call that needs it.
+    pub async fn open<T>(&self, calls: impl Future<Output = T>) {
+        self.opening.store(true, Ordering::Relaxed);
+        let _ = tokio::time::timeout(OPENING, calls).await;
+        self.opening.store(false, Ordering::Relaxed);
+    }
+}
+
+impl HttpConnector for Connections {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if !self.opening.load(Ordering::Relaxed) {
+            return self.connector.call(request);
+        }
+        // The three services have one path, so this is the endpoint; without a signature and an operation it is no call.
+        let mut greeting = match HttpRequest::get(request.uri()) {
+            Ok(greeting) => greeting,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let connection = CaptureSmithyConnection::new();
+        greeting.add_extension(connection.clone());
+        let answer = self.connector.call(greeting);
+        HttpConnectorFuture::new(async move {
+            // The answer says nothing, but has to be read to its end before the connection can be used again.
+            let reading = tokio::spawn(async {
+                if let Ok(answer) = answer.await {
+                    let _ = answer.into_body().collect().await;
+                }
+            });
+            while connection.get().is_none() && !reading.is_finished() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Err(ConnectorError::user("only a connection was to be opened".into()))
+        })
+    }
 }
 
 fn tls_context(trust: &Trust) -> Result<TlsContext, AwsError> {

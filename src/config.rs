@@ -238,7 +238,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             // One that never passes would silence the alarms for good; a zero says "off" in another way.
             Ok(duration) if duration <= LONGEST_COOLDOWN => Some(duration).filter(|duration| !duration.is_zero()),
             Ok(_) => {
-                self.faults.push(format!("{name} is {value:?}: give at most {} days", LONGEST_COOLDOWN.as_secs() / 86_400));
+                self.faults
+                    .push(format!("{name} is {value:?}: give at most {} days", LONGEST_COOLDOWN.as_secs() / 86_400));
                 None
             }
             Err(error) => {

@@ -83,7 +83,8 @@ pub fn decide(
 
 /// The execution that was started last, if that is less than `cooldown` ago, and the time that is left.
 fn cooling_down(executions: &[Execution], cooldown: Duration, now: SystemTime) -> Option<(&Execution, Duration)> {
-    let (started, execution) = executions.iter().filter_map(|e| Some((e.started?, e))).max_by_key(|(started, _)| *started)?;
+    let (started, execution) =
+        executions.iter().filter_map(|e| Some((e.started?, e))).max_by_key(|(started, _)| *started)?;
     // SageMaker's clock may be a little ahead of this one.
     let elapsed = now.duration_since(started).unwrap_or_default();
     let left = cooldown.checked_sub(elapsed).filter(|left| !left.is_zero())?;

@@ -355,10 +355,15 @@ fn read_job(job: &Value, config: &Config) -> Result<Event, EventError> {
     let data = &job["data"];
     let request = match &data["continuationToken"] {
         Value::Null => read_user_parameters(&data["actionConfiguration"]["configuration"]["UserParameters"], config),
-        Value::String(token) if pipeline_of(token).is_some_and(|p| p.eq_ignore_ascii_case(&config.sagemaker_pipeline)) => {
+        Value::String(token)
+            if pipeline_of(token).is_some_and(|p| p.eq_ignore_ascii_case(&config.sagemaker_pipeline)) =>
+        {
             Ok(JobRequest::Continue { execution_arn: token.clone() })
         }
-        _ => Err(format!("the continuation token names no execution of SageMaker pipeline {}", config.sagemaker_pipeline)),
+        _ => Err(format!(
+            "the continuation token names no execution of SageMaker pipeline {}",
+            config.sagemaker_pipeline
+        )),
     };
     let request = request.unwrap_or_else(|reason| JobRequest::Impossible { reason });
     Ok(Event::Job(Job { id, request }))

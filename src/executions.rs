@@ -143,7 +143,11 @@ impl Executions {
     /// The executions of the pipeline that `config` names, seen through `client`.
     #[must_use]
     pub fn new(config: &Config, client: Client) -> Self {
-        Self { client, pipeline: config.sagemaker_pipeline.clone(), trigger_parameter: config.trigger_parameter.clone() }
+        Self {
+            client,
+            pipeline: config.sagemaker_pipeline.clone(),
+            trigger_parameter: config.trigger_parameter.clone(),
+        }
     }
 
     /// The newest 100 executions, newest first.

@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let aws = match aws::config(&Trust::from_env()).await {
+    let (aws, connections) = match aws::config(&Trust::from_env()).await {
         Ok(aws) => aws,
         Err(error) => {
             tracing::error!(error = chain(&error), "cannot start");
@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
         }
     };
     let router = &Router::new(config, &aws);
+    connections.open(router.look_around()).await;
     let service = service_fn(async |event: LambdaEvent<Value>| {
         let function_name = event.context.env_config.function_name.clone();
         let outcome = router.handle(event).await?;

@@ -53,10 +53,7 @@ pub fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> Result<
     let action = outcome.action;
     let once = |condition: bool| condition.then(|| 1.into());
     // A trigger that is ignored asks for nothing; a job that goes on was counted when it began.
-    let triggers = matches!(
-        action,
-        Action::Started | Action::Duplicate | Action::AlreadyRunning | Action::CoolingDown
-    );
+    let triggers = matches!(action, Action::Started | Action::Duplicate | Action::AlreadyRunning | Action::CoolingDown);
     let trigger = |kind| once(triggers && outcome.event == kind);
     let line = Line {
         time,

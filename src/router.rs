@@ -129,6 +129,12 @@ impl Router {
         }
     }
 
+    /// Looks at everything that an event makes it look at, and makes nothing of it: for connections that are to be opened.
+    pub async fn look_around(&self) {
+        let written = self.interlock.nothing_written();
+        let _ = Box::pin(async { tokio::join!(self.executions.list(), self.interlock.look(None, &written)) }).await;
+    }
+
     /// Handles one event, and logs one line of what came of it.
     ///
     /// # Errors
@@ -315,7 +321,8 @@ impl Pass<'_> {
             Decision::CoolingDown { execution_arn, left } => {
                 // Whole seconds are exact enough for a person.
                 let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
-                let reason = format!("the model was retrained a short while ago: drift alarms start nothing for another {left}");
+                let reason =
+                    format!("the model was retrained a short while ago: drift alarms start nothing for another {left}");
                 Ok(Served { reason: Some(reason), ..Served::by(Action::CoolingDown, execution_arn) })
             }
         }

@@ -5,31 +5,19 @@
 
 mod common;
 
-use std::convert::Infallible;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
 
+use common::runtime_api::{Answer, RuntimeApi};
 use common::sample_event;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc};
-
-/// What the function answered: the last word of the path it answered on (`response` or `error`), and the body.
-type Answer = (String, Value);
 
 /// A Lambda Runtime API and a simulated AWS, and the function running between them.
 struct Lambda {
-    events: mpsc::UnboundedSender<Bytes>,
-    answers: mpsc::UnboundedReceiver<Answer>,
+    api: RuntimeApi,
     function: Child,
 }
 
@@ -40,29 +28,22 @@ impl Lambda {
         let aws_url = format!("http://{}", aws.local_addr().unwrap());
         tokio::spawn(server::serve(Simulator::new(&project), aws));
 
-        let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let api_address = api.local_addr().unwrap().to_string();
-        let (events, next) = mpsc::unbounded_channel();
-        let (answered, answers) = mpsc::unbounded_channel();
-        tokio::spawn(runtime_api(api, Arc::new(Mutex::new(next)), answered));
-
+        let api = RuntimeApi::start(project.function_arn()).await;
         let function = command()
             .envs(project.environment())
             .env("AWS_LAMBDA_LOG_LEVEL", log_level)
-            .env("AWS_LAMBDA_RUNTIME_API", api_address)
+            .env("AWS_LAMBDA_RUNTIME_API", &api.address)
             .env("AWS_ENDPOINT_URL", aws_url)
             .env("AWS_REGION", &project.region)
             .env("AWS_ACCESS_KEY_ID", "simulator")
             .env("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")
             .spawn()
             .unwrap();
-        Self { events, answers, function }
+        Self { api, function }
     }
 
     async fn invoke(&mut self, payload: impl Into<Bytes>) -> Answer {
-        self.events.send(payload.into()).unwrap();
-        let answer = tokio::time::timeout(Duration::from_mins(1), self.answers.recv()).await;
-        answer.expect("the function answers within a minute").unwrap()
+        self.api.invoke(payload).await
     }
 
     /// Stops the function, and gives what it logged.
@@ -88,45 +69,6 @@ fn command() -> Command {
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
     command
-}
-
-async fn runtime_api(
-    listener: TcpListener,
-    events: Arc<Mutex<mpsc::UnboundedReceiver<Bytes>>>,
-    answered: mpsc::UnboundedSender<Answer>,
-) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (events, answered) = (events.clone(), answered.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| serve_runtime_api(request, &events, &answered));
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
-}
-
-async fn serve_runtime_api(
-    request: Request<Incoming>,
-    events: &Mutex<mpsc::UnboundedReceiver<Bytes>>,
-    answered: &mpsc::UnboundedSender<Answer>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let path = request.uri().path().to_owned();
-    if request.method() == Method::GET {
-        assert_eq!(path, "/2018-06-01/runtime/invocation/next");
-        // Without an event, Lambda keeps the function waiting.
-        let Some(event) = events.lock().await.recv().await else { std::future::pending().await };
-        let response = Response::builder()
-            .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
-            .header("lambda-runtime-deadline-ms", "4102444800000")
-            .header("lambda-runtime-invoked-function-arn", Project::nyctaxi().function_arn())
-            .body(Full::new(event));
-        return Ok(response.unwrap());
-    }
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let kind = path.rsplit('/').next().unwrap().to_owned();
-    answered.send((kind, serde_json::from_slice(&body).unwrap())).unwrap();
-    let accepted = Response::builder().status(202).body(Full::new(Bytes::from("{\"status\":\"OK\"}")));
-    Ok(accepted.unwrap())
 }
 
 #[tokio::test]

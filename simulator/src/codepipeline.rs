@@ -149,9 +149,8 @@ impl CodePipeline {
         if let Some(token) = continuation_token {
             data["continuationToken"] = token.into();
         }
-        self.events.push_back(
-            json!({ "CodePipeline.job": { "id": id, "accountId": self.place.account(), "data": data } }),
-        );
+        self.events
+            .push_back(json!({ "CodePipeline.job": { "id": id, "accountId": self.place.account(), "data": data } }));
         self.actions[action].job_id = id;
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,12 +26,15 @@ pub async fn serve(simulator: Simulator, listener: TcpListener) -> io::Result<()
     loop {
         let (stream, _) = listener.accept().await?;
         let simulator = simulator.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(&simulator, request));
-            // A broken connection is the client's to notice; a simulated reset ends here too.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
+        tokio::spawn(async move { serve_connection(&simulator, TokioIo::new(stream)).await });
     }
+}
+
+/// Serves one connection until it ends.
+pub async fn serve_connection<I: Read + Write + Unpin>(simulator: &Simulator, connection: I) {
+    let service = service_fn(|request| answer(simulator, request));
+    // A broken connection is the client's to notice; a simulated reset ends here too.
+    let _ = http1::Builder::new().serve_connection(connection, service).await;
 }
 
 /// The error that makes hyper drop the connection.

@@ -1,6 +1,8 @@
 //! What every scenario starts from: the project of the sample events on a simulator, and the real router before it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test support")]
 
+pub mod runtime_api;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;

@@ -280,7 +280,9 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
         spoiled(parameters, format!("{{\"{secret}\": 1}}").into()),
     ];
     for event in events {
-        for fault in [None, Some("ListPipelineExecutions"), Some("DescribePipelineExecution"), Some("PutJobFailureResult")] {
+        for fault in
+            [None, Some("ListPipelineExecutions"), Some("DescribePipelineExecution"), Some("PutJobFailureResult")]
+        {
             let lab = Lab::new();
             lab.simulator.world().make_true(&event);
             if let Some(operation) = fault {
@@ -304,7 +306,10 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
 async fn the_samples_are_a_first_and_a_further_call() {
     let lab = Lab::new();
     lab.simulator.world().make_true(&sample_event("codepipeline-job"));
-    assert_eq!(lab.send(sample_event("codepipeline-job")).await["executionArn"], format!("{PIPELINE_ARN}/execution/ib87gnc408me"));
+    assert_eq!(
+        lab.send(sample_event("codepipeline-job")).await["executionArn"],
+        format!("{PIPELINE_ARN}/execution/ib87gnc408me")
+    );
     lab.simulator.world().make_true(&sample_event("codepipeline-job-continued"));
     assert_eq!(lab.send(sample_event("codepipeline-job-continued")).await["action"], "continued");
 }

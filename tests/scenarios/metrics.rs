@@ -47,7 +47,8 @@ async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_
     let lab = Lab::new();
     lab.happens("execution-executing").await;
     let mut failed = sample_event("execution-failed");
-    failed["detail"]["pipelineExecutionArn"] = sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
+    failed["detail"]["pipelineExecutionArn"] =
+        sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
     lab.simulator.world().make_true(&failed);
     let answer = lab.send(failed).await;
     assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0"]);

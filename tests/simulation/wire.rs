@@ -298,7 +298,10 @@ fn noting<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
 fn is_trigger() -> bool {
     noting(|i| {
         let schedule = i.event["resources"][0].as_str().is_some_and(|arn| arn.contains("schedule"));
-        schedule || i.event["source"] == "aws.cloudwatch" || i.event["source"] == "aws.codepipeline" || i.event["CodePipeline.job"].is_object()
+        schedule
+            || i.event["source"] == "aws.cloudwatch"
+            || i.event["source"] == "aws.codepipeline"
+            || i.event["CodePipeline.job"].is_object()
     })
 }
 

@@ -1,0 +1,295 @@
+//! The function as Lambda runs it: cold start, first event, warm events, processor time, memory; beside a hello world, spawned in turns.
+//! `cargo bench --bench lambda`
+//!
+//! The release binaries talk to a Runtime API and to the simulator on this machine, over plain HTTP or over TLS with a certificate
+//! made on the spot. What a table compares was measured in turns, in one run: machines are noisy, ratios less so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark"
+)]
+
+#[path = "../tests/common/runtime_api.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests")]
+mod runtime_api;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command as Build, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper_util::rt::TokioIo;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use runtime_api::RuntimeApi;
+use serde_json::Value;
+use simulator::{Project, Simulator, server};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+const SPAWNS: usize = 20;
+const WARM: usize = 40;
+
+/// Where the function finds AWS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Aws {
+    tls: bool,
+    /// How long every call takes.
+    latency: Duration,
+}
+
+const fn aws(tls: bool, milliseconds: u64) -> Aws {
+    Aws { tls, latency: Duration::from_millis(milliseconds) }
+}
+
+/// A function between its Runtime API and its AWS.
+struct Lambda {
+    api: RuntimeApi,
+    simulator: Simulator,
+    function: Child,
+    spawned: Instant,
+}
+
+impl Lambda {
+    async fn spawn(binary: &Path, aws: Aws) -> Self {
+        let project = Project::nyctaxi();
+        let simulator = Simulator::new(&project);
+        simulator.world().latency = aws.latency;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let scheme = if aws.tls { "https" } else { "http" };
+        if aws.tls {
+            tokio::spawn(serve_tls(simulator.clone(), listener));
+        } else {
+            tokio::spawn(server::serve(simulator.clone(), listener));
+        }
+        let api = RuntimeApi::start(project.function_arn()).await;
+        let mut command = Command::new(binary);
+        command
+            .env_clear()
+            .envs(project.environment())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "drift-router")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .env("AWS_LAMBDA_RUNTIME_API", &api.address)
+            .env("AWS_ENDPOINT_URL", format!("{scheme}://localhost:{port}"))
+            .env("AWS_REGION", &project.region)
+            .env("AWS_ACCESS_KEY_ID", "simulator")
+            .env("AWS_SECRET_ACCESS_KEY", "simulator")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        if aws.tls {
+            command.env("AWS_CA_BUNDLE", bundle());
+        }
+        let spawned = Instant::now();
+        let function = command.spawn().unwrap();
+        Self { api, simulator, function, spawned }
+    }
+
+    /// Milliseconds that one event takes.
+    async fn handle(&mut self, event: &Value) -> f64 {
+        let payload = event.to_string();
+        let begins = Instant::now();
+        self.api.send(payload);
+        let (at, (kind, answer)) = self.api.answered().await;
+        assert_eq!(kind, "response", "{answer}");
+        milliseconds(at - begins)
+    }
+
+    /// Milliseconds on a processor so far, of all threads.
+    fn processor_time(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.function.id().unwrap())).unwrap();
+        let nanoseconds = |task: PathBuf| -> f64 {
+            let schedstat = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+            schedstat.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default()
+        };
+        tasks.map(|task| nanoseconds(task.unwrap().path())).sum::<f64>() / 1e6
+    }
+
+    /// Megabytes that the function has taken at most.
+    fn peak_memory(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.function.id().unwrap())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+/// The certificate of `localhost`, and its file.
+fn certificate() -> &'static CertifiedKey<rcgen::KeyPair> {
+    static CERTIFICATE: std::sync::OnceLock<CertifiedKey<rcgen::KeyPair>> = std::sync::OnceLock::new();
+    CERTIFICATE.get_or_init(|| {
+        let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(bundle(), made.cert.pem()).unwrap();
+        made
+    })
+}
+
+fn bundle() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-bundle.pem")
+}
+
+async fn serve_tls(simulator: Simulator, listener: TcpListener) {
+    let made = certificate();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (acceptor, simulator) = (acceptor.clone(), simulator.clone());
+        tokio::spawn(async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                server::serve_connection(&simulator, TokioIo::new(stream)).await;
+            }
+        });
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn sample(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name).with_extension("json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Sorted figures.
+struct Figures(Vec<f64>);
+
+impl Figures {
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+
+    fn row(&self, name: &str, floor: &Self) -> String {
+        let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
+        let median = self.median();
+        format!("| {name} | {median:.2} | {least:.2} | {most:.2} | {:.2} |", median / floor.median())
+    }
+}
+
+impl FromIterator<f64> for Figures {
+    fn from_iter<I: IntoIterator<Item = f64>>(figures: I) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        Self(figures)
+    }
+}
+
+/// Builds a package's release binary as it is deployed, and gives its path.
+fn release(package: &str) -> PathBuf {
+    let build = Build::new(env!("CARGO")).args(["build", "--release", "--package", package, "--bin", package]).status();
+    assert!(build.unwrap().success(), "{package} does not build");
+    let directory = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).join("release").join(package)
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn main() {
+    // `cargo test --benches` asks whether there is a test in here.
+    if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
+        return;
+    }
+    let router = std::env::var_os("BOOTSTRAP").map_or_else(|| release("drift-router"), PathBuf::from);
+    let floor = release("floor");
+    certificate();
+    cold_starts(&router, &floor).await;
+    events(&router).await;
+}
+
+/// From spawn to the first request for an event, and to the first answer.
+async fn cold_starts(router: &Path, floor: &Path) {
+    let setups = [
+        ("hello world (the floor)", floor, aws(false, 0)),
+        ("router, HTTP, 0 ms a call", router, aws(false, 0)),
+        ("router, TLS, 0 ms a call", router, aws(true, 0)),
+        ("router, HTTP, 40 ms a call", router, aws(false, 40)),
+        ("router, TLS, 40 ms a call", router, aws(true, 40)),
+    ];
+    let mut figures = vec![Vec::new(); setups.len()];
+    let status = sample("execution-succeeded");
+    for _ in 0..SPAWNS {
+        for ((_, binary, aws), figures) in setups.iter().zip(&mut figures) {
+            let mut lambda = Lambda::spawn(binary, *aws).await;
+            lambda.simulator.world().make_true(&status);
+            lambda.api.send(status.to_string());
+            let asked = lambda.api.asked().await - lambda.spawned;
+            let (at, (kind, answer)) = lambda.api.answered().await;
+            assert_eq!(kind, "response", "{answer}");
+            figures.push((milliseconds(asked), milliseconds(at - lambda.spawned), lambda.peak_memory()));
+        }
+    }
+    let ready: Vec<Figures> = figures.iter().map(|f| f.iter().map(|f| f.0).collect()).collect();
+    let answered: Vec<Figures> = figures.iter().map(|f| f.iter().map(|f| f.1).collect()).collect();
+    println!("\n### Cold start: spawn to the first request for an event, {SPAWNS} spawns each, in turns\n");
+    println!("| milliseconds | median | min | max | × floor |\n|---|---|---|---|---|");
+    for ((name, ..), ready_here) in setups.iter().zip(&ready) {
+        println!("{}", ready_here.row(name, &ready[0]));
+    }
+    println!("\n### Cold start: spawn to the first answer (a status event, nothing to change: one round trip)\n");
+    println!("| milliseconds | median | min | max | × floor |\n|---|---|---|---|---|");
+    for ((name, ..), answered_here) in setups.iter().zip(&answered) {
+        println!("{}", answered_here.row(name, &answered[0]));
+    }
+    let without = answered[4].median() - 40.0;
+    println!(
+        "\nTLS, 40 ms, without the round trip's own time: {without:.2} ms, {:.2} × the floor",
+        without / answered[0].median()
+    );
+    let memory: Figures = figures[4].iter().map(|f| f.2).collect();
+    println!("Peak memory after it: {:.1} MB", memory.median());
+}
+
+/// Events of every kind, one after another in one function.
+async fn events(router: &Path) {
+    println!("\n### Events over TLS, one after another: the first after the start, then {WARM} of each kind\n");
+    println!("| event | 0 ms a call (ms) | 40 ms a call (ms) | round trips | processor (ms) |\n|---|---|---|---|---|");
+    let kinds: [(&str, &[&str]); 5] = [
+        ("first after the start: status, nothing changes", &["execution-succeeded"]),
+        ("status, nothing changes", &["execution-succeeded"]),
+        ("status, interlock changes", &["execution-executing", "execution-succeeded"]),
+        ("trigger, duplicate", &["code-deployed"]),
+        ("trigger, ignored", &["drift-alarm-ok"]),
+    ];
+    let mut measured = vec![Vec::new(); kinds.len()];
+    for latency in [0, 40] {
+        let mut lambda = Lambda::spawn(router, aws(true, latency)).await;
+        lambda.api.asked().await;
+        // As Lambda gives it when it was started before there was an event: what the start began is done.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for ((name, samples), measured) in kinds.iter().zip(&mut measured) {
+            let events: Vec<Value> = samples.iter().map(|name| sample(name)).collect();
+            let first = name.starts_with("first");
+            let rounds = if first { 0 } else { WARM };
+            let (mut times, mut processor) = (Vec::new(), 0.0);
+            for round in 0..=rounds {
+                for event in &events {
+                    lambda.simulator.world().make_true(event);
+                    let before = lambda.processor_time();
+                    let time = lambda.handle(event).await;
+                    // The first of a kind is not a warm one, unless it is the one that is asked for.
+                    if round > 0 || first {
+                        times.push(time);
+                        processor += lambda.processor_time() - before;
+                    }
+                }
+            }
+            let count = times.len() as f64;
+            measured.push((times.into_iter().collect::<Figures>().median(), processor / count));
+        }
+        println!("<!-- peak memory after {latency} ms: {:.1} MB -->", lambda.peak_memory());
+    }
+    for ((name, _), measured) in kinds.iter().zip(&measured) {
+        let [(quick, processor), (slow, _)] = measured[..] else { unreachable!("two latencies") };
+        println!("| {name} | {quick:.2} | {slow:.2} | {:.1} | {processor:.2} |", (slow - quick) / 40.0);
+    }
+}
