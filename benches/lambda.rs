@@ -1,5 +1,5 @@
 //! The function as Lambda runs it: cold start, first event, warm events, processor time, memory; beside a hello world, spawned in turns.
-//! `cargo bench --bench lambda`
+//! `cargo bench --bench lambda`; `BOOTSTRAP=path:path` compares binaries that have been built before.
 //!
 //! The release binaries talk to a Runtime API and to the simulator on this machine, over plain HTTP or over TLS with a certificate
 //! made on the spot. What a table compares was measured in turns, in one run: machines are noisy, ratios less so.
@@ -34,6 +34,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const SPAWNS: usize = 20;
 const WARM: usize = 40;
+const FIRST: &str = "first after a start: status, nothing changes";
 
 /// Where the function finds AWS.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,22 +200,43 @@ async fn main() {
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
-    let router = std::env::var_os("BOOTSTRAP").map_or_else(|| release("drift-router"), PathBuf::from);
-    let floor = release("floor");
+    let routers: Vec<PathBuf> = match std::env::var_os("BOOTSTRAP") {
+        Some(paths) => std::env::split_paths(&paths).collect(),
+        None => vec![release("drift-router")],
+    };
     certificate();
-    cold_starts(&router, &floor).await;
-    events(&router).await;
+    let round_trip = round_trip().await;
+    println!("\nA call that takes 40 ms takes {round_trip:.2} ms here, as timers are late.");
+    cold_starts(&routers, &release("floor"), round_trip).await;
+    for router in &routers {
+        println!("\n### {}: events over TLS, one after another\n", router.display());
+        events(router, round_trip).await;
+    }
+}
+
+/// The milliseconds that a call takes whose latency is 40 ms: timers are late, and the simulator has one before and one after it.
+async fn round_trip() -> f64 {
+    let simulator = Simulator::new(&Project::nyctaxi());
+    simulator.world().latency = Duration::from_millis(40);
+    let mut times = Vec::new();
+    for _ in 0..WARM {
+        let begins = Instant::now();
+        let _ = simulator.exchange("", "", b"").await;
+        times.push(milliseconds(begins.elapsed()));
+    }
+    times.into_iter().collect::<Figures>().median()
 }
 
 /// From spawn to the first request for an event, and to the first answer.
-async fn cold_starts(router: &Path, floor: &Path) {
-    let setups = [
-        ("hello world (the floor)", floor, aws(false, 0)),
-        ("router, HTTP, 0 ms a call", router, aws(false, 0)),
-        ("router, TLS, 0 ms a call", router, aws(true, 0)),
-        ("router, HTTP, 40 ms a call", router, aws(false, 40)),
-        ("router, TLS, 40 ms a call", router, aws(true, 40)),
-    ];
+async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
+    let mut setups = vec![("hello world (the floor)".to_owned(), floor, aws(false, 0))];
+    for router in routers {
+        let name = if routers.len() == 1 { "router".to_owned() } else { router.display().to_string() };
+        for (tls, latency) in [(false, 0), (true, 0), (false, 40), (true, 40)] {
+            let scheme = if tls { "TLS" } else { "HTTP" };
+            setups.push((format!("{name}, {scheme}, {latency} ms a call"), router, aws(tls, latency)));
+        }
+    }
     let mut figures = vec![Vec::new(); setups.len()];
     let status = sample("execution-succeeded");
     for _ in 0..SPAWNS {
@@ -228,33 +250,32 @@ async fn cold_starts(router: &Path, floor: &Path) {
             figures.push((milliseconds(asked), milliseconds(at - lambda.spawned), lambda.peak_memory()));
         }
     }
-    let ready: Vec<Figures> = figures.iter().map(|f| f.iter().map(|f| f.0).collect()).collect();
-    let answered: Vec<Figures> = figures.iter().map(|f| f.iter().map(|f| f.1).collect()).collect();
-    println!("\n### Cold start: spawn to the first request for an event, {SPAWNS} spawns each, in turns\n");
-    println!("| milliseconds | median | min | max | × floor |\n|---|---|---|---|---|");
-    for ((name, ..), ready_here) in setups.iter().zip(&ready) {
-        println!("{}", ready_here.row(name, &ready[0]));
+    let column = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<Figures> {
+        figures.iter().map(|figures| figures.iter().map(pick).collect()).collect()
+    };
+    let print = |title: &str, figures: &[Figures]| {
+        println!("\n### {title}, {SPAWNS} spawns each, in turns\n");
+        println!("| | median | min | max | × floor |\n|---|---|---|---|---|");
+        for ((name, ..), here) in setups.iter().zip(figures) {
+            println!("{}", here.row(name, &figures[0]));
+        }
+    };
+    let answered = column(|f| f.1);
+    print("Cold start (ms): spawn to the first request for an event", &column(|f| f.0));
+    print("Cold start (ms): spawn to the first answer (a status event, nothing to change: one round trip)", &answered);
+    print("Peak memory (MB) after it", &column(|f| f.2));
+    println!("\nFirst answer without the round trip's own time:");
+    for ((name, _, aws), figures) in setups.iter().zip(&answered) {
+        let own = figures.median() - if aws.latency.is_zero() { 0.0 } else { round_trip };
+        println!("- {name}: {own:.2} ms, {:.2} × the floor's", own / answered[0].median());
     }
-    println!("\n### Cold start: spawn to the first answer (a status event, nothing to change: one round trip)\n");
-    println!("| milliseconds | median | min | max | × floor |\n|---|---|---|---|---|");
-    for ((name, ..), answered_here) in setups.iter().zip(&answered) {
-        println!("{}", answered_here.row(name, &answered[0]));
-    }
-    let without = answered[4].median() - 40.0;
-    println!(
-        "\nTLS, 40 ms, without the round trip's own time: {without:.2} ms, {:.2} × the floor",
-        without / answered[0].median()
-    );
-    let memory: Figures = figures[4].iter().map(|f| f.2).collect();
-    println!("Peak memory after it: {:.1} MB", memory.median());
 }
 
-/// Events of every kind, one after another in one function.
-async fn events(router: &Path) {
-    println!("\n### Events over TLS, one after another: the first after the start, then {WARM} of each kind\n");
+/// Events of every kind: the first ones after a start, and warm ones of one function.
+async fn events(router: &Path, round_trip: f64) {
     println!("| event | 0 ms a call (ms) | 40 ms a call (ms) | round trips | processor (ms) |\n|---|---|---|---|---|");
     let kinds: [(&str, &[&str]); 5] = [
-        ("first after the start: status, nothing changes", &["execution-succeeded"]),
+        (FIRST, &["execution-succeeded"]),
         ("status, nothing changes", &["execution-succeeded"]),
         ("status, interlock changes", &["execution-executing", "execution-succeeded"]),
         ("trigger, duplicate", &["code-deployed"]),
@@ -262,22 +283,20 @@ async fn events(router: &Path) {
     ];
     let mut measured = vec![Vec::new(); kinds.len()];
     for latency in [0, 40] {
-        let mut lambda = Lambda::spawn(router, aws(true, latency)).await;
-        lambda.api.asked().await;
-        // As Lambda gives it when it was started before there was an event: what the start began is done.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut lambda = started(router, latency).await;
         for ((name, samples), measured) in kinds.iter().zip(&mut measured) {
             let events: Vec<Value> = samples.iter().map(|name| sample(name)).collect();
-            let first = name.starts_with("first");
-            let rounds = if first { 0 } else { WARM };
             let (mut times, mut processor) = (Vec::new(), 0.0);
-            for round in 0..=rounds {
+            for round in 0..=WARM {
+                if *name == FIRST && round > 0 {
+                    lambda = started(router, latency).await;
+                }
                 for event in &events {
                     lambda.simulator.world().make_true(event);
                     let before = lambda.processor_time();
                     let time = lambda.handle(event).await;
-                    // The first of a kind is not a warm one, unless it is the one that is asked for.
-                    if round > 0 || first {
+                    // The first of a kind makes what the others repeat.
+                    if round > 0 {
                         times.push(time);
                         processor += lambda.processor_time() - before;
                     }
@@ -286,10 +305,18 @@ async fn events(router: &Path) {
             let count = times.len() as f64;
             measured.push((times.into_iter().collect::<Figures>().median(), processor / count));
         }
-        println!("<!-- peak memory after {latency} ms: {:.1} MB -->", lambda.peak_memory());
+        println!("<!-- peak memory, {latency} ms a call: {:.1} MB -->", lambda.peak_memory());
     }
     for ((name, _), measured) in kinds.iter().zip(&measured) {
         let [(quick, processor), (slow, _)] = measured[..] else { unreachable!("two latencies") };
-        println!("| {name} | {quick:.2} | {slow:.2} | {:.1} | {processor:.2} |", (slow - quick) / 40.0);
+        println!("| {name} | {quick:.2} | {slow:.2} | {:.1} | {processor:.2} |", (slow - quick) / round_trip);
     }
+}
+
+/// A function that has been started before there was an event: what its start began is done.
+async fn started(router: &Path, latency: u64) -> Lambda {
+    let mut lambda = Lambda::spawn(router, aws(true, latency)).await;
+    lambda.api.asked().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    lambda
 }

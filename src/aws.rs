@@ -4,28 +4,33 @@
 //! The SDK's defaults would read every certificate of the machine, several times, and make clients of services that could give
 //! credentials: most of the time before the function is ready (`docs/performance.md`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_sagemaker::config::ConfigBag;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    HttpConnector as _, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
 };
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http_body_util::BodyExt;
-
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::task::JoinSet;
 
 use crate::BoxError;
 use crate::config::Trust;
@@ -67,20 +72,20 @@ pub enum AwsError {
     Tls(#[source] BoxError),
 }
 
-/// The configuration of the three clients, with region, endpoints and retries from the SDK's variables, and the connections that they
-/// share.
+/// The configuration of the three clients, with region, endpoints and retries from the SDK's variables, and what opens the connections
+/// that they share.
 ///
 /// # Errors
 /// [`AwsError`].
-pub async fn config(trust: &Trust) -> Result<(SdkConfig, Connections), AwsError> {
+pub async fn config(trust: &Trust) -> Result<(SdkConfig, Opener), AwsError> {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls_context(trust)?)
         .build();
-    let connections = Connections { connector: SharedHttpConnector::new(connector), opening: Arc::default() };
     // One connector, and so one TLS configuration and one pool, whichever client asks.
-    let connector = SharedHttpConnector::new(connections.clone());
+    let connector = SharedHttpConnector::new(connector);
+    let opener = Opener { connector: connector.clone(), opening: Arc::default() };
     let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .region(EnvironmentVariableRegionProvider::new())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
@@ -88,53 +93,67 @@ pub async fn config(trust: &Trust) -> Result<(SdkConfig, Connections), AwsError>
         .timeout_config(timeouts())
         .load()
         .await;
-    Ok((sdk, connections))
+    Ok((sdk, opener))
 }
 
-/// The connections to AWS, which can be opened before the first call needs them.
+/// Opens the connections that calls are going to need. As an interceptor of a call, it stops the call before it is signed, and opens a
+/// connection to where it would have gone: only the client knows its endpoint.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub struct Opener {
     connector: SharedHttpConnector,
-    opening: Arc<AtomicBool>,
+    opening: Arc<Mutex<JoinSet<()>>>,
 }
 
-impl Connections {
-    /// Opens a connection for every call that `calls` makes, and makes none of them: each fails as soon as its connection is open. Lambda
-    /// gives the init phase a whole processor, so TLS handshakes are made there, and the first event finds them made. A
-    /// connection that cannot be opened is left to the call that needs it.
-    pub async fn open<T>(&self, calls: impl Future<Output = T>) {
-        self.opening.store(true, Ordering::Relaxed);
-        let _ = tokio::time::timeout(OPENING, calls).await;
-        self.opening.store(false, Ordering::Relaxed);
+impl Opener {
+    /// Waits until the connections are open, at most a second. One that cannot be opened is left to the call that needs it.
+    pub async fn opened(&self) {
+        let opening = mem::take(&mut *self.opening.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = tokio::time::timeout(OPENING, opening.join_all()).await;
     }
 }
 
-impl HttpConnector for Connections {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if !self.opening.load(Ordering::Relaxed) {
-            return self.connector.call(request);
-        }
-        // The three services have one path, so this is the endpoint; without a signature and an operation it is no call.
-        let mut greeting = match HttpRequest::get(request.uri()) {
-            Ok(greeting) => greeting,
-            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+#[dyn_dispatch_hint]
+impl Intercept for Opener {
+    fn name(&self) -> &'static str {
+        "Opener"
+    }
+
+    fn read_before_signing(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // Without an operation and a signature it is no call. The three services have one path, so it is the endpoint's.
+        let greeting = HttpRequest::get(context.request().uri())?;
+        let opening = open(self.connector.clone(), greeting);
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).spawn(opening);
+        Err("only a connection was to be opened".into())
+    }
+}
+
+/// Returns as soon as the greeting's connection is open, or cannot be opened.
+async fn open(connector: SharedHttpConnector, mut greeting: HttpRequest) {
+    let connection = CaptureSmithyConnection::new();
+    greeting.add_extension(connection.clone());
+    let mut answer = connector.call(greeting);
+    // The client notes the connection in the very poll that writes the greeting to it.
+    let answered = poll_fn(|context| match Pin::new(&mut answer).poll(context) {
+        Poll::Pending if connection.get().is_none() => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+    });
+    let answered = answered.await;
+    // The answer says nothing, but has to be read to its end before the connection can be used again.
+    tokio::spawn(async move {
+        let answer = match answered {
+            Some(answered) => answered,
+            None => answer.await,
         };
-        let connection = CaptureSmithyConnection::new();
-        greeting.add_extension(connection.clone());
-        let answer = self.connector.call(greeting);
-        HttpConnectorFuture::new(async move {
-            // The answer says nothing, but has to be read to its end before the connection can be used again.
-            let reading = tokio::spawn(async {
-                if let Ok(answer) = answer.await {
-                    let _ = answer.into_body().collect().await;
-                }
-            });
-            while connection.get().is_none() && !reading.is_finished() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            Err(ConnectorError::user("only a connection was to be opened".into()))
-        })
-    }
+        if let Ok(answer) = answer {
+            let _ = answer.into_body().collect().await;
+        }
+    });
 }
 
 fn tls_context(trust: &Trust) -> Result<TlsContext, AwsError> {

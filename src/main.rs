@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (aws, connections) = match aws::config(&Trust::from_env()).await {
+    let (aws, opener) = match aws::config(&Trust::from_env()).await {
         Ok(aws) => aws,
         Err(error) => {
             tracing::error!(error = chain(&error), "cannot start");
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
         }
     };
     let router = &Router::new(config, &aws);
-    connections.open(router.look_around()).await;
+    router.open_connections(&opener).await;
     let service = service_fn(async |event: LambdaEvent<Value>| {
         let function_name = event.context.env_config.function_name.clone();
         let outcome = router.handle(event).await?;

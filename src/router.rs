@@ -10,6 +10,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::aws::Opener;
 use crate::config::Config;
 use crate::decision::{Decision, StartRequest, Wanted, decide, display_name, wanted};
 use crate::event::{Event, EventError, Hint, Job, JobRequest, Kind, Occurrence, Trigger, last_segment};
@@ -26,8 +27,9 @@ pub struct Router {
     config: Config,
     executions: Executions,
     interlock: Interlock,
-    /// Answers jobs.
+    sagemaker: aws_sdk_sagemaker::Client,
     codepipeline: aws_sdk_codepipeline::Client,
+    eventbridge: aws_sdk_eventbridge::Client,
     clock: SharedTimeSource,
 }
 
@@ -121,18 +123,25 @@ impl Router {
         let codepipeline = aws_sdk_codepipeline::Client::new(aws);
         let eventbridge = aws_sdk_eventbridge::Client::new(aws);
         Self {
-            executions: Executions::new(&config, sagemaker),
+            executions: Executions::new(&config, sagemaker.clone()),
             interlock: Interlock::new(&config, codepipeline.clone(), &eventbridge),
+            sagemaker,
             codepipeline,
+            eventbridge,
             clock: aws.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),
             config,
         }
     }
 
-    /// Looks at everything that an event makes it look at, and makes nothing of it: for connections that are to be opened.
-    pub async fn look_around(&self) {
-        let written = self.interlock.nothing_written();
-        let _ = Box::pin(async { tokio::join!(self.executions.list(), self.interlock.look(None, &written)) }).await;
+    /// Opens a connection to each of the three services, and makes no call. Lambda gives the init phase a whole processor, so TLS
+    /// handshakes are made there, and the first event finds them made.
+    pub async fn open_connections(&self, opener: &Opener) {
+        let sagemaker = self.sagemaker.list_pipeline_executions().customize().interceptor(opener.clone());
+        let codepipeline = self.codepipeline.get_pipeline_state().customize().interceptor(opener.clone());
+        let eventbridge = self.eventbridge.describe_rule().customize().interceptor(opener.clone());
+        // Each fails, as the opener stops it.
+        let _ = Box::pin(async { tokio::join!(sagemaker.send(), codepipeline.send(), eventbridge.send()) }).await;
+        opener.opened().await;
     }
 
     /// Handles one event, and logs one line of what came of it.
@@ -209,7 +218,7 @@ impl Pass<'_> {
         };
         let execution_arn = self.hint.map(|hint| hint.execution_arn);
         let hinted = executions.iter().find(|e| execution_arn.as_ref() == Some(&e.arn));
-        let failure = hinted.and_then(|execution| failure(execution));
+        let failure = hinted.and_then(failure);
         let retraining_failed = failure.is_some();
         if let Some(failure) = failure {
             reason = format!("{reason}; {failure}");

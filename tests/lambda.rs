@@ -6,10 +6,13 @@
 mod common;
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::runtime_api::{Answer, RuntimeApi};
 use common::sample_event;
 use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
@@ -23,17 +26,23 @@ struct Lambda {
 
 impl Lambda {
     async fn start(log_level: &str) -> Self {
-        let project = Project::nyctaxi();
         let aws = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let aws_url = format!("http://{}", aws.local_addr().unwrap());
-        tokio::spawn(server::serve(Simulator::new(&project), aws));
+        tokio::spawn(server::serve(Simulator::new(&Project::nyctaxi()), aws));
+        Self::start_beside(&aws_url, log_level).await
+    }
 
+    /// With AWS at this URL.
+    async fn start_beside(aws_url: &str, log_level: &str) -> Self {
+        let project = Project::nyctaxi();
         let api = RuntimeApi::start(project.function_arn()).await;
         let function = command()
             .envs(project.environment())
             .env("AWS_LAMBDA_LOG_LEVEL", log_level)
             .env("AWS_LAMBDA_RUNTIME_API", &api.address)
             .env("AWS_ENDPOINT_URL", aws_url)
+            // Nothing here is better the second time.
+            .env("AWS_MAX_ATTEMPTS", "1")
             .env("AWS_REGION", &project.region)
             .env("AWS_ACCESS_KEY_ID", "simulator")
             .env("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")
@@ -147,4 +156,41 @@ async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_lin
     for variable in ["SAGEMAKER_PIPELINE_NAME", "CODE_PIPELINE_NAME", "DRIFT_RULE_NAME"] {
         assert!(error.contains(variable), "{variable} is not in {error}");
     }
+}
+
+#[tokio::test]
+async fn connections_are_open_before_the_first_event_and_no_call_is_made_on_them() {
+    let simulator = Simulator::new(&Project::nyctaxi());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aws_url = format!("http://{}", listener.local_addr().unwrap());
+    let opened = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let (simulator, opened) = (simulator.clone(), opened.clone());
+        async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                opened.fetch_add(1, Ordering::Relaxed);
+                let simulator = simulator.clone();
+                tokio::spawn(async move { server::serve_connection(&simulator, TokioIo::new(stream)).await });
+            }
+        }
+    });
+    let mut lambda = Lambda::start_beside(&aws_url, "INFO").await;
+    lambda.api.asked().await;
+    assert_eq!(opened.load(Ordering::Relaxed), 3, "one for each service");
+    assert!(simulator.world().calls.is_empty());
+
+    let (_, answer) = lambda.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged");
+    let log = lambda.stop().await;
+    assert!(log.iter().all(|line| line["level"] != "ERROR" && line["level"] != "WARN"), "{log:#?}");
+}
+
+#[tokio::test]
+async fn an_aws_that_cannot_be_reached_does_not_stop_the_start_but_fails_the_event() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut lambda = Lambda::start_beside(&format!("http://{nobody}"), "INFO").await;
+    let (kind, error) = lambda.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("ExecutionsError")));
+    assert!(error["errorMessage"].as_str().unwrap().starts_with("cannot list the executions"), "{error}");
 }

@@ -53,7 +53,7 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
             }
             Err(error) => respond(400, &json!({ "message": format!("not a JSON event: {error}") })),
         }),
-        _ => {
+        (&Method::POST, _) => {
             let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let answer = simulator.exchange(header("x-amz-target"), header("authorization"), &body).await;
             match answer {
@@ -64,6 +64,7 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
                 }
             }
         }
+        _ => Ok(respond(404, &json!({ "message": "every call is a POST" }))),
     }
 }
 
