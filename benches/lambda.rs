@@ -286,7 +286,7 @@ async fn events(router: &Path, round_trip: f64) {
         let mut lambda = started(router, latency).await;
         for ((name, samples), measured) in kinds.iter().zip(&mut measured) {
             let events: Vec<Value> = samples.iter().map(|name| sample(name)).collect();
-            let (mut times, mut processor) = (Vec::new(), 0.0);
+            let (mut times, mut processor) = (Vec::new(), Vec::new());
             for round in 0..=WARM {
                 if *name == FIRST && round > 0 {
                     lambda = started(router, latency).await;
@@ -298,17 +298,16 @@ async fn events(router: &Path, round_trip: f64) {
                     // The first of a kind makes what the others repeat.
                     if round > 0 {
                         times.push(time);
-                        processor += lambda.processor_time() - before;
+                        processor.push(lambda.processor_time() - before);
                     }
                 }
             }
-            let count = times.len() as f64;
-            measured.push((times.into_iter().collect::<Figures>().median(), processor / count));
+            measured.push([times, processor].map(|figures| figures.into_iter().collect::<Figures>().median()));
         }
         println!("<!-- peak memory, {latency} ms a call: {:.1} MB -->", lambda.peak_memory());
     }
     for ((name, _), measured) in kinds.iter().zip(&measured) {
-        let [(quick, processor), (slow, _)] = measured[..] else { unreachable!("two latencies") };
+        let [[quick, processor], [slow, _]] = measured[..] else { unreachable!("two latencies") };
         println!("| {name} | {quick:.2} | {slow:.2} | {:.1} | {processor:.2} |", (slow - quick) / round_trip);
     }
 }
