@@ -16,6 +16,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sagemaker::config::ConfigBag;
 use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
@@ -80,6 +81,8 @@ pub enum AwsError {
 pub async fn config(trust: &Trust) -> Result<(SdkConfig, Opener), AwsError> {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        // As the SDK's own: a company's proxy is named by HTTPS_PROXY and NO_PROXY.
+        .proxy_config(ProxyConfig::from_env())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls_context(trust)?)
         .build();

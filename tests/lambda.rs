@@ -34,13 +34,16 @@ impl Lambda {
 
     /// With AWS at this URL.
     async fn start_beside(aws_url: &str, log_level: &str) -> Self {
+        Self::spawn(command().env("AWS_ENDPOINT_URL", aws_url).env("AWS_LAMBDA_LOG_LEVEL", log_level)).await
+    }
+
+    /// With this command, which knows where AWS is.
+    async fn spawn(command: &mut Command) -> Self {
         let project = Project::nyctaxi();
         let api = RuntimeApi::start(project.function_arn()).await;
-        let function = command()
+        let function = command
             .envs(project.environment())
-            .env("AWS_LAMBDA_LOG_LEVEL", log_level)
             .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-            .env("AWS_ENDPOINT_URL", aws_url)
             // Nothing here is better the second time.
             .env("AWS_MAX_ATTEMPTS", "1")
             .env("AWS_REGION", &project.region)
@@ -193,4 +196,17 @@ async fn an_aws_that_cannot_be_reached_does_not_stop_the_start_but_fails_the_eve
     let (kind, error) = lambda.invoke(sample_event("reconcile").to_string()).await;
     assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("ExecutionsError")));
     assert!(error["errorMessage"].as_str().unwrap().starts_with("cannot list the executions"), "{error}");
+}
+
+#[tokio::test]
+async fn aws_is_reached_through_a_companys_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    // The simulator does not mind for whom it answers.
+    tokio::spawn(server::serve(Simulator::new(&Project::nyctaxi()), listener));
+    let mut command = command();
+    command.env("AWS_ENDPOINT_URL", "http://aws.invalid").env("HTTP_PROXY", proxy);
+    let mut lambda = Lambda::spawn(&mut command).await;
+    let (_, answer) = lambda.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
 }
