@@ -1,33 +1,35 @@
-//! The configuration: the only place that reads the environment.
+//! The configuration: the only reader of the environment.
 //!
-//! Endpoint, region, credentials and retries are not here: the AWS SDK reads its own variables
-//! (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
+//! Of the AWS SDK's variables it reads only those on whose faults the SDK panics. The SDK itself reads region, credentials and
+//! endpoints (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use tracing_subscriber::filter::LevelFilter;
 
 /// What this deployment watches, starts and pauses. Every name satisfies its service's documented pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The SageMaker pipeline that retrains the model.
-    pub sagemaker_pipeline: String,
+    pub(crate) sagemaker_pipeline: String,
     /// The CodePipeline that builds it.
-    pub code_pipeline: String,
+    pub(crate) code_pipeline: String,
     /// The CodePipeline's stage whose inbound transition is disabled while an execution runs.
-    pub build_stage: String,
+    pub(crate) build_stage: String,
     /// The rule of the retraining schedule, paused while an execution runs.
-    pub schedule_rule: Option<String>,
+    pub(crate) schedule_rule: Option<String>,
     /// The rule of the drift alarms, paused while an execution runs.
-    pub drift_rule: Option<String>,
+    pub(crate) drift_rule: Option<String>,
     /// The heartbeat's rule, which is never paused.
-    pub reconcile_rule: Option<String>,
+    pub(crate) reconcile_rule: Option<String>,
     /// The parameter of the SageMaker pipeline that is told which trigger started an execution.
-    pub trigger_parameter: Option<String>,
+    pub(crate) trigger_parameter: Option<String>,
     /// How long after the start of a retraining a drift alarm starts none.
-    pub drift_cooldown: Option<Duration>,
+    pub(crate) drift_cooldown: Option<Duration>,
 }
 
 /// How the function logs, from Lambda's advanced logging controls
@@ -40,41 +42,52 @@ pub struct Logging {
     pub json: bool,
 }
 
+/// Settings of the AWS SDK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SdkSettings {
+    pub(crate) trust: Trust,
+    pub(crate) retries: Retries,
+}
+
+/// How the SDK repeats calls, from `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retries {
+    /// The first attempt included; `None` is the SDK's default.
+    pub(crate) max_attempts: Option<NonZeroU32>,
+    /// The mode `adaptive`; else `standard`.
+    pub(crate) is_adaptive: bool,
+}
+
 /// Whose certificates the connections to AWS trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Amazon Trust Services', which certify the endpoints of most partitions.
+pub(crate) enum Trust {
+    /// Amazon Trust Services, which certifies the endpoints of the partitions `aws` and `aws-us-gov`.
     Amazon,
     /// Those that the machine trusts.
     Machine,
-    /// Those in a file in PEM format.
+    /// Those in a file in PEM format, which `AWS_CA_BUNDLE` names, as for the AWS CLI.
     Bundle(PathBuf),
 }
 
-/// The Regions of partitions whose endpoints others certify begin so: `aws-cn`, `aws-iso*`, `aws-eusc`.
-const CERTIFIED_BY_OTHERS: [&str; 4] = ["cn-", "us-iso", "eu-iso", "eusc-"];
+/// The first words of the Regions of the partition `aws`: `us-east-1`, `eu-central-2`, …
+/// (<https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>).
+const AWS_REGIONS: [&str; 9] = ["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"];
 
 impl Trust {
-    /// Reads `AWS_CA_BUNDLE`, by which the AWS CLI and other SDKs are told of certificates (behind a proxy that inspects TLS, say), and
-    /// `AWS_REGION`.
-    #[must_use]
-    pub fn from_env() -> Self {
-        Self::from_lookup(|name| std::env::var(name).ok())
-    }
-
-    /// As [`Trust::from_env`], through `lookup`.
-    #[must_use]
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let region = lookup("AWS_REGION").unwrap_or_default();
-        match lookup("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-            Some(path) => Self::Bundle(path.into()),
-            None if CERTIFIED_BY_OTHERS.iter().any(|prefix| region.starts_with(prefix)) => Self::Machine,
-            None => Self::Amazon,
+    /// A partition that is not known to use Amazon's certificates takes the machine's, which work everywhere.
+    fn of(bundle: Option<String>, region: &str) -> Self {
+        if let Some(path) = bundle {
+            return Self::Bundle(path.into());
+        }
+        match region.split('-').collect::<Vec<_>>()[..] {
+            [area, _, _] if AWS_REGIONS.contains(&area) => Self::Amazon,
+            ["us", "gov", _, _] => Self::Amazon,
+            _ => Self::Machine,
         }
     }
 }
 
-/// Every fault of the configuration at once, so that one deployment mends them all.
+/// Every fault of the configuration at once, so that one deployment corrects them all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     faults: Vec<String>,
@@ -87,19 +100,19 @@ impl fmt::Display for ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration from the process's environment.
+    /// Reads the configuration and the settings of the AWS SDK from the process's environment.
     ///
     /// # Errors
     /// One [`ConfigError`] that names every variable that is missing or unusable.
-    pub fn from_env() -> Result<Self, ConfigError> {
+    pub fn from_env() -> Result<(Self, SdkSettings), ConfigError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads the configuration through `lookup`; an empty value counts as unset, as templates pass it for "none".
+    /// As [`Config::from_env`], through `lookup`. An empty value counts as unset, as templates pass it for "none".
     ///
     /// # Errors
     /// As [`Config::from_env`].
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<(Self, SdkSettings), ConfigError> {
         let mut reader = Reader { lookup, faults: Vec::new() };
         let sagemaker_pipeline = reader.required("SAGEMAKER_PIPELINE_NAME", &SAGEMAKER_PIPELINE);
         let code_pipeline = reader.required("CODE_PIPELINE_NAME", &CODE_PIPELINE);
@@ -114,17 +127,21 @@ impl Config {
             ("DRIFT_RULE_NAME", &drift_rule),
             ("RECONCILE_RULE_NAME", &reconcile_rule),
         ]);
+        let sdk = reader.sdk_settings();
         match (sagemaker_pipeline, code_pipeline) {
-            (Some(sagemaker_pipeline), Some(code_pipeline)) if reader.faults.is_empty() => Ok(Self {
-                sagemaker_pipeline,
-                code_pipeline,
-                build_stage: build_stage.unwrap_or_else(|| "Build".to_owned()),
-                schedule_rule,
-                drift_rule,
-                reconcile_rule,
-                trigger_parameter,
-                drift_cooldown,
-            }),
+            (Some(sagemaker_pipeline), Some(code_pipeline)) if reader.faults.is_empty() => {
+                let config = Self {
+                    sagemaker_pipeline,
+                    code_pipeline,
+                    build_stage: build_stage.unwrap_or_else(|| "Build".to_owned()),
+                    schedule_rule,
+                    drift_rule,
+                    reconcile_rule,
+                    trigger_parameter,
+                    drift_cooldown,
+                };
+                Ok((config, sdk))
+            }
             _ => Err(ConfigError { faults: reader.faults }),
         }
     }
@@ -249,6 +266,37 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    fn sdk_settings(&mut self) -> SdkSettings {
+        let max_attempts = self.value("AWS_MAX_ATTEMPTS").and_then(|value| {
+            let attempts = value.parse().ok();
+            if attempts.is_none() {
+                self.faults.push(format!("AWS_MAX_ATTEMPTS is {value:?}: give a number from 1"));
+            }
+            attempts
+        });
+        let is_adaptive = match self.value("AWS_RETRY_MODE") {
+            Some(mode) if mode.eq_ignore_ascii_case("adaptive") => true,
+            Some(mode) if !mode.eq_ignore_ascii_case("standard") => {
+                self.faults.push(format!("AWS_RETRY_MODE is {mode:?}: give standard or adaptive"));
+                false
+            }
+            _ => false,
+        };
+        for name in [
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_SAGEMAKER",
+            "AWS_ENDPOINT_URL_CODEPIPELINE",
+            "AWS_ENDPOINT_URL_EVENTBRIDGE",
+        ] {
+            if let Some(url) = self.value(name).filter(|url| !is_endpoint(url)) {
+                self.faults.push(format!("{name} is {url:?}: give a URL such as http://127.0.0.1:4566"));
+            }
+        }
+        let region = self.value("AWS_REGION").unwrap_or_default();
+        let trust = Trust::of(self.value("AWS_CA_BUNDLE"), &region);
+        SdkSettings { trust, retries: Retries { max_attempts, is_adaptive } }
+    }
+
     /// A heartbeat that is also a schedule would be paused with it, so no two variables may name one rule.
     fn distinct(&mut self, rules: [(&str, &Option<String>); 3]) {
         for (i, (name, rule)) in rules.iter().enumerate() {
@@ -261,12 +309,20 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 }
 
+/// Whether the SDK can use the text as an endpoint.
+fn is_endpoint(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':', '?', '#']))
+        && HttpRequest::get(url).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_lookup(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Config::from_lookup(lookup).map(|(config, _)| config)
     }
 
     const REQUIRED: [(&str, &str); 2] =
@@ -355,17 +411,41 @@ mod tests {
     }
 
     #[test]
-    fn trust_follows_the_bundle_then_the_partition() {
-        let trust = |bundle: &str, region: &str| {
-            Trust::from_lookup(|name| Some(if name == "AWS_CA_BUNDLE" { bundle } else { region }.to_owned()))
+    fn only_partitions_that_are_known_to_use_amazons_certificates_trust_them() {
+        for region in ["us-east-1", "eu-central-2", "ap-southeast-7", "mx-central-1", "us-gov-west-1"] {
+            assert_eq!(Trust::of(None, region), Trust::Amazon, "{region}");
+        }
+        let others =
+            ["cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1", "moon-base-1", ""];
+        for region in others {
+            assert_eq!(Trust::of(None, region), Trust::Machine, "{region}");
+        }
+        let bundle = Some("/opt/bundle.pem".to_owned());
+        assert_eq!(Trust::of(bundle, "us-east-1"), Trust::Bundle("/opt/bundle.pem".into()));
+    }
+
+    #[test]
+    fn the_sdks_variables_on_which_it_would_panic_are_faults_and_empty_ones_are_unset() {
+        let sdk = |variables: &[(&str, &str)]| {
+            let variables = [&REQUIRED, variables].concat();
+            let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            Config::from_lookup(lookup).map(|(_, sdk)| sdk.retries)
         };
-        for region in ["us-east-1", "eu-central-2", "us-gov-west-1", ""] {
-            assert_eq!(trust("", region), Trust::Amazon, "{region}");
+        let default = Retries { max_attempts: None, is_adaptive: false };
+        assert_eq!(sdk(&[("AWS_MAX_ATTEMPTS", ""), ("AWS_RETRY_MODE", ""), ("AWS_ENDPOINT_URL", "")]), Ok(default));
+        let set = Retries { max_attempts: NonZeroU32::new(5), is_adaptive: true };
+        assert_eq!(sdk(&[("AWS_MAX_ATTEMPTS", "5"), ("AWS_RETRY_MODE", "Adaptive")]), Ok(set));
+        assert_eq!(sdk(&[("AWS_ENDPOINT_URL_SAGEMAKER", "https://localhost:4566/path")]), Ok(default));
+        for (name, value) in [
+            ("AWS_MAX_ATTEMPTS", "0"),
+            ("AWS_MAX_ATTEMPTS", "three"),
+            ("AWS_RETRY_MODE", "legacy"),
+            ("AWS_ENDPOINT_URL", "localhost:4566"),
+            ("AWS_ENDPOINT_URL_EVENTBRIDGE", "http://"),
+        ] {
+            let message = sdk(&[(name, value)]).unwrap_err().to_string();
+            assert!(message.contains(&format!("{name} is {value:?}")), "{message}");
         }
-        for region in ["cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1"] {
-            assert_eq!(trust("", region), Trust::Machine, "{region}");
-        }
-        assert_eq!(trust("/opt/bundle.pem", "us-east-1"), Trust::Bundle("/opt/bundle.pem".into()));
     }
 
     #[test]

@@ -1,31 +1,36 @@
-//! drift-router: one AWS Lambda that keeps a SageMaker model fresh and its build line safe.
+//! drift-router: one AWS Lambda that starts SageMaker retraining on drift, deployment or schedule, and blocks the CodePipeline build
+//! stage while it runs.
 //!
-//! Events are hints, AWS is the truth: an event says *look now*; the router looks at the pipeline's executions and at the
-//! guards, decides, acts, and looks again. All state lives in SageMaker, CodePipeline and EventBridge.
+//! An event only wakes the router. It reads the current state from AWS, decides, applies the difference and reads again. So
+//! repeated, late or lost events are safe. All state is in SageMaker, CodePipeline and EventBridge.
 //!
-//! The map, in the direction in which data flows:
+//! The map. `main.rs` only wires these together:
 //!
-//! - [`router`]: [`router::Router::handle`], one invocation: observe, decide, act, verify. Start reading here.
-//! - [`event`]: what may arrive: the wire's shapes in, one [`event::Event`] out.
-//! - [`decision`]: pure: an occurrence and the executions seen, in; what to do, out.
-//! - [`executions`]: the SageMaker pipeline's executions: list, describe, start.
-//! - [`interlock`]: the guards that are disabled while an execution runs: the stage's transition and the rules.
-//! - [`job`]: the answers to a CodePipeline action that waits for the retraining.
-//! - [`metrics`]: what an invocation did, for CloudWatch.
-//! - [`aws`]: the SDK's configuration, for a quick cold start.
-//! - [`config`]: the only place that reads the environment.
+//! - `handler`: one invocation: payload → event → flow → outcome. The only place that logs and counts. Start reading here.
+//! - `event`: what arrives: wire shapes in, one `Event` out. It states facts.
+//! - `policy`: pure decisions: is the event relevant, does it start an execution, what should each guard be; names and tokens.
+//! - `reconcile`, `retrain`, `job`: the flows. They observe, carry out decisions, and verify.
+//! - `aws`: the only code that calls AWS, one adapter for each service.
+//! - `model`: the words of the domain.
+//! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
+//! - `config`: the only reader of the environment.
 //!
-//! `main.rs` only wires these together and hands over to `lambda_runtime`.
+//! To follow a drift alarm: `handler::Router::handle` → `event::Event::parse` → `policy::alarm_relevance` → `retrain::retrain` →
+//! `policy::decide_start` → `aws::Pipeline::start` → `reconcile::converge`.
 
-pub mod aws;
-pub mod config;
-pub mod decision;
-pub mod event;
-pub mod executions;
-pub mod interlock;
-pub mod job;
-pub mod metrics;
-pub mod router;
+mod aws;
+mod config;
+mod event;
+mod handler;
+mod job;
+mod metrics;
+mod model;
+mod outcome;
+mod policy;
+mod reconcile;
+mod retrain;
 
-/// Whatever an AWS client said, kept as the source of a typed error.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use crate::aws::{ClientError, Preconnect, sdk_config, timeouts};
+pub use crate::config::{Config, ConfigError, Logging, SdkSettings};
+pub use crate::handler::Router;
+pub use crate::outcome::Outcome;

@@ -1,15 +1,11 @@
-//! Cold start: logging, the configuration, the clients; then `lambda_runtime` hands over one event after another.
+//! Start-up: logging, configuration, clients. Then `lambda_runtime` calls the router for each event.
 
-use std::io::{self, Write};
+use std::error::Error;
+use std::io;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use drift_router::aws;
-use drift_router::config::{Config, Logging, Trust};
-use drift_router::metrics;
-use drift_router::router::{Error, Outcome, Router, chain};
-use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
+use drift_router::{Config, Logging, Router, sdk_config};
+use lambda_runtime::service_fn;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,55 +13,32 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start_logging(Logging::from_env());
-    let config = match Config::from_env() {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!(error = %error, "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let (aws, opener) = match aws::config(&Trust::from_env()).await {
-        Ok(aws) => aws,
-        Err(error) => {
-            tracing::error!(error = chain(&error), "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let router = &Router::new(config, &aws);
-    router.open_connections(&opener).await;
-    let service = service_fn(async |event: LambdaEvent<Value>| {
-        let function_name = event.context.env_config.function_name.clone();
-        let outcome = router.handle(event).await?;
-        count(&outcome, &function_name);
-        Ok::<_, Error>(outcome)
-    });
-    match lambda_runtime::run(service).await {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error, "the Lambda runtime stopped");
+            let source = error.source().map(ToString::to_string);
+            tracing::error!(error = %error, source, "the function stopped");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Writes the invocation's metrics. An event that has been handled is not handled again for a count that is lost.
-fn count(outcome: &Outcome, function_name: &str) {
-    let written = match metrics::line(outcome, function_name, SystemTime::now()) {
-        Ok(Some(line)) => io::stdout().write_all(&line),
-        Ok(None) => Ok(()),
-        Err(error) => Err(io::Error::other(error)),
-    };
-    if let Err(error) = written {
-        tracing::warn!(error = %error, "the metrics could not be written");
-    }
+async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let (config, settings) = Config::from_env()?;
+    let (sdk, preconnect) = sdk_config(&settings).await?;
+    let router = &Router::new(config, &sdk, io::stdout());
+    router.preconnect(&preconnect).await;
+    lambda_runtime::run(service_fn(|event| router.handle(event))).await
 }
 
-/// The router's own lines at the configured level, everybody else's from WARN up: at DEBUG, the runtime and the SDK print
-/// payloads and signed requests. `lambda_runtime`'s span at INFO gives every line its request id.
+/// Logs the router's own lines at the configured level. Other crates log from WARN up, as the runtime and the SDK print payloads and
+/// signed requests at DEBUG. The span of `lambda_runtime` at INFO gives every line its request id. The router has logged an error
+/// already when `lambda_runtime` would log it a second time.
 fn start_logging(logging: Logging) {
     let targets = Targets::new()
         .with_target("drift_router", logging.level)
         .with_target("lambda_runtime::layers::trace", logging.level.min(LevelFilter::INFO))
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_default(logging.level.min(LevelFilter::WARN));
     let registry = tracing_subscriber::registry().with(targets);
     // CloudWatch stamps every line with its time.

@@ -1,6 +1,6 @@
-//! What an invocation did, as CloudWatch metrics: one line of the function's log in CloudWatch's embedded metric format, from which
-//! CloudWatch makes metrics of the namespace `DriftRouter` with the dimension `FunctionName`. The template's alarms and dashboard
-//! read them. Invocations, errors, throttles and durations are not here: Lambda counts them.
+//! What an invocation did, as CloudWatch metrics. They are one line of the function's log in CloudWatch's embedded metric format.
+//! CloudWatch makes metrics of it, in the namespace `DriftRouter` with the dimension `FunctionName`. The template's alarms and
+//! dashboard read them. Lambda itself counts invocations, errors, throttles and durations.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -12,15 +12,14 @@ use metrique_writer::stream::IoStreamError;
 use metrique_writer::unit::AsCount;
 use metrique_writer_format_emf::Emf;
 
-use crate::event::Kind;
-use crate::router::{Action, Outcome};
+use crate::outcome::{Action, EventKind, Outcome};
 
 const NAMESPACE: &str = "DriftRouter";
 const DIMENSION: &str = "FunctionName";
 
 type Count = Option<AsCount<u64>>;
 
-/// One line. A metric that the invocation says nothing of is not in it, and costs nothing.
+/// One line. A metric that does not apply to the invocation is absent, and costs nothing.
 #[derive(Entry)]
 #[entry(rename_all = "PascalCase")]
 struct Line<'n> {
@@ -35,37 +34,38 @@ struct Line<'n> {
     started: Count,
     /// The occurrence had its execution already.
     duplicates: Count,
-    /// A retraining ran already, which is all that the trigger asked for.
+    /// An execution was active already, which is all that the trigger asks for.
     coalesced: Count,
     /// A drift alarm came within the cooldown.
     cooling_down: Count,
-    /// An execution ended in another way than it should, and not because somebody stopped it.
+    /// The event reports that an execution failed. A stopped execution did not fail.
     retrainings_failed: Count,
-    /// 1 while the router disables a guard, else 0: whenever the guards were looked at.
+    /// 1 while the router disables a guard, else 0. Written whenever the guards were observed.
     interlock_engaged: Count,
 }
 
-/// The line of one invocation of the function of this name, at that time; `None` where there is nothing to count.
+/// The line of one invocation, or `None` if there is nothing to count.
 ///
 /// # Errors
-/// Where the line cannot be written, which a vector never causes.
-pub fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> Result<Option<Vec<u8>>, IoStreamError> {
+/// If the line cannot be formatted.
+pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> Result<Option<Vec<u8>>, IoStreamError> {
     let action = outcome.action;
     let once = |condition: bool| condition.then(|| 1.into());
-    // A trigger that is ignored asks for nothing; a job that goes on was counted when it began.
-    let triggers = matches!(action, Action::Started | Action::Duplicate | Action::AlreadyRunning | Action::CoolingDown);
+    // An ignored trigger asks for nothing. A job that continues was counted at its first call.
+    let triggers =
+        matches!(action, Some(Action::Started | Action::Duplicate | Action::AlreadyRunning | Action::CoolingDown));
     let trigger = |kind| once(triggers && outcome.event == kind);
     let line = Line {
         time,
         function_name,
-        drift_triggers: trigger(Kind::DriftAlarm),
-        schedule_triggers: trigger(Kind::Schedule),
-        code_triggers: trigger(Kind::CodePipeline),
-        job_triggers: trigger(Kind::CodePipelineJob),
-        started: once(action == Action::Started),
-        duplicates: once(action == Action::Duplicate),
-        coalesced: once(action == Action::AlreadyRunning),
-        cooling_down: once(action == Action::CoolingDown),
+        drift_triggers: trigger(EventKind::DriftAlarm),
+        schedule_triggers: trigger(EventKind::Schedule),
+        code_triggers: trigger(EventKind::CodePipeline),
+        job_triggers: trigger(EventKind::CodePipelineJob),
+        started: once(action == Some(Action::Started)),
+        duplicates: once(action == Some(Action::Duplicate)),
+        coalesced: once(action == Some(Action::AlreadyRunning)),
+        cooling_down: once(action == Some(Action::CoolingDown)),
         retrainings_failed: once(outcome.retraining_failed),
         interlock_engaged: outcome.interlock.as_ref().map(|report| u64::from(report.is_engaged()).into()),
     };
@@ -87,15 +87,7 @@ mod tests {
 
     #[test]
     fn a_line_is_in_the_embedded_metric_format_and_has_no_metric_that_says_nothing() {
-        let outcome = Outcome {
-            event: Kind::DriftAlarm,
-            key: None,
-            action: Action::AlreadyRunning,
-            reason: None,
-            execution_arn: None,
-            interlock: None,
-            retraining_failed: false,
-        };
+        let outcome = Outcome { action: Some(Action::AlreadyRunning), ..Outcome::new(EventKind::DriftAlarm, None) };
         let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_622_548_800);
         let written = line(&outcome, "drift-router-nyctaxi", noon).unwrap().unwrap();
         assert_eq!(written.last(), Some(&b'\n'));
@@ -118,6 +110,6 @@ mod tests {
                 "Coalesced": 1,
             })
         );
-        assert!(line(&Outcome { action: Action::Ignored, ..outcome }, "f", noon).unwrap().is_none());
+        assert!(line(&Outcome { action: Some(Action::Ignored), ..outcome }, "f", noon).unwrap().is_none());
     }
 }

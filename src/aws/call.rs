@@ -1,0 +1,101 @@
+//! A call to AWS that failed: what was attempted, what to do about it, and whether another try may help.
+
+use aws_sdk_sagemaker::error::{ProvideErrorMetadata, SdkError};
+
+/// Whatever an AWS client reported, kept as the source of a typed error.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A call to AWS that failed, the SDK's retries included.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation}: {advice}")]
+pub(crate) struct CallError {
+    operation: String,
+    advice: String,
+    cause: Cause,
+    source: BoxError,
+}
+
+/// What an operator checks when a call is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Check<'a> {
+    /// The variable, or another thing, that may be wrong when the service does not find or does not accept what is asked for.
+    pub(crate) setting: &'a str,
+    /// The permission that may be missing.
+    pub(crate) permission: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// A permission is missing.
+    Denied,
+    /// What the call names does not exist.
+    NotFound,
+    /// The service does not accept the request.
+    Invalid,
+    /// A quota of the account is used up.
+    Limit,
+    /// The service asks to call less often.
+    Throttled,
+    /// Everything else passes: an internal error, the network, a conflict.
+    Unavailable,
+}
+
+impl Cause {
+    fn of(code: Option<&str>) -> Self {
+        match code {
+            Some("AccessDeniedException" | "AccessDenied") => Self::Denied,
+            Some(code) if code.contains("NotFound") => Self::NotFound,
+            Some("ValidationException" | "ValidationError") => Self::Invalid,
+            Some("ResourceLimitExceeded") => Self::Limit,
+            Some(code) if code.contains("Throttl") || code == "TooManyRequestsException" => Self::Throttled,
+            _ => Self::Unavailable,
+        }
+    }
+
+    fn advice(self, check: Check<'_>) -> String {
+        match self {
+            Self::Denied => format!("check the permission {}", check.permission),
+            Self::NotFound | Self::Invalid => format!("check {}", check.setting),
+            Self::Limit => {
+                "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
+            }
+            Self::Throttled => "AWS throttles the calls; the event will be tried again".into(),
+            Self::Unavailable => "AWS was unavailable; the event will be tried again".into(),
+        }
+    }
+}
+
+impl CallError {
+    /// `operation` completes the sentence "cannot …".
+    pub(crate) fn new<E, R>(operation: impl Into<String>, check: Check<'_>, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let cause = Cause::of(error.code());
+        Self { operation: operation.into(), advice: cause.advice(check), cause, source: error.into() }
+    }
+
+    /// The service answered, and what the call asked about is not there.
+    pub(crate) fn not_found(operation: impl Into<String>, check: Check<'_>, source: impl Into<BoxError>) -> Self {
+        let cause = Cause::NotFound;
+        Self { operation: operation.into(), advice: cause.advice(check), cause, source: source.into() }
+    }
+
+    /// The request could not be built, or the answer lacks what the service promises.
+    pub(crate) fn unusable(operation: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        let advice = "the event will be tried again".to_owned();
+        Self { operation: operation.into(), advice, cause: Cause::Unavailable, source: source.into() }
+    }
+
+    /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need an
+    /// operator.
+    pub(crate) fn is_retryable(&self) -> bool {
+        !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid)
+    }
+
+    /// Whether what the call names does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.cause == Cause::NotFound
+    }
+}

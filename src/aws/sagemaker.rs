@@ -1,0 +1,134 @@
+//! The executions of one SageMaker pipeline: list, describe, start.
+//!
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html>,
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html>,
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html>.
+
+use std::time::SystemTime;
+
+use aws_sdk_sagemaker::Client;
+use aws_sdk_sagemaker::types::{Parameter, SortOrder, SortPipelineExecutionsBy};
+
+use super::call::{CallError, Check};
+use crate::model::{Execution, ExecutionArn, ExecutionStatus};
+use crate::policy::StartRequest;
+
+/// The SageMaker pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(super) client: Client,
+    pub(super) name: String,
+    /// The pipeline's parameter that receives the trigger.
+    pub(super) trigger_parameter: Option<String>,
+}
+
+/// How many executions decisions look at. It is also the most that one page holds.
+const NEWEST: usize = 100;
+
+impl Pipeline {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The newest 100 executions, newest first. A page may be shorter than asked for, so the next pages are read too.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn list(&self) -> Result<Vec<Execution>, CallError> {
+        let mut executions = Vec::new();
+        let mut next_token = None;
+        loop {
+            let page = self
+                .client
+                .list_pipeline_executions()
+                .pipeline_name(&self.name)
+                .sort_by(SortPipelineExecutionsBy::CreationTime)
+                .sort_order(SortOrder::Descending)
+                .max_results(i32::try_from(NEWEST - executions.len()).unwrap_or(1))
+                .set_next_token(next_token)
+                .send()
+                .await
+                .map_err(|error| {
+                    let operation = format!("list the executions of SageMaker pipeline {}", self.name);
+                    let check =
+                        Check { setting: "SAGEMAKER_PIPELINE_NAME", permission: "sagemaker:ListPipelineExecutions" };
+                    CallError::new(operation, check, error)
+                })?;
+            executions.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(
+                |summary| {
+                    Some(Execution {
+                        arn: ExecutionArn::parse(&summary.pipeline_execution_arn?)?,
+                        status: ExecutionStatus::from(summary.pipeline_execution_status?.as_str()),
+                        display_name: summary.pipeline_execution_display_name,
+                        started: summary.start_time.and_then(|time| SystemTime::try_from(time).ok()),
+                    })
+                },
+            ));
+            next_token = page.next_token.filter(|token| !token.is_empty());
+            if next_token.is_none() || executions.len() >= NEWEST {
+                return Ok(executions);
+            }
+        }
+    }
+
+    /// The execution, or `None` if SageMaker does not know it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn describe(&self, arn: &ExecutionArn) -> Result<Option<Execution>, CallError> {
+        let answer = self.client.describe_pipeline_execution().pipeline_execution_arn(arn.as_str()).send().await;
+        match answer {
+            Ok(execution) => Ok(execution.pipeline_execution_status.map(|status| Execution {
+                arn: arn.clone(),
+                status: match ExecutionStatus::from(status.as_str()) {
+                    ExecutionStatus::Unsuccessful { word, .. } => {
+                        ExecutionStatus::Unsuccessful { word, reason: execution.failure_reason }
+                    }
+                    status => status,
+                },
+                display_name: execution.pipeline_execution_display_name,
+                started: execution.creation_time.and_then(|time| SystemTime::try_from(time).ok()),
+            })),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found()) => Ok(None),
+            Err(error) => {
+                let operation = format!("describe {}", arn.as_str());
+                let check =
+                    Check { setting: "SAGEMAKER_PIPELINE_NAME", permission: "sagemaker:DescribePipelineExecution" };
+                Err(CallError::new(operation, check, error))
+            }
+        }
+    }
+
+    /// Starts an execution and returns its ARN. A repeated request with the same token starts nothing and returns the same ARN.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn start(&self, request: &StartRequest) -> Result<ExecutionArn, CallError> {
+        let operation = || format!("start SageMaker pipeline {} as {}", self.name, request.display_name);
+        let parameter = |name| Parameter::builder().name(name).value(request.trigger.parameter_value()).build();
+        let started = self
+            .client
+            .start_pipeline_execution()
+            .pipeline_name(&self.name)
+            .pipeline_execution_display_name(&request.display_name)
+            .client_request_token(&request.token)
+            .set_pipeline_parameters(self.trigger_parameter.as_ref().map(|name| vec![parameter(name)]))
+            .send()
+            .await
+            .map_err(|error| {
+                let setting = match &self.trigger_parameter {
+                    Some(name) => format!(
+                        "that the pipeline has the parameter {name} which TRIGGER_PARAMETER_NAME names, and a default for every other one"
+                    ),
+                    None => "SAGEMAKER_PIPELINE_NAME, and that every parameter of the pipeline has a default".to_owned(),
+                };
+                let check = Check { setting: &setting, permission: "sagemaker:StartPipelineExecution" };
+                CallError::new(operation(), check, error)
+            })?;
+        started
+            .pipeline_execution_arn
+            .as_deref()
+            .and_then(ExecutionArn::parse)
+            .ok_or_else(|| CallError::unusable(operation(), "SageMaker's answer has no PipelineExecutionArn"))
+    }
+}

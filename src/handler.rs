@@ -1,0 +1,194 @@
+//! One invocation: payload → event → flow → outcome. The only place that logs, writes metrics and turns errors into a `Diagnostic`.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::aws::{Aws, Preconnect, RuleArns};
+use crate::config::Config;
+use crate::event::{Event, EventError};
+use crate::model::GuardRole;
+use crate::outcome::{Action, EventKind, Outcome};
+use crate::policy::{self, Relevance, TickMeaning};
+use crate::reconcile::{self, Invocation, chain, reconcile};
+use crate::retrain::retrain;
+use crate::{job, metrics};
+
+/// The function: turns events into retrainings and holds the interlock. Built once a process; every invocation stands alone.
+pub struct Router {
+    config: Config,
+    aws: Aws,
+    metrics: Mutex<Box<dyn Write + Send>>,
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why an invocation failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error(transparent)]
+    Flow(#[from] reconcile::Error),
+}
+
+impl Router {
+    /// Makes the clients from `sdk`, which holds region, credentials, timeouts and clock. Writes metrics to `metrics`, one line of
+    /// JSON an invocation; on Lambda, standard output is the log that CloudWatch reads.
+    pub fn new(config: Config, sdk: &SdkConfig, metrics: impl Write + Send + 'static) -> Self {
+        let aws = Aws::new(&config, sdk);
+        Self { config, aws, metrics: Mutex::new(Box::new(metrics)) }
+    }
+
+    /// Opens the connections to AWS and makes no call. Waits a second at most.
+    pub async fn preconnect(&self, preconnect: &Preconnect) {
+        self.aws.preconnect(preconnect).await;
+    }
+
+    /// Handles one event. Logs one line and writes the metrics, whether it succeeds or fails.
+    ///
+    /// # Errors
+    /// What Lambda reports of the failed invocation. Lambda delivers the event again.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Outcome, Diagnostic> {
+        let LambdaEvent { payload, context } = event;
+        let event = match Event::parse(payload) {
+            Ok(event) => event,
+            Err(error) => {
+                let error = Error::from(error);
+                tracing::error!(error = chain(&error), "event not understood");
+                return Err(error.into());
+            }
+        };
+        let (kind, key) = describe(&event);
+        let mut outcome = Outcome::new(kind, key);
+        // Boxed, as the SDK's futures are large and nest deeply.
+        let result = Box::pin(self.dispatch(event, &context, &mut outcome)).await;
+        log(&outcome, result.as_ref().err());
+        self.count(&outcome, &context.env_config.function_name);
+        match result {
+            Ok(()) => Ok(outcome),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    async fn dispatch(&self, event: Event, context: &Context, outcome: &mut Outcome) -> Result<(), reconcile::Error> {
+        let config = &self.config;
+        let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
+        let invocation = &Invocation { config, aws: &self.aws, rule_arns };
+        let relevance = match event {
+            Event::Alarm(change) => policy::alarm_relevance(&change),
+            Event::Deployment(change) => policy::deployment_relevance(&change, &config.code_pipeline),
+            Event::Tick(tick) => {
+                let (schedule, heartbeat) = (config.schedule_rule.as_deref(), config.reconcile_rule.as_deref());
+                match policy::tick_meaning(&tick, schedule, heartbeat) {
+                    TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
+                    TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
+                    TickMeaning::Heartbeat => {
+                        outcome.event = EventKind::Reconcile;
+                        return reconcile(invocation, None, outcome).await;
+                    }
+                }
+            }
+            Event::ExecutionStatus { pipeline, .. } if !pipeline.eq_ignore_ascii_case(&config.sagemaker_pipeline) => {
+                Relevance::Ignored(format!("SageMaker pipeline {pipeline} is not {}", config.sagemaker_pipeline))
+            }
+            Event::ExecutionStatus { hint, .. } => return reconcile(invocation, Some(&hint), outcome).await,
+            Event::Job(job) => return job::handle(invocation, job, outcome).await,
+        };
+        match relevance {
+            Relevance::Relevant(occurrence) => {
+                outcome.key = Some(occurrence.key.clone());
+                retrain(invocation, &occurrence, outcome).await
+            }
+            Relevance::Ignored(reason) => {
+                outcome.action = Some(Action::Ignored);
+                outcome.reason = Some(reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the invocation's metrics. A metric that cannot be written does not fail the event.
+    fn count(&self, outcome: &Outcome, function_name: &str) {
+        let now = self.aws.now();
+        let written = match metrics::line(outcome, function_name, now) {
+            Ok(Some(line)) => self.metrics.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line),
+            Ok(None) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if let Err(error) = written {
+            tracing::warn!(error = %error, "the metrics could not be written");
+        }
+    }
+}
+
+/// The event's kind, and the key that is known before it is judged.
+fn describe(event: &Event) -> (EventKind, Option<&str>) {
+    match event {
+        Event::Alarm(_) => (EventKind::DriftAlarm, None),
+        Event::Deployment(_) => (EventKind::CodePipeline, None),
+        Event::Tick(_) => (EventKind::Schedule, None),
+        Event::ExecutionStatus { .. } => (EventKind::ExecutionStatus, None),
+        Event::Job(job) => (EventKind::CodePipelineJob, Some(&job.id)),
+    }
+}
+
+/// Logs one line: the outcome's fields, the guards by role, and the error if there is one.
+fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
+    let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                event = word(&outcome.event),
+                key = outcome.key,
+                action = outcome.action.as_ref().map(word),
+                reason = outcome.reason,
+                executionArn = outcome.execution_arn,
+                stage = guard(GuardRole::Stage),
+                scheduleRule = guard(GuardRole::ScheduleRule),
+                driftRule = guard(GuardRole::DriftRule),
+                error = error.map(|error| chain(error)),
+                $message
+            )
+        };
+    }
+    match error {
+        None => line!(info, "event handled"),
+        Some(_) => line!(error, "event failed"),
+    }
+}
+
+/// A value as the answer writes it: a plain word; `heldBy` and a name.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        Ok(Value::Object(fields)) => fields
+            .into_iter()
+            .map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Ok(value) => value.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        let error_type = match &error {
+            Error::Event(_) => "EventError",
+            Error::Flow(reconcile::Error::Calls(_)) => "AwsCallError",
+            Error::Flow(reconcile::Error::DidNotConverge) => "DidNotConverge",
+            Error::Flow(reconcile::Error::ListLags { .. }) => "ListLags",
+        };
+        Self { error_type: error_type.to_owned(), error_message: chain(&error) }
+    }
+}

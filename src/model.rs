@@ -1,0 +1,277 @@
+//! The words of the domain, with the standard library only. Every other module uses them; this module uses none.
+
+use std::time::SystemTime;
+
+/// Why an execution starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// New training code was deployed. It always gets an execution of its own.
+    Code,
+    /// The retraining schedule. It asks only that a retraining runs.
+    Schedule,
+    /// A drift alarm. It asks only that a retraining runs.
+    Drift,
+    /// A job of a CodePipeline action. It always gets an execution of its own.
+    Job,
+}
+
+impl Trigger {
+    /// The first word of the execution's display name.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Schedule => "schedule",
+            Self::Drift => "drift",
+            Self::Job => "job",
+        }
+    }
+
+    /// The value of the pipeline's trigger parameter, if one is configured.
+    pub(crate) fn parameter_value(self) -> &'static str {
+        match self {
+            Self::Code | Self::Job => "CodePipeline",
+            Self::Schedule => "Schedule",
+            Self::Drift => "Drift",
+        }
+    }
+}
+
+/// The thing that happened, however many messages report it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Occurrence {
+    pub(crate) trigger: Trigger,
+    /// Names the occurrence, not the message: every repeated delivery and every route has the same key.
+    pub(crate) key: String,
+}
+
+/// The ARN of a pipeline execution. SageMaker writes names in ARNs in lower case, so ARNs compare without case.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecutionArn(String);
+
+impl ExecutionArn {
+    /// `None` if the text is not `arn:…:pipeline/NAME/execution/ID`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (pipeline, id) = text.strip_prefix("arn:")?.split_once("/execution/")?;
+        let (_, name) = pipeline.split_once(":pipeline/")?;
+        let is_valid = !name.is_empty() && !name.contains('/') && !id.is_empty();
+        is_valid.then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The execution's id, the last part of the ARN.
+    pub(crate) fn id(&self) -> &str {
+        last_segment(&self.0)
+    }
+
+    /// Whether the execution belongs to the SageMaker pipeline of this name.
+    pub(crate) fn is_of_pipeline(&self, name: &str) -> bool {
+        let pipeline = self.0.split_once("/execution/").map_or("", |(pipeline, _)| last_segment(pipeline));
+        pipeline.eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for ExecutionArn {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for ExecutionArn {}
+
+/// The last part of an ARN: the name of a rule, a pipeline, or the id of an execution.
+pub(crate) fn last_segment(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// One run of the SageMaker pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Execution {
+    pub(crate) arn: ExecutionArn,
+    pub(crate) status: ExecutionStatus,
+    pub(crate) display_name: Option<String>,
+    /// When it was first started. A retried execution keeps this time.
+    pub(crate) started: Option<SystemTime>,
+}
+
+/// A `PipelineExecutionStatus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ExecutionStatus {
+    /// `Executing` or `Stopping`.
+    Active,
+    Succeeded,
+    /// Every other status means ended, including ones that AWS adds later: an unknown status must not block the build stage.
+    Unsuccessful {
+        /// SageMaker's word: `Failed`, `Stopped`, `CompletedWithFailures`, …
+        word: String,
+        /// SageMaker's reason, where the call returned one.
+        reason: Option<String>,
+    },
+}
+
+impl ExecutionStatus {
+    pub(crate) fn is_active(&self) -> bool {
+        *self == Self::Active
+    }
+
+    /// Whether it ended in failure. A stopped execution did not fail: somebody stopped it.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Unsuccessful { word, .. } if word != "Stopped")
+    }
+}
+
+impl From<&str> for ExecutionStatus {
+    fn from(word: &str) -> Self {
+        match word {
+            "Executing" | "Stopping" => Self::Active,
+            "Succeeded" => Self::Succeeded,
+            _ => Self::Unsuccessful { word: word.to_owned(), reason: None },
+        }
+    }
+}
+
+/// What a message says about one execution. Only a hint: SageMaker sends status events late, twice or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusHint {
+    pub(crate) arn: ExecutionArn,
+    pub(crate) status: ExecutionStatus,
+}
+
+/// A CloudWatch alarm changed its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlarmChange {
+    pub(crate) name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub(crate) state: String,
+    /// `state.timestamp`, as the event writes it.
+    pub(crate) timestamp: String,
+    /// Why the alarm's actions are suppressed, if they are.
+    pub(crate) suppressed_by: Option<String>,
+    pub(crate) is_muted: bool,
+}
+
+/// An execution of a CodePipeline changed its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeploymentChange {
+    pub(crate) pipeline: String,
+    pub(crate) execution_id: String,
+    pub(crate) state: String,
+}
+
+/// A rule with a schedule sent its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tick {
+    /// The ARNs of the rules, usually one.
+    pub(crate) resources: Vec<String>,
+    /// RFC 3339, in UTC, to the second.
+    pub(crate) time: String,
+}
+
+/// A CodePipeline Lambda action calls the function. The event also holds credentials; none of them is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// The job's id. The answer names it.
+    pub(crate) id: String,
+    pub(crate) call: JobCall,
+}
+
+/// What a job's event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobCall {
+    /// The first call for an action.
+    First {
+        /// `PipelineName` in the action's `UserParameters`.
+        pipeline_name: Option<String>,
+    },
+    /// A later call for an action, with the continuation token of the answer before.
+    Continuation { token: String },
+    /// The action's configuration cannot be read. The text says what is wrong and repeats none of it.
+    Malformed { reason: String },
+}
+
+/// What the interlock disables while an execution is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GuardRole {
+    Stage,
+    ScheduleRule,
+    DriftRule,
+}
+
+impl GuardRole {
+    /// The name in answers and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::ScheduleRule => "scheduleRule",
+            Self::DriftRule => "driftRule",
+        }
+    }
+}
+
+/// What a guard was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GuardState {
+    /// Enabled, without a mark.
+    Enabled,
+    /// Disabled, with this router's mark.
+    DisabledByRouter,
+    /// Disabled, without any router's mark: somebody else did it.
+    DisabledByOther,
+    /// With the mark of the router of another SageMaker pipeline.
+    MarkedByOtherRouter {
+        /// The other router's owner name.
+        owner: String,
+    },
+    /// This router's mark and the guard's state contradict each other: an invocation was killed between its two writes, two
+    /// invocations crossed, or a person enabled a guard that the router had disabled. The guard is set again.
+    Inconsistent,
+}
+
+/// What every guard should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DesiredState {
+    /// An execution is active: every guard is disabled.
+    Engaged {
+        /// The id of the newest active execution. People read it in the mark.
+        execution_id: String,
+    },
+    /// No execution is active: every guard is enabled.
+    Released,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn execution_arns_compare_without_case_and_name_their_pipeline() {
+        let arn = |text: &str| ExecutionArn::parse(text).unwrap();
+        let lower = arn("arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi/execution/abc");
+        assert_eq!(lower, arn("arn:aws:sagemaker:us-east-1:123456789012:pipeline/NYCtaxi/execution/ABC"));
+        assert_ne!(lower, arn("arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi/execution/abd"));
+        assert_eq!(lower.id(), "abc");
+        assert!(lower.is_of_pipeline("NYCtaxi"));
+        assert!(!lower.is_of_pipeline("nyctaxi-2"));
+        for bad in [
+            "",
+            "abc",
+            "arn:aws:sagemaker:r:1:pipeline/p",
+            "arn:aws:sagemaker:r:1:pipeline/p/execution/",
+            "arn:x/execution/y",
+        ] {
+            assert_eq!(ExecutionArn::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_status_means_ended() {
+        assert!(ExecutionStatus::from("Executing").is_active() && ExecutionStatus::from("Stopping").is_active());
+        for word in ["Succeeded", "Failed", "Stopped", "CompletedWithFailures", "SomeLaterStatus"] {
+            assert!(!ExecutionStatus::from(word).is_active(), "{word}");
+        }
+        assert!(ExecutionStatus::from("Failed").is_failure());
+        assert!(!ExecutionStatus::from("Stopped").is_failure());
+    }
+}

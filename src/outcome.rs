@@ -1,0 +1,146 @@
+//! What an invocation did: the function's answer, and the fields of its log line and of its metrics.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::{GuardRole, GuardState, Trigger};
+
+/// What an invocation did. The flows fill it in as they go, so it also says what was done before an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The kind of event.
+    pub(crate) event: EventKind,
+    /// The occurrence's key or the job's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// What was done. Every invocation that succeeds has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) action: Option<Action>,
+    /// Why, where the action does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The execution that was started or found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) execution_arn: Option<String>,
+    /// The guards as they were last observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interlock: Option<GuardReport>,
+    /// Whether the event reports the end of an execution that failed. Only the metrics show it.
+    #[serde(skip)]
+    pub(crate) retraining_failed: bool,
+}
+
+impl Outcome {
+    pub(crate) fn new(event: EventKind, key: Option<&str>) -> Self {
+        Self {
+            event,
+            key: key.map(str::to_owned),
+            action: None,
+            reason: None,
+            execution_arn: None,
+            interlock: None,
+            retraining_failed: false,
+        }
+    }
+}
+
+/// The kinds of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum EventKind {
+    DriftAlarm,
+    CodePipeline,
+    Schedule,
+    /// The heartbeat.
+    Reconcile,
+    ExecutionStatus,
+    CodePipelineJob,
+}
+
+impl From<Trigger> for EventKind {
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Code => Self::CodePipeline,
+            Trigger::Schedule => Self::Schedule,
+            Trigger::Drift => Self::DriftAlarm,
+            Trigger::Job => Self::CodePipelineJob,
+        }
+    }
+}
+
+/// What an invocation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Action {
+    /// It started an execution.
+    Started,
+    /// The occurrence had its execution already.
+    Duplicate,
+    /// An execution was active, which is all that the trigger asks for.
+    AlreadyRunning,
+    /// An execution started less than `DRIFT_COOLDOWN` ago.
+    CoolingDown,
+    /// It engaged the interlock.
+    Engaged,
+    /// It released the interlock.
+    Released,
+    /// Every guard was as it should be.
+    Unchanged,
+    /// It answered a job: the execution is still active.
+    Continued,
+    /// It answered a job: the execution succeeded.
+    Succeeded,
+    /// It answered a job: the execution failed, or there is none and cannot be.
+    Failed,
+    /// The event asks for nothing.
+    Ignored,
+}
+
+/// The guards, by role. A guard that is not configured or could not be read is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct GuardReport(BTreeMap<&'static str, ReportedState>);
+
+/// What a guard is, in answers and logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ReportedState {
+    Enabled,
+    /// This router disabled it.
+    Disabled,
+    /// Somebody else disabled it.
+    Held,
+    /// The router of another SageMaker pipeline disabled it.
+    HeldBy(String),
+    /// Its mark and its state contradict each other, and could not be set.
+    Inconsistent,
+}
+
+impl GuardReport {
+    pub(crate) fn new<'g>(guards: impl Iterator<Item = (GuardRole, &'g GuardState)>) -> Self {
+        Self(guards.map(|(role, state)| (role.name(), ReportedState::from(state))).collect())
+    }
+
+    /// The state of one guard.
+    pub(crate) fn state(&self, role: GuardRole) -> Option<&ReportedState> {
+        self.0.get(role.name())
+    }
+
+    /// Whether this router disables any guard.
+    pub(crate) fn is_engaged(&self) -> bool {
+        self.0.values().any(|state| *state == ReportedState::Disabled)
+    }
+}
+
+impl From<&GuardState> for ReportedState {
+    fn from(state: &GuardState) -> Self {
+        match state {
+            GuardState::Enabled => Self::Enabled,
+            GuardState::DisabledByRouter => Self::Disabled,
+            GuardState::DisabledByOther => Self::Held,
+            GuardState::MarkedByOtherRouter { owner } => Self::HeldBy(owner.clone()),
+            GuardState::Inconsistent => Self::Inconsistent,
+        }
+    }
+}
