@@ -1,4 +1,4 @@
-//! The router's own work on an event, without I/O: reading it, and deciding with a hundred executions in sight.
+//! The router's work on an event without I/O: it parses the event, and decides among a hundred executions.
 //! `cargo bench --bench decide`
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
@@ -10,6 +10,7 @@ use drift_router::decision::decide;
 use drift_router::event::{Event, Occurrence, Trigger};
 use drift_router::executions::{Execution, Status};
 use simulator::Project;
+use simulator::samples::sample_path;
 
 fn main() {
     divan::main();
@@ -17,12 +18,8 @@ fn main() {
 
 #[divan::bench(args = ["drift-alarm", "code-deployed", "schedule", "execution-succeeded", "codepipeline-job"])]
 fn read(bencher: Bencher<'_, '_>, sample: &str) {
-    let project = Project::nyctaxi();
-    let config = Config::from_lookup(|name| {
-        project.environment().iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-    });
-    let config = config.unwrap();
-    let json = std::fs::read(format!("{}/events/{sample}.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let config = Config::from_lookup(Project::nyctaxi().lookup(&[])).unwrap();
+    let json = std::fs::read(sample_path(sample)).unwrap();
     bencher.bench(|| Event::parse(serde_json::from_slice(divan::black_box(&json)).unwrap(), &config).unwrap());
 }
 

@@ -1,8 +1,8 @@
-//! The function as Lambda runs it: cold start, first event, warm events, processor time, memory; beside a hello world, spawned in turns.
+//! The function as Lambda runs it: cold start, first event, warm events, processor time and memory, compared with a hello world.
 //! `cargo bench --bench lambda`; `BOOTSTRAP=path:path` compares binaries that have been built before.
 //!
-//! The release binaries talk to a Runtime API and to the simulator on this machine, over plain HTTP or over TLS with a certificate
-//! made on the spot. What a table compares was measured in turns, in one run: machines are noisy, ratios less so.
+//! The release binaries call a Runtime API and the simulator on this machine, over plain HTTP, or over TLS with a certificate that the
+//! benchmark makes. The rows of a table are measured in turns, in one run, because ratios vary less than times.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,22 +12,18 @@
     reason = "a benchmark"
 )]
 
-#[path = "../tests/common/runtime_api.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with tests")]
-mod runtime_api;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command as Build, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use runtime_api::RuntimeApi;
 use serde_json::Value;
+use simulator::lambda::Function;
+use simulator::samples::sample_event;
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -36,7 +32,7 @@ const SPAWNS: usize = 20;
 const WARM: usize = 40;
 const FIRST: &str = "first after a start: status, nothing changes";
 
-/// Where the function finds AWS.
+/// How the function reaches AWS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Aws {
     tls: bool,
@@ -48,18 +44,15 @@ const fn aws(tls: bool, milliseconds: u64) -> Aws {
     Aws { tls, latency: Duration::from_millis(milliseconds) }
 }
 
-/// A function between its Runtime API and its AWS.
+/// A function, and the simulator that it calls.
 struct Lambda {
-    api: RuntimeApi,
+    function: Function,
     simulator: Simulator,
-    function: Child,
-    spawned: Instant,
 }
 
 impl Lambda {
     async fn spawn(binary: &Path, aws: Aws) -> Self {
-        let project = Project::nyctaxi();
-        let simulator = Simulator::new(&project);
+        let simulator = Simulator::new(&Project::nyctaxi());
         simulator.world().latency = aws.latency;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -69,44 +62,27 @@ impl Lambda {
         } else {
             tokio::spawn(server::serve(simulator.clone(), listener));
         }
-        let api = RuntimeApi::start(project.function_arn()).await;
-        let mut command = Command::new(binary);
-        command
-            .env_clear()
-            .envs(project.environment())
-            .env("AWS_LAMBDA_FUNCTION_NAME", "drift-router")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-            .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-            .env("AWS_ENDPOINT_URL", format!("{scheme}://localhost:{port}"))
-            .env("AWS_REGION", &project.region)
-            .env("AWS_ACCESS_KEY_ID", "simulator")
-            .env("AWS_SECRET_ACCESS_KEY", "simulator")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true);
-        if aws.tls {
-            command.env("AWS_CA_BUNDLE", bundle());
-        }
-        let spawned = Instant::now();
-        let function = command.spawn().unwrap();
-        Self { api, simulator, function, spawned }
+        let bundle = bundle();
+        let variables = [("AWS_CA_BUNDLE", bundle.to_str().unwrap())];
+        let variables = if aws.tls { &variables[..] } else { &[] };
+        let url = format!("{scheme}://localhost:{port}");
+        let function = Function::spawn(binary, &url, variables, Stdio::null()).await;
+        Self { function, simulator }
     }
 
     /// Milliseconds that one event takes.
     async fn handle(&mut self, event: &Value) -> f64 {
         let payload = event.to_string();
         let begins = Instant::now();
-        self.api.send(payload);
-        let (at, (kind, answer)) = self.api.answered().await;
+        self.function.api.send(payload);
+        let (at, (kind, answer)) = self.function.api.answered().await;
         assert_eq!(kind, "response", "{answer}");
         milliseconds(at - begins)
     }
 
-    /// Milliseconds on a processor so far, of all threads.
+    /// Processor time of all threads so far, in milliseconds.
     fn processor_time(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.function.id().unwrap())).unwrap();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.function.process_id())).unwrap();
         let nanoseconds = |task: PathBuf| -> f64 {
             let schedstat = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
             schedstat.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default()
@@ -114,9 +90,9 @@ impl Lambda {
         tasks.map(|task| nanoseconds(task.unwrap().path())).sum::<f64>() / 1e6
     }
 
-    /// Megabytes that the function has taken at most.
+    /// The largest memory use so far, in megabytes.
     fn peak_memory(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.function.id().unwrap())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.function.process_id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
@@ -158,11 +134,6 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-fn sample(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name).with_extension("json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 /// Sorted figures.
 struct Figures(Vec<f64>);
 
@@ -188,7 +159,8 @@ impl FromIterator<f64> for Figures {
 
 /// Builds a package's release binary as it is deployed, and gives its path.
 fn release(package: &str) -> PathBuf {
-    let build = Build::new(env!("CARGO")).args(["build", "--release", "--package", package, "--bin", package]).status();
+    let build =
+        Command::new(env!("CARGO")).args(["build", "--release", "--package", package, "--bin", package]).status();
     assert!(build.unwrap().success(), "{package} does not build");
     let directory = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).join("release").join(package)
@@ -214,7 +186,7 @@ async fn main() {
     }
 }
 
-/// The milliseconds that a call takes whose latency is 40 ms: timers are late, and the simulator has one before and one after it.
+/// The milliseconds that a call with a latency of 40 ms takes. It is more than 40, because the simulator waits twice, and timers are late.
 async fn round_trip() -> f64 {
     let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().latency = Duration::from_millis(40);
@@ -238,16 +210,18 @@ async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
         }
     }
     let mut figures = vec![Vec::new(); setups.len()];
-    let status = sample("execution-succeeded");
+    let status = sample_event("execution-succeeded");
     for _ in 0..SPAWNS {
         for ((_, binary, aws), figures) in setups.iter().zip(&mut figures) {
             let mut lambda = Lambda::spawn(binary, *aws).await;
             lambda.simulator.world().make_true(&status);
-            lambda.api.send(status.to_string());
-            let asked = lambda.api.asked().await - lambda.spawned;
-            let (at, (kind, answer)) = lambda.api.answered().await;
+            let function = &mut lambda.function;
+            function.api.send(status.to_string());
+            let asked = function.api.asked().await - function.spawned;
+            let (at, (kind, answer)) = function.api.answered().await;
             assert_eq!(kind, "response", "{answer}");
-            figures.push((milliseconds(asked), milliseconds(at - lambda.spawned), lambda.peak_memory()));
+            let answered = at - function.spawned;
+            figures.push((milliseconds(asked), milliseconds(answered), lambda.peak_memory()));
         }
     }
     let column = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<Figures> {
@@ -285,7 +259,7 @@ async fn events(router: &Path, round_trip: f64) {
     for latency in [0, 40] {
         let mut lambda = started(router, latency).await;
         for ((name, samples), measured) in kinds.iter().zip(&mut measured) {
-            let events: Vec<Value> = samples.iter().map(|name| sample(name)).collect();
+            let events: Vec<Value> = samples.iter().map(|name| sample_event(name)).collect();
             let (mut times, mut processor) = (Vec::new(), Vec::new());
             for round in 0..=WARM {
                 if *name == FIRST && round > 0 {
@@ -295,7 +269,7 @@ async fn events(router: &Path, round_trip: f64) {
                     lambda.simulator.world().make_true(event);
                     let before = lambda.processor_time();
                     let time = lambda.handle(event).await;
-                    // The first of a kind makes what the others repeat.
+                    // The first round is not measured: it sets the state that the others repeat.
                     if round > 0 {
                         times.push(time);
                         processor.push(lambda.processor_time() - before);
@@ -312,10 +286,10 @@ async fn events(router: &Path, round_trip: f64) {
     }
 }
 
-/// A function that has been started before there was an event: what its start began is done.
+/// A function that has had time to finish its start before the first event.
 async fn started(router: &Path, latency: u64) -> Lambda {
     let mut lambda = Lambda::spawn(router, aws(true, latency)).await;
-    lambda.api.asked().await;
+    lambda.function.api.asked().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     lambda
 }

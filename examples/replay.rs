@@ -1,12 +1,12 @@
-//! The whole loop on one's own machine: the real router on a simulated AWS, told as a timeline.
+//! Sends events to the real router on a simulated AWS, and prints the answers, the calls and the guards.
 //!
-//! `cargo run --example replay` plays a story from the files in `events/`;
-//! `cargo run --example replay -- events/drift-alarm.json …` plays just the named files, in that order.
-//! A status event is made true before it is played: its execution exists, and has its status.
+//! `cargo run --example replay` sends a series of the files in `events/`;
+//! `cargo run --example replay -- events/drift-alarm.json …` sends the named files, in that order.
+//! Before a status event is sent, the simulator's execution gets the status that the event reports.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::{eprintln, println};
@@ -16,9 +16,10 @@ use drift_router::config::Config;
 use drift_router::router::Router;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
+use simulator::samples::sample_path;
 use simulator::{Call, Project, Simulator};
 
-/// The sample events of the story, and what each of them tells.
+/// The sample events that are sent where no file is named, and what each of them reports.
 const STORY: [(&str, &str); 10] = [
     ("code-deployed", "New training code is deployed"),
     ("execution-executing", "SageMaker reports that the retraining has started"),
@@ -38,7 +39,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const STOPPED: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// One line of the timeline before it is played.
+/// One event to send.
 struct Step {
     file: PathBuf,
     tells: Option<&'static str>,
@@ -58,10 +59,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let named: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    // Every file is read before the first is played, so that a bad one is not found half-way through.
+    // Every file is read before the first event is sent, so that a bad file stops the program at once.
     let steps = if named.is_empty() {
-        let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
-        let read = |(name, tells): &(&str, &'static str)| read(events.join(name).with_extension("json"), Some(*tells));
+        let read = |(name, tells): &(&str, &'static str)| read(sample_path(name), Some(*tells));
         STORY.iter().map(read).collect::<Result<Vec<_>, _>>()?
     } else {
         named.into_iter().map(|file| read(file, None)).collect::<Result<Vec<_>, _>>()?
@@ -69,10 +69,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let project = Project::nyctaxi();
     let simulator = Simulator::new(&project);
-    let environment = project.environment();
-    let config = Config::from_lookup(|name| {
-        environment.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
-    })?;
+    let config = Config::from_lookup(project.lookup(&[]))?;
     let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build());
     let mut context = Context::default();
     context.invoked_function_arn = project.function_arn();
@@ -117,7 +114,7 @@ fn print_answer(answer: &Value) {
     println!("    router  {STRONG}{action}{STRONG:#}: {}", why.join(", "));
 }
 
-/// The calls in order, look by look and write by write, with those of one name counted.
+/// Prints the calls in order, one line for each run of reads or of writes. Calls of one operation in a line are counted.
 fn print_calls(calls: &[Call]) {
     let reads = |call: &Call| ["List", "Describe", "Get"].iter().any(|verb| call.operation.starts_with(verb));
     for phase in calls.chunk_by(|one, next| reads(one) == reads(next)) {

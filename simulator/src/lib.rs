@@ -12,13 +12,18 @@
 //! - [`fault`]: how a call may go wrong.
 //! - [`client`]: the AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
 //! - [`server`]: the same on a port, for `AWS_ENDPOINT_URL`.
+//! - [`samples`], [`lambda`], and [`Project::lookup`]: what tests share: the sample events, a harness that runs the function's binary,
+//!   the environment variables.
 
 pub mod client;
 pub mod codepipeline;
+mod environment;
 pub mod eventbridge;
 pub mod fault;
+pub mod lambda;
 pub mod record;
 pub mod sagemaker;
+pub mod samples;
 pub mod server;
 pub mod shape;
 pub mod world;

@@ -1,8 +1,9 @@
-//! Bad input gets a clear error that names the path, and changes nothing.
+//! An event that cannot be read gets an error that names the field, and no call is made.
 
 use serde_json::{Value, json};
+use simulator::samples::sample_event;
 
-use crate::common::{Lab, sample_event};
+use crate::common::Lab;
 
 async fn refusal(event: Value) -> String {
     let lab = Lab::new();

@@ -1,8 +1,9 @@
-//! What each event does: the table of the design's section 2.
+//! The answer to each kind of event, and what the event changes.
 
 use serde_json::{Value, json};
+use simulator::samples::{sample_event, sample_with};
 
-use crate::common::{DRIFT, Lab, SCHEDULE, sample_event, sample_with};
+use crate::common::{DRIFT, Lab, SCHEDULE};
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
@@ -70,7 +71,7 @@ async fn an_alarm_that_is_ok_muted_or_suppressed_is_ignored() {
     }
 }
 
-/// The same change of state as the alarm's direct Lambda action tells it.
+/// The same change of state, as the alarm's direct Lambda action reports it.
 fn as_action(event: &Value) -> Value {
     json!({
         "source": "aws.cloudwatch",
@@ -196,7 +197,7 @@ async fn the_heartbeat_repairs_what_lost_events_left() {
 async fn an_execution_that_starts_engages_and_every_end_releases() {
     for end in ["Succeeded", "Failed", "Stopped", "CompletedWithFailures", "SomeWordOfTomorrow"] {
         let lab = Lab::new();
-        let answer = lab.happens("execution-executing").await;
+        let answer = lab.deliver("execution-executing").await;
         assert_eq!(
             answer,
             json!({
@@ -254,7 +255,7 @@ async fn an_execution_of_another_pipeline_is_ignored() {
 #[tokio::test(start_paused = true)]
 async fn an_upper_case_pipeline_name_is_the_same_pipeline() {
     let lab = Lab::with(&[("SAGEMAKER_PIPELINE_NAME", "NYCtaxi-Pipeline")]);
-    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
-    assert_eq!(lab.happens("execution-succeeded").await["action"], "released");
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
+    assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
 }

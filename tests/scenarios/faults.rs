@@ -1,10 +1,11 @@
-//! AWS misbehaves for a while: nothing is lost, and nothing hangs.
+//! Calls to AWS fail or hang: the router retries, or reports an error before the function times out.
 
 use std::time::Duration;
 
+use simulator::samples::sample_event;
 use simulator::{Fault, fault};
 
-use crate::common::{Lab, sample_event};
+use crate::common::Lab;
 
 const OPERATIONS: [&str; 11] = [
     "ListPipelineExecutions",
@@ -29,7 +30,7 @@ async fn faults_that_pass_are_not_noticed() {
             lab.simulator.world().inject(fault::next(operation, 1, fault.clone()));
             assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started", "{operation} {fault:?}");
             lab.assert_engaged();
-            assert_eq!(lab.happens("execution-succeeded").await["action"], "released", "{operation} {fault:?}");
+            assert_eq!(lab.deliver("execution-succeeded").await["action"], "released", "{operation} {fault:?}");
             lab.assert_released();
             assert_eq!(lab.executions().len(), 1);
         }
@@ -40,7 +41,7 @@ async fn faults_that_pass_are_not_noticed() {
 async fn a_write_that_eventbridge_refuses_for_a_moment_is_made_again() {
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("DisableRule", 2, Fault::Refused("ConcurrentModificationException")));
-    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
     lab.assert_engaged();
 }
 
@@ -49,7 +50,7 @@ async fn a_call_that_hangs_is_given_up_and_tried_again_within_the_invocation() {
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("GetPipelineState", 1, Fault::Hang));
     let begins = tokio::time::Instant::now();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     let taken = begins.elapsed();
     assert!((Duration::from_secs(5)..Duration::from_secs(8)).contains(&taken), "{taken:?}");
     lab.assert_engaged();

@@ -1,22 +1,23 @@
-//! Engage and release: the design's section 4.
+//! When the stage and the rules are disabled and enabled: executions in any order, operators, crashes, concurrent invocations.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::samples::{sample_event, status_event};
 use simulator::{Fault, fault};
 
-use crate::common::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE, sample_event, status_event};
+use crate::common::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE};
 
 const STAGE: &str = "Build";
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_one_execution_does_not_release_while_another_runs() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     let second = lab.simulator.world().start_execution(None);
     lab.send(status_event(&second, "Executing")).await;
 
-    let answer = lab.happens("execution-succeeded").await;
+    let answer = lab.deliver("execution-succeeded").await;
     assert_eq!(answer["action"], "unchanged");
     assert_eq!(answer["reason"], format!("execution {} runs", second.rsplit('/').next().unwrap()));
     lab.assert_engaged();
@@ -29,8 +30,8 @@ async fn the_end_of_one_execution_does_not_release_while_another_runs() {
 #[tokio::test(start_paused = true)]
 async fn ended_before_executing_leaves_the_interlock_released() {
     let lab = Lab::new();
-    assert_eq!(lab.happens("execution-succeeded").await["action"], "unchanged");
-    // The word of the start comes late; the execution has ended.
+    assert_eq!(lab.deliver("execution-succeeded").await["action"], "unchanged");
+    // The event of the start arrives late: the execution has ended.
     assert_eq!(lab.send(sample_event("execution-executing")).await["action"], "unchanged");
     lab.assert_released();
 }
@@ -38,7 +39,7 @@ async fn ended_before_executing_leaves_the_interlock_released() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_not_true_releases_nothing() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     assert_eq!(lab.send(sample_event("execution-succeeded")).await["action"], "unchanged");
     lab.assert_engaged();
 }
@@ -46,13 +47,13 @@ async fn an_end_that_is_not_true_releases_nothing() {
 #[tokio::test(start_paused = true)]
 async fn repeated_status_events_change_nothing() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     lab.take_calls();
     for _ in 0..3 {
         assert_eq!(lab.send(sample_event("execution-executing")).await["action"], "unchanged");
     }
     assert!(lab.take_writes().is_empty());
-    lab.happens("execution-succeeded").await;
+    lab.deliver("execution-succeeded").await;
     lab.take_calls();
     for _ in 0..3 {
         assert_eq!(lab.send(sample_event("execution-succeeded")).await["action"], "unchanged");
@@ -63,9 +64,9 @@ async fn repeated_status_events_change_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_retried_execution_engages_again_under_the_same_arn() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
-    lab.happens("execution-succeeded").await;
-    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    lab.deliver("execution-executing").await;
+    lab.deliver("execution-succeeded").await;
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
     lab.assert_engaged();
 }
 
@@ -73,7 +74,7 @@ async fn a_retried_execution_engages_again_under_the_same_arn() {
 async fn an_execution_that_the_list_does_not_show_yet_engages() {
     let lab = Lab::new();
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
-    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
     lab.assert_engaged();
 }
 
@@ -82,7 +83,7 @@ async fn an_execution_that_nothing_shows_yet_is_believed_to_run() {
     let lab = Lab::new();
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
     lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(30);
-    assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
     lab.assert_engaged();
 }
 
@@ -101,11 +102,11 @@ async fn an_execution_older_than_the_hundred_newest_is_described() {
 async fn an_operators_hold_on_the_stage_outlives_a_retraining() {
     let lab = Lab::new();
     lab.simulator.world().operate_stage(STAGE, Some("release freeze until Monday"));
-    let answer = lab.happens("execution-executing").await;
+    let answer = lab.deliver("execution-executing").await;
     assert_eq!(answer["interlock"]["stage"], "held");
     assert_eq!(answer["interlock"]["rules"], json!({ SCHEDULE: "disabled", DRIFT: "disabled" }));
 
-    let answer = lab.happens("execution-succeeded").await;
+    let answer = lab.deliver("execution-succeeded").await;
     assert_eq!(answer["interlock"]["stage"], "held");
     assert_eq!(
         lab.guards(),
@@ -118,9 +119,9 @@ async fn an_operators_hold_on_a_rule_outlives_a_retraining() {
     for (held, other) in [(SCHEDULE, DRIFT), (DRIFT, SCHEDULE)] {
         let lab = Lab::new();
         lab.simulator.world().operate_rule(held, false);
-        let answer = lab.happens("execution-executing").await;
+        let answer = lab.deliver("execution-executing").await;
         assert_eq!(answer["interlock"]["rules"], json!({ held: "held", other: "disabled" }));
-        let answer = lab.happens("execution-succeeded").await;
+        let answer = lab.deliver("execution-succeeded").await;
         assert_eq!(answer["interlock"], json!({ "stage": "enabled", "rules": { held: "held", other: "enabled" } }));
         let world = lab.simulator.world();
         assert!(!world.eventbridge.rule(held).unwrap().is_enabled());
@@ -131,16 +132,16 @@ async fn an_operators_hold_on_a_rule_outlives_a_retraining() {
 #[tokio::test(start_paused = true)]
 async fn a_stage_that_an_operator_takes_over_stays_disabled() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     lab.simulator.world().operate_stage(STAGE, Some("hands off"));
-    assert_eq!(lab.happens("execution-succeeded").await["interlock"]["stage"], "held");
+    assert_eq!(lab.deliver("execution-succeeded").await["interlock"]["stage"], "held");
     assert_eq!(lab.guards()["stage"], "hands off");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_operator_enables_during_a_retraining_is_disabled_again() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     lab.simulator.world().operate_stage(STAGE, None);
     lab.simulator.world().operate_rule(DRIFT, true);
     assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
@@ -164,7 +165,7 @@ async fn a_crash_between_tag_and_disable_is_repaired_by_the_next_look() {
             assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
             lab.assert_engaged();
         } else {
-            assert_eq!(lab.happens("execution-succeeded").await["action"], "released");
+            assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
             lab.assert_released();
         }
     }
@@ -173,7 +174,7 @@ async fn a_crash_between_tag_and_disable_is_repaired_by_the_next_look() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     let event = sample_event("execution-succeeded");
     lab.simulator.world().make_true(&event);
     lab.simulator.world().inject(fault::next("UntagResource", 99, Fault::Hang));
@@ -184,12 +185,12 @@ async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
     lab.assert_released();
 }
 
-/// One invocation releases on old news while another engages, at every distance in time between the two.
+/// One invocation releases after it read an old state, while another engages. The test tries several delays between the two.
 #[tokio::test(start_paused = true)]
 async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
     for milliseconds in (0..=400).step_by(5) {
         let lab = Lab::new();
-        lab.happens("execution-executing").await;
+        lab.deliver("execution-executing").await;
         lab.simulator.world().latency = Duration::from_millis(40);
         let ended = sample_event("execution-succeeded");
         lab.simulator.world().make_true(&ended);
@@ -203,7 +204,7 @@ async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
     }
 }
 
-/// Calls take 40 ms and are applied half-way: look at 20, tag at 60, disable at 100, look again at 140.
+/// Calls take 40 ms and are applied after half of it: the router reads at 20, tags at 60, disables at 100, and reads again at 140.
 #[tokio::test(start_paused = true)]
 async fn a_tag_that_a_crossing_invocation_removes_is_set_again() {
     let lab = Lab::new();
@@ -212,15 +213,15 @@ async fn a_tag_that_a_crossing_invocation_removes_is_set_again() {
         tokio::time::sleep(Duration::from_millis(80)).await;
         lab.simulator.world().eventbridge.rules.iter_mut().for_each(|rule| rule.tags.clear());
     };
-    tokio::join!(lab.happens("execution-executing"), crossing);
+    tokio::join!(lab.deliver("execution-executing"), crossing);
     lab.assert_engaged();
 }
 
-/// Calls take 40 ms and are applied half-way: look at 20, enable at 60, untag at 100, look again at 140.
+/// Calls take 40 ms and are applied after half of it: the router reads at 20, enables at 60, untags at 100, and reads again at 140.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is_tagged_again() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     lab.simulator.world().latency = Duration::from_millis(40);
     let crossing = async {
         tokio::time::sleep(Duration::from_millis(110)).await;
@@ -228,11 +229,11 @@ async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is
         world.start_execution(None);
         world.operate_rule(DRIFT, false);
     };
-    tokio::join!(lab.happens("execution-succeeded"), crossing);
+    tokio::join!(lab.deliver("execution-succeeded"), crossing);
     lab.assert_engaged();
 }
 
-/// The worst of a race and a kill at once: the tag is removed by one invocation, and the other is killed before it looks again.
+/// A race and a kill at once: one invocation removes the tag, and the other is killed before it reads again.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabling_it() {
     let lab = Lab::new();
@@ -241,7 +242,7 @@ async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabli
         tokio::time::sleep(Duration::from_millis(80)).await;
         lab.simulator.world().eventbridge.rules.iter_mut().for_each(|rule| rule.tags.clear());
     };
-    let killed = tokio::time::timeout(Duration::from_millis(125), lab.happens("execution-executing"));
+    let killed = tokio::time::timeout(Duration::from_millis(125), lab.deliver("execution-executing"));
     assert!(tokio::join!(killed, crossing).0.is_err());
     assert_eq!(lab.guards()["drift"], "disabled, no tag");
     assert_eq!(lab.send(sample_event("reconcile")).await["interlock"]["rules"][DRIFT], "held");
@@ -251,7 +252,7 @@ async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabli
     }
     assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
     lab.assert_engaged();
-    lab.happens("execution-succeeded").await;
+    lab.deliver("execution-succeeded").await;
     lab.assert_released();
 }
 
@@ -261,7 +262,7 @@ async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask
         let lab = Lab::new();
         lab.simulator.world().latency = Duration::from_millis(40);
         let arn = format!("{PIPELINE_ARN}/execution/ib87gnc408me");
-        let engaging = lab.happens("execution-executing");
+        let engaging = lab.deliver("execution-executing");
         let releasing = async {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             lab.simulator.world().set_execution_status(&arn, "Failed");
@@ -312,13 +313,13 @@ async fn every_guard_that_fails_is_named() {
 #[tokio::test(start_paused = true)]
 async fn no_rules_configured_leaves_the_stage_as_the_only_guard() {
     let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", ""), ("RECONCILE_RULE_NAME", "")]);
-    assert_eq!(lab.happens("execution-executing").await["interlock"], json!({ "stage": "disabled", "rules": {} }));
+    assert_eq!(lab.deliver("execution-executing").await["interlock"], json!({ "stage": "disabled", "rules": {} }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_heartbeats_rule_is_never_paused() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     let world = lab.simulator.world();
     assert!(world.eventbridge.rule("sagemaker-nyctaxi-reconcile-build").unwrap().is_enabled());
 }
@@ -327,29 +328,29 @@ async fn the_heartbeats_rule_is_never_paused() {
 async fn an_emulators_function_arn_does_not_matter() {
     for arn in ["function-arn", "arn:aws:lambda:us-east-1:012345678912:function:local"] {
         let lab = Lab::new().with_function_arn(arn);
-        assert_eq!(lab.happens("execution-executing").await["action"], "engaged");
+        assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
         lab.assert_engaged();
-        assert_eq!(lab.happens("execution-succeeded").await["action"], "released");
+        assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
         lab.assert_released();
     }
 }
 
-/// With every call taking one second of the paused clock, an invocation takes as many seconds as it makes calls one after another.
+/// Every call takes one second of the paused clock, so the seconds of an invocation are the calls that it makes one after another.
 #[tokio::test(start_paused = true)]
 async fn a_status_event_takes_at_most_two_round_trips_or_four() {
     let lab = Lab::new();
     lab.simulator.world().latency = Duration::from_secs(1);
-    for (happens, sample, most) in [
+    for (is_true, sample, most) in [
         (true, "execution-executing", 4),
         (false, "execution-executing", 2),
-        (false, "execution-succeeded", 2), // not true: the list says otherwise
+        (false, "execution-succeeded", 2), // not true: the list shows it executing
         (true, "execution-succeeded", 4),
         (false, "execution-succeeded", 2),
         (false, "execution-executing", 2), // late
         (true, "execution-failed", 2),
     ] {
         let begins = tokio::time::Instant::now();
-        let _: Value = if happens { lab.happens(sample).await } else { lab.send(sample_event(sample)).await };
+        let _: Value = if is_true { lab.deliver(sample).await } else { lab.send(sample_event(sample)).await };
         let round_trips = begins.elapsed().as_secs();
         assert!(round_trips <= most, "{sample}: {round_trips} round trips");
     }

@@ -1,22 +1,25 @@
-//! A CodePipeline action invokes the function and waits for the retraining: the design's section 5.
+//! A CodePipeline action invokes the function and waits for the retraining to end.
 
 use std::time::Duration;
 
+use drift_router::config::Config;
+use drift_router::event::Event;
 use serde_json::{Value, json};
 use simulator::codepipeline::ActionState;
-use simulator::{Fault, fault};
+use simulator::samples::sample_event;
+use simulator::{Fault, Project, fault};
 
-use crate::common::{Lab, PIPELINE_ARN, sample_event};
+use crate::common::{Lab, PIPELINE_ARN};
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
 impl Lab {
-    /// An action runs: the event of its first job.
+    /// Runs the action, and gives the event of its first job.
     fn action(&self, user_parameters: Option<&str>) -> Value {
         self.simulator.world().run_action(user_parameters).unwrap()
     }
 
-    /// The event by which CodePipeline asks again.
+    /// The event of the next job, which CodePipeline sends while the action waits.
     fn next_job(&self) -> Value {
         self.simulator.world().next_job().expect("the action was told to go on waiting")
     }
@@ -60,7 +63,7 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
         lab.action_state(),
         ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST, "Status": "Succeeded" }))
     );
-    // The status event may have been lost: the end that the job sees releases the interlock too.
+    // The status event may be lost: the job that finds the execution ended releases the interlock too.
     lab.assert_released();
     assert_eq!(lab.executions().len(), 1);
 }
@@ -242,7 +245,7 @@ async fn two_actions_get_an_execution_each() {
     assert_eq!(lab.executions().len(), 2);
 }
 
-/// While the action waits, CodePipeline asks every half a minute or so: that costs two calls.
+/// While the action waits, CodePipeline sends a job about every 30 seconds. Each costs two calls.
 #[tokio::test(start_paused = true)]
 async fn asking_again_costs_two_calls() {
     let lab = Lab::new();
@@ -252,15 +255,11 @@ async fn asking_again_costs_two_calls() {
     assert_eq!(lab.take_calls(), ["DescribePipelineExecution", "PutJobSuccessResult"]);
 }
 
-/// The event carries credentials. Nothing of it but the id is repeated: not in what the router makes of it, not in its answers,
-/// not in its errors. That no log line repeats it either, even at TRACE, `tests/lambda.rs` shows with the real binary.
+/// The event contains credentials. The parsed event, the answers and the errors contain nothing of it but the id.
+/// `tests/lambda.rs` checks with the real binary that no log line contains more, even at TRACE.
 #[tokio::test(start_paused = true)]
 async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
-    let project = simulator::Project::nyctaxi();
-    let config = drift_router::config::Config::from_lookup(|name| {
-        project.environment().iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-    });
-    let config = config.unwrap();
+    let config = Config::from_lookup(Project::nyctaxi().lookup(&[])).unwrap();
     let spoiled = |pointer: &str, value: Value| {
         let mut event = sample_event("codepipeline-job");
         *event.pointer_mut(pointer).unwrap() = value;
@@ -288,7 +287,7 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
             if let Some(operation) = fault {
                 lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused("AccessDeniedException")));
             }
-            let parsed = drift_router::event::Event::parse(event.clone(), &config);
+            let parsed = Event::parse(event.clone(), &config);
             let answer = lab.try_send(event.clone()).await;
             let told = format!("{parsed:?} {answer:?} {:?}", lab.simulator.world().calls);
             let told = match answer {

@@ -1,6 +1,6 @@
-//! What a user sees, scenario by scenario: the answer to each event, and the state of AWS after it.
+//! Scenarios: each test sends events to the router, and checks the answers and the state of AWS after them.
 //!
-//! The real router and the real SDK clients, on the simulator and tokio's paused clock.
+//! The router and the SDK clients are the real ones. AWS is the simulator, and the clock is tokio's paused one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 #[path = "../common/mod.rs"]

@@ -1,8 +1,9 @@
-//! What CloudWatch is told of each invocation.
+//! The CloudWatch metrics of each invocation.
 
 use serde_json::Value;
+use simulator::samples::sample_event;
 
-use crate::common::{Lab, sample_event};
+use crate::common::Lab;
 
 #[tokio::test(start_paused = true)]
 async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
@@ -24,10 +25,10 @@ async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
 #[tokio::test(start_paused = true)]
 async fn triggers_that_start_nothing_are_counted_as_such() {
     let lab = Lab::with(&[("DRIFT_COOLDOWN", "1d")]);
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     lab.send(sample_event("drift-alarm")).await;
     assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "Coalesced 1", "InterlockEngaged 1"]);
-    lab.happens("execution-succeeded").await;
+    lab.deliver("execution-succeeded").await;
     lab.send(sample_event("drift-alarm")).await;
     assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "CoolingDown 1", "InterlockEngaged 0"]);
 }
@@ -45,7 +46,7 @@ async fn every_heartbeat_says_whether_the_interlock_is_engaged() {
 #[tokio::test(start_paused = true)]
 async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_not() {
     let lab = Lab::new();
-    lab.happens("execution-executing").await;
+    lab.deliver("execution-executing").await;
     let mut failed = sample_event("execution-failed");
     failed["detail"]["pipelineExecutionArn"] =
         sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
@@ -57,7 +58,7 @@ async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_
         "no execution runs; execution ib87gnc408me is Failed: Step failure: One or multiple steps failed."
     );
     for sample in ["execution-stopped", "execution-succeeded"] {
-        lab.happens(sample).await;
+        lab.deliver(sample).await;
         assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"], "{sample}");
     }
 }
@@ -68,7 +69,7 @@ async fn what_asks_for_nothing_is_not_counted() {
     for sample in ["drift-alarm-ok", "code-failed", "drift-alarm-muted"] {
         assert_eq!(lab.send(sample_event(sample)).await["action"], "ignored");
     }
-    lab.happens("codepipeline-job-continued").await;
+    lab.deliver("codepipeline-job-continued").await;
     assert_eq!(lab.take_metrics(), Vec::<String>::new());
     assert_eq!(lab.send(sample_event("reconcile")).await["key"], Value::Null);
 }

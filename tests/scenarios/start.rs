@@ -1,12 +1,13 @@
-//! One occurrence, one execution: the steps of the design's section 3.
+//! When a trigger starts an execution: redelivered, simultaneous and retried triggers, the cooldown, and the trigger parameter.
 
 use std::time::Duration;
 
 use serde_json::Value;
 use simulator::sagemaker::ReusedToken;
+use simulator::samples::{sample_event, sample_with};
 use simulator::{Fault, fault};
 
-use crate::common::{Lab, sample_event, sample_with};
+use crate::common::Lab;
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
@@ -192,7 +193,7 @@ async fn an_alarm_that_a_lagging_list_hides_another_start_from_is_tried_again() 
     let lab = Lab::new();
     lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
     lab.send(alarm_at("2021-07-28T01:00:00.000+0000")).await;
-    // The execution ends, but lists still show the time before it started.
+    // The execution ends, but lists still show the state before it started.
     end_newest(&lab);
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
     let error = lab.refused(alarm_at("2021-07-28T02:00:00.000+0000")).await;
@@ -216,13 +217,13 @@ async fn within_the_cooldown_an_alarm_starts_nothing_and_says_for_how_long() {
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.ends_with("drift alarms start nothing for another 3h 30m"), "{reason}");
     lab.assert_released();
-    // The same alarm, told again, is still told so; others are not held up.
+    // A second delivery of the alarm gets the same answer. Another trigger starts an execution.
     assert_eq!(lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await["action"], "coolingDown");
     assert_eq!(lab.executions().len(), 1);
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
     end_newest(&lab);
 
-    // The schedule's retraining counts too.
+    // The cooldown also begins at an execution that the schedule started.
     tokio::time::advance(Duration::from_hours(5)).await;
     assert_eq!(lab.send(alarm_at("2021-07-28T08:30:00.000+0000")).await["action"], "coolingDown");
     tokio::time::advance(Duration::from_hours(1)).await;
