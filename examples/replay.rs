@@ -11,10 +11,8 @@ use std::process::ExitCode;
 
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
-use drift_router::aws::timeouts;
-use drift_router::config::Config;
-use drift_router::router::Router;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use drift_router::{Config, Router, timeouts};
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use simulator::samples::sample_path;
 use simulator::{Call, Project, Simulator};
@@ -69,8 +67,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let project = Project::nyctaxi();
     let simulator = Simulator::new(&project);
-    let config = Config::from_lookup(project.lookup(&[]))?;
-    let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build());
+    let (config, _) = Config::from_lookup(project.lookup(&[]))?;
+    let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build(), std::io::sink());
     let mut context = Context::default();
     context.invoked_function_arn = project.function_arn();
 
@@ -87,7 +85,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             Ok(outcome) => print_answer(&serde_json::to_value(outcome)?),
             Err(error) => {
                 failed += 1;
-                println!("    router  {BAD}failed{BAD:#}: {}", Diagnostic::from(error).error_message);
+                println!("    router  {BAD}failed{BAD:#}: {}", error.error_message);
             }
         }
         print_calls(&std::mem::take(&mut simulator.world().calls));

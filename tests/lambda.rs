@@ -60,7 +60,9 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     assert_eq!(handled[0]["key"], "sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04.149+0000");
     assert_eq!(handled[0]["action"], "started");
     assert!(handled[0]["executionArn"].as_str().unwrap().ends_with("/execution/ib87gnc408me"));
-    assert!(handled[0]["interlock"].as_str().unwrap().contains("\"stage\":\"disabled\""));
+    for guard in ["stage", "scheduleRule", "driftRule"] {
+        assert_eq!(handled[0][guard], "disabled");
+    }
     assert_eq!(handled[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
     let metrics: Vec<&Value> = log.iter().filter(|line| line["_aws"].is_object()).collect();
     assert_eq!(metrics.len(), 3, "one line an invocation: {log:#?}");
@@ -142,7 +144,7 @@ async fn an_aws_that_cannot_be_reached_does_not_stop_the_start_but_fails_the_eve
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut function = spawn(&format!("http://{nobody}"), &[]).await;
     let (kind, error) = function.invoke(sample_event("reconcile").to_string()).await;
-    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("ExecutionsError")));
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("AwsCallError")));
     assert!(error["errorMessage"].as_str().unwrap().starts_with("cannot list the executions"), "{error}");
 }
 

@@ -1,13 +1,10 @@
 //! [`Lab`]: the router, with a simulated AWS that has the project of the sample events.
 
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
-use drift_router::aws::timeouts;
-use drift_router::config::Config;
-use drift_router::metrics;
-use drift_router::router::{Error, Router};
-use lambda_runtime::{Context, LambdaEvent};
+use drift_router::{Config, Router, timeouts};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 use simulator::samples::sample_event;
 use simulator::{Project, Simulator, record};
@@ -20,9 +17,26 @@ pub const PIPELINE_ARN: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipelin
 #[derive(Clone)]
 pub struct Lab {
     pub simulator: Simulator,
-    pub router: Router,
+    pub router: Arc<Router>,
     context: Context,
-    metrics: Arc<Mutex<Vec<Value>>>,
+    metrics: Metrics,
+}
+
+/// Collects the lines of metrics that the router writes.
+#[derive(Clone, Default)]
+struct Metrics(Arc<Mutex<Vec<Value>>>);
+
+impl Write for Metrics {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let metrics = serde_json::from_slice(line)?;
+        record::note("metrics", &metrics);
+        self.0.lock().unwrap().push(metrics);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Lab {
@@ -35,14 +49,23 @@ impl Lab {
         let project = Project::nyctaxi();
         let lookup = project.lookup(changed);
         let config = Config::from_lookup(|name| {
-            record::note("variables", &json!(name));
+            // The SDK's own variables are not the stack's to set.
+            if !name.starts_with("AWS_") {
+                record::note("variables", &json!(name));
+            }
             lookup(name)
         });
         let simulator = Simulator::new(&project);
         let aws = simulator.sdk_config().timeout_config(timeouts()).build();
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
-        Self { simulator, router: Router::new(config.unwrap(), &aws), context, metrics: Arc::default() }
+        context.env_config = Arc::new(lambda_runtime::Config {
+            function_name: "drift-router-nyctaxi".into(),
+            ..lambda_runtime::Config::default()
+        });
+        let metrics = Metrics::default();
+        let router = Router::new(config.unwrap().0, &aws, metrics.clone());
+        Self { simulator, router: Arc::new(router), context, metrics }
     }
 
     /// Invokes the router under another function ARN. An emulator gives an ARN of another account.
@@ -57,21 +80,14 @@ impl Lab {
     }
 
     /// Invokes the router with `event`, and gives its answer or its error.
-    pub async fn try_send(&self, event: Value) -> Result<Value, Error> {
-        let event = LambdaEvent::new(event, self.context.clone());
-        let outcome = self.router.handle(event).await?;
-        let line = metrics::line(&outcome, "drift-router-nyctaxi", SystemTime::UNIX_EPOCH).unwrap();
-        if let Some(line) = line {
-            let line: Value = serde_json::from_slice(&line).unwrap();
-            record::note("metrics", &line);
-            self.metrics.lock().unwrap().push(line);
-        }
+    pub async fn try_send(&self, event: Value) -> Result<Value, Diagnostic> {
+        let outcome = self.router.handle(LambdaEvent::new(event, self.context.clone())).await?;
         Ok(serde_json::to_value(outcome).unwrap())
     }
 
     /// Takes the metrics of the last invocation that wrote some, as `Name Value`.
     pub fn take_metrics(&self) -> Vec<String> {
-        let Some(line) = self.metrics.lock().unwrap().pop() else { return vec![] };
+        let Some(line) = self.metrics.0.lock().unwrap().pop() else { return vec![] };
         let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
         let name = |metric: &Value| metric["Name"].as_str().unwrap().to_owned();
         metrics.iter().map(name).map(|name| format!("{name} {}", line[&name])).collect()
@@ -79,8 +95,7 @@ impl Lab {
 
     /// Invokes the router with an event that it must refuse, and gives the error as Lambda reports it.
     pub async fn refused(&self, event: Value) -> String {
-        let error = self.try_send(event).await.unwrap_err();
-        lambda_runtime::Diagnostic::from(error).error_message
+        self.try_send(event).await.unwrap_err().error_message
     }
 
     /// Sets the simulator's state to what the sample event reports, then sends the event.

@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 use simulator::samples::{sample_event, sample_with};
 
-use crate::common::{DRIFT, Lab, SCHEDULE};
+use crate::common::Lab;
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
 fn engaged() -> Value {
-    json!({ "stage": "disabled", "rules": { SCHEDULE: "disabled", DRIFT: "disabled" } })
+    json!({ "stage": "disabled", "scheduleRule": "disabled", "driftRule": "disabled" })
 }
 
 fn released() -> Value {
-    json!({ "stage": "enabled", "rules": { SCHEDULE: "enabled", DRIFT: "enabled" } })
+    json!({ "stage": "enabled", "scheduleRule": "enabled", "driftRule": "enabled" })
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +66,7 @@ async fn an_alarm_that_is_ok_muted_or_suppressed_is_ignored() {
     ] {
         let lab = Lab::new();
         let answer = lab.send(event).await;
-        assert_eq!(answer, json!({ "event": "driftAlarm", "key": null, "action": "ignored", "reason": reason }));
+        assert_eq!(answer, json!({ "event": "driftAlarm", "action": "ignored", "reason": reason }));
         assert!(lab.take_calls().is_empty(), "an ignored event costs no call");
     }
 }
@@ -170,7 +170,6 @@ async fn the_heartbeat_finds_nothing_to_do() {
         lab.send(sample_event("reconcile")).await,
         json!({
             "event": "reconcile",
-            "key": null,
             "action": "unchanged",
             "reason": "no execution runs",
             "interlock": released(),
@@ -195,15 +194,14 @@ async fn the_heartbeat_repairs_what_lost_events_left() {
 
 #[tokio::test(start_paused = true)]
 async fn an_execution_that_starts_engages_and_every_end_releases() {
-    for end in ["Succeeded", "Failed", "Stopped", "CompletedWithFailures", "SomeWordOfTomorrow"] {
+    for end in ["Succeeded", "Failed", "Stopped", "CompletedWithFailures", "SomeLaterStatus"] {
         let lab = Lab::new();
         let answer = lab.deliver("execution-executing").await;
         assert_eq!(
             answer,
             json!({
                 "event": "executionStatus",
-                "key": null,
-                "action": "engaged",
+                    "action": "engaged",
                 "reason": "execution ib87gnc408me runs",
                 "executionArn": FIRST,
                 "interlock": engaged(),

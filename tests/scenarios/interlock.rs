@@ -104,7 +104,7 @@ async fn an_operators_hold_on_the_stage_outlives_a_retraining() {
     lab.simulator.world().operate_stage(STAGE, Some("release freeze until Monday"));
     let answer = lab.deliver("execution-executing").await;
     assert_eq!(answer["interlock"]["stage"], "held");
-    assert_eq!(answer["interlock"]["rules"], json!({ SCHEDULE: "disabled", DRIFT: "disabled" }));
+    assert_eq!(answer["interlock"], json!({ "stage": "held", "scheduleRule": "disabled", "driftRule": "disabled" }));
 
     let answer = lab.deliver("execution-succeeded").await;
     assert_eq!(answer["interlock"]["stage"], "held");
@@ -116,13 +116,13 @@ async fn an_operators_hold_on_the_stage_outlives_a_retraining() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operators_hold_on_a_rule_outlives_a_retraining() {
-    for (held, other) in [(SCHEDULE, DRIFT), (DRIFT, SCHEDULE)] {
+    for (held, role, other) in [(SCHEDULE, "scheduleRule", "driftRule"), (DRIFT, "driftRule", "scheduleRule")] {
         let lab = Lab::new();
         lab.simulator.world().operate_rule(held, false);
         let answer = lab.deliver("execution-executing").await;
-        assert_eq!(answer["interlock"]["rules"], json!({ held: "held", other: "disabled" }));
+        assert_eq!(answer["interlock"], json!({ "stage": "disabled", role: "held", other: "disabled" }));
         let answer = lab.deliver("execution-succeeded").await;
-        assert_eq!(answer["interlock"], json!({ "stage": "enabled", "rules": { held: "held", other: "enabled" } }));
+        assert_eq!(answer["interlock"], json!({ "stage": "enabled", role: "held", other: "enabled" }));
         let world = lab.simulator.world();
         assert!(!world.eventbridge.rule(held).unwrap().is_enabled());
         assert!(world.eventbridge.rule(held).unwrap().tags.is_empty());
@@ -245,7 +245,7 @@ async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabli
     let killed = tokio::time::timeout(Duration::from_millis(125), lab.deliver("execution-executing"));
     assert!(tokio::join!(killed, crossing).0.is_err());
     assert_eq!(lab.guards()["drift"], "disabled, no tag");
-    assert_eq!(lab.send(sample_event("reconcile")).await["interlock"]["rules"][DRIFT], "held");
+    assert_eq!(lab.send(sample_event("reconcile")).await["interlock"]["driftRule"], "held");
 
     for rule in [SCHEDULE, DRIFT] {
         lab.simulator.world().operate_rule(rule, true);
@@ -313,7 +313,7 @@ async fn every_guard_that_fails_is_named() {
 #[tokio::test(start_paused = true)]
 async fn no_rules_configured_leaves_the_stage_as_the_only_guard() {
     let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", ""), ("RECONCILE_RULE_NAME", "")]);
-    assert_eq!(lab.deliver("execution-executing").await["interlock"], json!({ "stage": "disabled", "rules": {} }));
+    assert_eq!(lab.deliver("execution-executing").await["interlock"], json!({ "stage": "disabled" }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use drift_router::config::Config;
-use drift_router::event::Event;
 use serde_json::{Value, json};
 use simulator::codepipeline::ActionState;
 use simulator::samples::sample_event;
-use simulator::{Fault, Project, fault};
+use simulator::{Fault, fault};
 
 use crate::common::{Lab, PIPELINE_ARN};
 
@@ -259,7 +257,6 @@ async fn asking_again_costs_two_calls() {
 /// `tests/lambda.rs` checks with the real binary that no log line contains more, even at TRACE.
 #[tokio::test(start_paused = true)]
 async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
-    let config = Config::from_lookup(Project::nyctaxi().lookup(&[])).unwrap();
     let spoiled = |pointer: &str, value: Value| {
         let mut event = sample_event("codepipeline-job");
         *event.pointer_mut(pointer).unwrap() = value;
@@ -287,13 +284,8 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
             if let Some(operation) = fault {
                 lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused("AccessDeniedException")));
             }
-            let parsed = Event::parse(event.clone(), &config);
             let answer = lab.try_send(event.clone()).await;
-            let told = format!("{parsed:?} {answer:?} {:?}", lab.simulator.world().calls);
-            let told = match answer {
-                Ok(_) => told,
-                Err(error) => format!("{told} {:?}", lambda_runtime::Diagnostic::from(error)),
-            };
+            let told = format!("{answer:?} {:?}", lab.simulator.world().calls);
             for secret in ["of-the-artifacts", "of-the-user-parameters"] {
                 assert!(!told.contains(secret), "{secret} is in {told}");
             }
