@@ -4,6 +4,7 @@
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -20,8 +21,8 @@ pub struct Stage {
     pub name: String,
     /// Why the transition is disabled; `None` while it is enabled.
     pub disabled_reason: Option<String>,
-    /// When it was last enabled or disabled; `None` if it never was.
-    changed: Option<Time>,
+    /// Every change of the transition: when, and the reason if it was disabled. The last one is the present one.
+    history: Vec<(Time, Option<String>)>,
 }
 
 /// A run of a Lambda-invoke action.
@@ -57,6 +58,8 @@ pub struct CodePipeline {
     pub stages: Vec<Stage>,
     /// Every run of a Lambda-invoke action, oldest first.
     pub actions: Vec<Action>,
+    /// How far reads of a transition lag behind writes.
+    pub read_lag: Duration,
     /// Every job so far: its id, and the action that it is of.
     jobs: Vec<(String, usize)>,
     /// Events for the function that are not delivered yet.
@@ -70,9 +73,10 @@ impl CodePipeline {
             pipeline: pipeline.to_owned(),
             stages: stages
                 .iter()
-                .map(|name| Stage { name: name.clone(), disabled_reason: None, changed: None })
+                .map(|name| Stage { name: name.clone(), disabled_reason: None, history: Vec::new() })
                 .collect(),
             actions: Vec::new(),
+            read_lag: Duration::ZERO,
             jobs: Vec::new(),
             events: VecDeque::new(),
         }
@@ -80,7 +84,7 @@ impl CodePipeline {
 
     pub(crate) fn call(&mut self, operation: &str, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         match operation {
-            "GetPipelineState" => self.get_pipeline_state(input),
+            "GetPipelineState" => self.get_pipeline_state(input, now),
             "DisableStageTransition" => {
                 let reason = input.required("reason", &DISABLED_REASON)?;
                 self.transition(input, Some(reason), now)
@@ -109,8 +113,13 @@ impl CodePipeline {
     pub fn set_transition(&mut self, stage: &str, disabled_reason: Option<&str>, now: Time) -> Option<()> {
         let stage = self.stages.iter_mut().find(|s| s.name == stage)?;
         stage.disabled_reason = disabled_reason.map(str::to_owned);
-        stage.changed = Some(now);
+        stage.history.push((now, stage.disabled_reason.clone()));
         Some(())
+    }
+
+    /// Deletes a stage. Calls about it are refused from now on.
+    pub fn delete_stage(&mut self, stage: &str) {
+        self.stages.retain(|s| s.name != stage);
     }
 
     /// An action runs: the function is given a job.
@@ -210,8 +219,9 @@ impl CodePipeline {
         }
     }
 
-    fn get_pipeline_state(&self, input: Input<'_>) -> Result<Value, ApiError> {
+    fn get_pipeline_state(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         self.check_pipeline(input.required("name", &CODE_PIPELINE_NAME)?)?;
+        let seen = now.saturating_sub(self.read_lag);
         let stages: Vec<Value> = self
             .stages
             .iter()
@@ -220,12 +230,13 @@ impl CodePipeline {
                 let mut state = json!({ "stageName": stage.name, "actionStates": [] });
                 // The first stage has no inbound transition.
                 if position > 0 {
-                    let mut transition = json!({ "enabled": stage.disabled_reason.is_none() });
-                    if let Some(reason) = &stage.disabled_reason {
-                        transition["disabledReason"] = reason.as_str().into();
-                    }
-                    if let Some(changed) = stage.changed {
-                        transition["lastChangedAt"] = seconds(changed).into();
+                    let mut transition = json!({ "enabled": true });
+                    if let Some((changed, reason)) = stage.history.iter().rev().find(|(since, _)| *since <= seen) {
+                        transition["enabled"] = reason.is_none().into();
+                        if let Some(reason) = reason {
+                            transition["disabledReason"] = reason.as_str().into();
+                        }
+                        transition["lastChangedAt"] = seconds(*changed).into();
                         transition["lastChangedBy"] = self.place.arn("iam", "user/somebody").into();
                     }
                     state["inboundTransitionState"] = transition;

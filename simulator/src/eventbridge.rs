@@ -19,6 +19,8 @@ pub struct Rule {
     pub tags: BTreeMap<String, String>,
     /// Every state it has had (enabled or not), and since when; the last one is the present one.
     history: Vec<(Time, bool)>,
+    /// The tags that it had before each change, and when they changed.
+    past_tags: Vec<(Time, BTreeMap<String, String>)>,
 }
 
 impl Rule {
@@ -32,6 +34,18 @@ impl Rule {
         let past = self.history.iter().rev().find(|(since, _)| *since <= time);
         past.is_none_or(|(_, enabled)| *enabled)
     }
+
+    /// The tags at that time.
+    fn tags_at(&self, time: Time) -> &BTreeMap<String, String> {
+        let past = self.past_tags.iter().find(|(until, _)| *until > time);
+        past.map_or(&self.tags, |(_, tags)| tags)
+    }
+
+    /// Changes the tags, and keeps the old ones for reads that lag.
+    fn change_tags(&mut self, now: Time, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        self.past_tags.push((now, self.tags.clone()));
+        change(&mut self.tags);
+    }
 }
 
 /// The service.
@@ -42,6 +56,8 @@ pub struct EventBridge {
     pub rules: Vec<Rule>,
     /// How long a change of a rule's state takes to have an effect.
     pub delay: Duration,
+    /// How far reads of a rule's state and tags lag behind writes.
+    pub read_lag: Duration,
 }
 
 impl EventBridge {
@@ -50,20 +66,27 @@ impl EventBridge {
             place,
             rules: rules
                 .iter()
-                .map(|name| Rule { name: name.clone(), tags: BTreeMap::new(), history: Vec::new() })
+                .map(|name| Rule {
+                    name: name.clone(),
+                    tags: BTreeMap::new(),
+                    history: Vec::new(),
+                    past_tags: Vec::new(),
+                })
                 .collect(),
             delay: Duration::ZERO,
+            read_lag: Duration::ZERO,
         }
     }
 
     pub(crate) fn call(&mut self, operation: &str, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         match operation {
-            "DescribeRule" => self.describe_rule(input),
+            "DescribeRule" => self.describe_rule(input, now),
             "EnableRule" => self.switch(input, true, now),
             "DisableRule" => self.switch(input, false, now),
             "ListTagsForResource" => {
-                let tags = &self.tagged(input)?.tags;
-                let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+                let seen = now.saturating_sub(self.read_lag);
+                let tags = self.tagged(input)?.tags_at(seen).iter();
+                let tags: Vec<Value> = tags.map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
                 Ok(json!({ "Tags": tags }))
             }
             "TagResource" => {
@@ -73,14 +96,12 @@ impl EventBridge {
                     let key = tag.required("Key", &TAG_KEY)?;
                     added.insert(key.to_owned(), tag.required("Value", &TAG_VALUE)?.to_owned());
                 }
-                self.tagged(input)?.tags.extend(added);
+                self.tagged(input)?.change_tags(now, |tags| tags.extend(added));
                 Ok(json!({}))
             }
             "UntagResource" => {
-                let rule = self.tagged(input)?;
-                for key in input.0["TagKeys"].as_array().into_iter().flatten() {
-                    rule.tags.remove(key.as_str().unwrap_or_default());
-                }
+                let keys = input.0["TagKeys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                self.tagged(input)?.change_tags(now, |tags| keys.for_each(|key| drop(tags.remove(key))));
                 Ok(json!({}))
             }
             _ => Err(ApiError::refused("UnknownOperationException", operation)),
@@ -115,9 +136,14 @@ impl EventBridge {
     /// Replaces the rule of this name by one that is enabled and has no tags.
     pub fn replace(&mut self, name: &str, now: Time) {
         if let Some(rule) = self.rules.iter_mut().find(|rule| rule.name == name) {
-            rule.tags.clear();
+            rule.change_tags(now, BTreeMap::clear);
             rule.history.push((now, true));
         }
+    }
+
+    /// Deletes the rule of this name. Calls about it are refused from now on.
+    pub fn delete(&mut self, name: &str) {
+        self.rules.retain(|rule| rule.name != name);
     }
 
     /// Whether the rule of this name lets events through: a change of its state takes a while to have an effect.
@@ -136,14 +162,15 @@ impl EventBridge {
             .ok_or_else(|| ApiError::refused("ResourceNotFoundException", format!("Resource {arn} does not exist.")))
     }
 
-    fn describe_rule(&self, input: Input<'_>) -> Result<Value, ApiError> {
+    fn describe_rule(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         let name = input.required("Name", &RULE_NAME)?;
         let rule = self.rule(name).ok_or_else(|| no_rule(name))?;
+        let enabled = rule.was_enabled(now.saturating_sub(self.read_lag));
         Ok(json!({
             "Name": rule.name,
             "Arn": self.arn(&rule.name),
             "EventBusName": "default",
-            "State": if rule.is_enabled() { "ENABLED" } else { "DISABLED" },
+            "State": if enabled { "ENABLED" } else { "DISABLED" },
         }))
     }
 

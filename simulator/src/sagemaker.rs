@@ -25,6 +25,8 @@ pub struct Execution {
     pub created: Time,
     /// Every status it has had, and since when; the last one is the present one.
     history: Vec<(Time, String)>,
+    /// Whether its pipeline was deleted.
+    deleted: bool,
 }
 
 impl Execution {
@@ -75,15 +77,20 @@ pub enum ReusedToken {
     SameExecution,
 }
 
-/// The service, with one pipeline.
+/// The service.
 #[derive(Debug)]
 pub struct SageMaker {
     place: Place,
+    /// The project's pipeline.
     pipeline: String,
-    /// The pipeline's executions, oldest first.
+    /// The names of all pipelines that exist.
+    pipelines: Vec<String>,
+    /// The executions of all pipelines, oldest first.
     pub executions: Vec<Execution>,
-    /// The parameters that the pipeline's definition has.
+    /// The parameters that every pipeline's definition has.
     pub parameters: Vec<String>,
+    /// The most executions that a page of a list has, even where the request asks for more.
+    pub page_limit: Option<usize>,
     /// How far lists lag behind.
     pub list_lag: Duration,
     /// How far descriptions lag behind.
@@ -101,8 +108,10 @@ impl SageMaker {
         Self {
             place,
             pipeline: pipeline.to_owned(),
+            pipelines: vec![pipeline.to_owned()],
             executions: Vec::new(),
             parameters: Vec::new(),
+            page_limit: None,
             list_lag: Duration::ZERO,
             describe_lag: Duration::ZERO,
             reused_token: ReusedToken::Refused,
@@ -123,19 +132,48 @@ impl SageMaker {
     /// The ARN that a request is about, for IAM.
     pub(crate) fn resource(&self, input: Input<'_>) -> String {
         let execution = input.0["PipelineExecutionArn"].as_str();
-        let pipeline = input.0["PipelineName"].as_str().unwrap_or_default().to_lowercase();
-        execution.map_or_else(|| self.place.arn("sagemaker", &format!("pipeline/{pipeline}")), str::to_owned)
+        let pipeline = input.0["PipelineName"].as_str().unwrap_or_default();
+        execution.map_or_else(|| self.arn_of(pipeline), str::to_owned)
     }
 
-    /// The pipeline's ARN: SageMaker lower-cases the name in it.
+    /// The ARN of the project's pipeline.
     #[must_use]
     pub fn pipeline_arn(&self) -> String {
-        self.place.arn("sagemaker", &format!("pipeline/{}", self.pipeline.to_lowercase()))
+        self.arn_of(&self.pipeline)
     }
 
-    /// Starts an execution, as a person or another program does, without a token.
-    pub fn start(&mut self, display_name: Option<&str>, now: Time) -> String {
-        let arn = format!("{}/execution/{}", self.pipeline_arn(), execution_id(self.executions.len()));
+    /// The ARN of a pipeline, given its name or ARN. SageMaker writes the name in it in lower case.
+    #[must_use]
+    pub fn arn_of(&self, name_or_arn: &str) -> String {
+        let lower = name_or_arn.to_lowercase();
+        if lower.starts_with("arn:") { lower } else { self.place.arn("sagemaker", &format!("pipeline/{lower}")) }
+    }
+
+    /// Creates a pipeline. Does nothing where one of this name exists.
+    pub fn add_pipeline(&mut self, name: &str) {
+        if !self.has_pipeline(&self.arn_of(name)) {
+            self.pipelines.push(name.to_owned());
+        }
+    }
+
+    /// Deletes a pipeline. Calls about it and about its executions are refused from now on. The executions stay in
+    /// [`Self::executions`].
+    pub fn delete_pipeline(&mut self, name: &str) {
+        let arn = self.arn_of(name);
+        self.pipelines.retain(|pipeline| !pipeline.eq_ignore_ascii_case(name));
+        for execution in self.executions.iter_mut().filter(|e| pipeline_of(&e.arn) == arn) {
+            execution.deleted = true;
+        }
+    }
+
+    /// Whether a pipeline of this ARN exists.
+    fn has_pipeline(&self, arn: &str) -> bool {
+        self.pipelines.iter().any(|pipeline| self.arn_of(pipeline) == arn)
+    }
+
+    /// Starts an execution of a pipeline, as a person or another program does, without a token.
+    pub fn start(&mut self, pipeline: &str, display_name: Option<&str>, now: Time) -> String {
+        let arn = format!("{}/execution/{}", self.arn_of(pipeline), execution_id(self.executions.len()));
         self.add(arn.clone(), display_name, Value::Null, now);
         self.emit(&arn, None, now);
         arn
@@ -149,8 +187,12 @@ impl SageMaker {
         }
     }
 
-    /// Makes it true, without another event, that the execution of this ARN has this status.
+    /// Gives the execution of this ARN this status, without an event. Creates the execution if need be. Does nothing where no
+    /// pipeline has this ARN's name.
     pub fn make_true(&mut self, arn: &str, status: &str, now: Time) {
+        if !arn.contains("/execution/") || !self.has_pipeline(pipeline_of(arn)) {
+            return;
+        }
         if self.executions.iter().all(|e| e.arn != arn) {
             self.add(arn.to_owned(), None, Value::Null, now);
         }
@@ -174,6 +216,7 @@ impl SageMaker {
             parameters,
             created: now,
             history: vec![(now, "Executing".to_owned())],
+            deleted: false,
         });
     }
 
@@ -182,7 +225,7 @@ impl SageMaker {
             return;
         };
         let mut detail = json!({
-            "pipelineArn": self.pipeline_arn(),
+            "pipelineArn": pipeline_of(arn),
             "pipelineExecutionArn": arn,
             "currentPipelineExecutionStatus": execution.status(),
             "executionStartTime": timestamp(execution.created),
@@ -199,18 +242,17 @@ impl SageMaker {
         self.events.push(Emitted {
             source: "aws.sagemaker",
             detail_type: "SageMaker Model Building Pipeline Execution Status Change",
-            resources: vec![self.pipeline_arn(), arn.to_owned()],
+            resources: vec![pipeline_of(arn).to_owned(), arn.to_owned()],
             detail,
         });
     }
 
-    fn check_pipeline(&self, input: Input<'_>) -> Result<(), ApiError> {
-        let name = input.required("PipelineName", &PIPELINE_NAME_OR_ARN)?;
-        let known = name.eq_ignore_ascii_case(&self.pipeline) || name == self.pipeline_arn();
-        if known {
-            Ok(())
+    /// The ARN of the pipeline that a request names.
+    fn named_pipeline(&self, input: Input<'_>) -> Result<String, ApiError> {
+        let arn = self.arn_of(input.required("PipelineName", &PIPELINE_NAME_OR_ARN)?);
+        if self.has_pipeline(&arn) {
+            Ok(arn)
         } else {
-            let arn = self.place.arn("sagemaker", &format!("pipeline/{}", name.to_lowercase()));
             Err(ApiError::refused("ResourceNotFound", format!("Pipeline '{arn}' does not exist.")))
         }
     }
@@ -218,7 +260,7 @@ impl SageMaker {
     fn start_pipeline_execution(&mut self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         let token = input.required("ClientRequestToken", &IDEMPOTENCY_TOKEN)?.to_owned();
         let display_name = input.optional("PipelineExecutionDisplayName", &PIPELINE_EXECUTION_NAME)?;
-        self.check_pipeline(input)?;
+        let pipeline = self.named_pipeline(input)?;
         let parameters = &input.0["PipelineParameters"];
         for parameter in parameters.as_array().into_iter().flatten() {
             let name = parameter["Name"].as_str().unwrap_or_default();
@@ -237,7 +279,7 @@ impl SageMaker {
                 ))
             };
         }
-        let arn = self.start(display_name, now);
+        let arn = self.start(&pipeline, display_name, now);
         if let Some(execution) = self.executions.last_mut() {
             execution.parameters = parameters.clone();
         }
@@ -248,10 +290,15 @@ impl SageMaker {
     fn list_pipeline_executions(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         let sort_by = input.one_of("SortBy", &["CreationTime", "PipelineExecutionArn"])?;
         let order = input.one_of("SortOrder", &["Ascending", "Descending"])?;
-        let page = input.integer("MaxResults", 1, 100)?.unwrap_or(10);
-        self.check_pipeline(input)?;
+        let asked = input.integer("MaxResults", 1, 100)?.unwrap_or(10);
+        let page = usize::try_from(asked).unwrap_or(usize::MAX).min(self.page_limit.unwrap_or(usize::MAX));
+        let pipeline = self.named_pipeline(input)?;
         let seen = now.saturating_sub(self.list_lag);
-        let mut executions: Vec<&Execution> = self.executions.iter().filter(|e| e.created <= seen).collect();
+        let mut executions: Vec<&Execution> = self
+            .executions
+            .iter()
+            .filter(|e| pipeline_of(&e.arn) == pipeline && !e.deleted && e.created <= seen)
+            .collect();
         if sort_by == Some("PipelineExecutionArn") {
             executions.sort_by_key(|e| &e.arn);
         }
@@ -259,7 +306,7 @@ impl SageMaker {
             executions.reverse();
         }
         let start = input.0["NextToken"].as_str().and_then(|t| t.parse().ok()).unwrap_or(0);
-        let end = executions.len().min(start + usize::try_from(page).unwrap_or(usize::MAX));
+        let end = executions.len().min(start + page);
         let summaries: Vec<Value> = executions
             .get(start..end)
             .unwrap_or_default()
@@ -283,7 +330,7 @@ impl SageMaker {
     fn describe_pipeline_execution(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         let arn = input.required("PipelineExecutionArn", &PIPELINE_EXECUTION_ARN)?;
         let seen = now.saturating_sub(self.describe_lag);
-        let execution = self.executions.iter().find(|e| e.arn == arn && e.created <= seen);
+        let execution = self.executions.iter().find(|e| e.arn == arn && !e.deleted && e.created <= seen);
         let Some(execution) = execution else {
             let message = format!("Pipeline execution '{arn}' does not exist.");
             return Err(ApiError::refused("ResourceNotFound", message));
@@ -292,7 +339,7 @@ impl SageMaker {
         let reason = (status == Some("Failed")).then_some("Step failure: One or multiple steps failed.");
         Ok(json!({
             "FailureReason": reason,
-            "PipelineArn": self.pipeline_arn(),
+            "PipelineArn": pipeline_of(arn),
             "PipelineExecutionArn": execution.arn,
             "PipelineExecutionStatus": status,
             "PipelineExecutionDisplayName": execution.display_name,
@@ -300,6 +347,11 @@ impl SageMaker {
             "LastModifiedTime": seconds(execution.changed()),
         }))
     }
+}
+
+/// The ARN of an execution's pipeline.
+fn pipeline_of(execution_arn: &str) -> &str {
+    execution_arn.split_once("/execution/").map_or(execution_arn, |(pipeline, _)| pipeline)
 }
 
 /// The id of the execution that is started after `before` others: 12 lower-case letters and digits, as SageMaker makes them,

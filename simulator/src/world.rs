@@ -388,9 +388,15 @@ impl World {
         lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
     }
 
-    /// Starts an execution, as a person or another program does.
+    /// Starts an execution of the project's pipeline, as a person or another program does.
     pub fn start_execution(&mut self, display_name: Option<&str>) -> String {
-        let arn = self.sagemaker.start(display_name, self.now());
+        let pipeline = self.sagemaker.pipeline_arn();
+        self.start_execution_of(&pipeline, display_name)
+    }
+
+    /// Starts an execution of a pipeline, given its name or ARN, as a person or another program does.
+    pub fn start_execution_of(&mut self, pipeline: &str, display_name: Option<&str>) -> String {
+        let arn = self.sagemaker.start(pipeline, display_name, self.now());
         self.collect();
         arn
     }
@@ -410,9 +416,7 @@ impl World {
         let detail = &event["detail"];
         let execution = detail["pipelineExecutionArn"].as_str();
         let status = detail["currentPipelineExecutionStatus"].as_str();
-        if let (Some(arn), Some(status)) = (execution, status)
-            && arn.starts_with(&self.sagemaker.pipeline_arn())
-        {
+        if let (Some(arn), Some(status)) = (execution, status) {
             self.sagemaker.make_true(arn, status, self.now());
         }
     }

@@ -191,3 +191,156 @@ async fn a_fault_is_applied_or_not_as_it_says() {
         assert!(call(world, "AWSEvents.DisableRule", &rule).is_ok());
     }
 }
+
+/// The display names on a page of the project's pipeline, newest first, and the token of the next page.
+fn list(world: &mut World, pipeline: &str, token: &Value) -> (Vec<String>, Value) {
+    let input = json!({ "PipelineName": pipeline, "MaxResults": 100, "NextToken": token });
+    let page = call(world, "SageMaker.ListPipelineExecutions", &input).unwrap();
+    let executions = page["PipelineExecutionSummaries"].as_array().unwrap();
+    let name = |e: &Value| e["PipelineExecutionDisplayName"].as_str().unwrap().to_owned();
+    (executions.iter().map(name).collect(), page["NextToken"].clone())
+}
+
+#[tokio::test]
+async fn a_page_may_be_shorter_than_was_asked_for() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    for name in ["one", "two", "three"] {
+        world.start_execution(Some(name));
+    }
+    world.sagemaker.page_limit = Some(2);
+    let (names, next) = list(world, PIPELINE, &Value::Null);
+    assert_eq!(names, ["three", "two"]);
+    assert!(next.is_string());
+    assert_eq!(list(world, PIPELINE, &next), (vec!["one".to_owned()], Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_of_guards_lag_behind_writes() {
+    let simulator = simulator();
+    let rule = "sagemaker-nyctaxi-drift-build";
+    let tag = |value: &str| json!({ "ResourceARN": simulator.world().eventbridge.arn(rule), "Tags": [{ "Key": "k", "Value": value }] });
+    let untag = json!({ "ResourceARN": simulator.world().eventbridge.arn(rule), "TagKeys": ["k"] });
+    let read = || {
+        let world = &mut simulator.world();
+        let input = json!({ "name": "sagemaker-nyctaxi-build" });
+        let state = call(world, "CodePipeline_20150709.GetPipelineState", &input).unwrap();
+        let state = &state["stageStates"][1]["inboundTransitionState"];
+        let described = call(world, "AWSEvents.DescribeRule", &json!({ "Name": rule })).unwrap();
+        let arn = json!({ "ResourceARN": world.eventbridge.arn(rule) });
+        let tags = call(world, "AWSEvents.ListTagsForResource", &arn).unwrap();
+        (state["disabledReason"].clone(), described["State"].clone(), tags["Tags"][0]["Value"].clone())
+    };
+    let before = (Value::Null, json!("ENABLED"), Value::Null);
+    let after = (json!("freeze"), json!("DISABLED"), json!("one"));
+    {
+        let world = &mut simulator.world();
+        world.codepipeline.read_lag = Duration::from_millis(500);
+        world.eventbridge.read_lag = Duration::from_millis(500);
+    }
+    let tag_one = tag("one");
+    {
+        let world = &mut simulator.world();
+        world.operate_stage("Build", Some("freeze"));
+        world.operate_rule(rule, false);
+        call(world, "AWSEvents.TagResource", &tag_one).unwrap();
+        // The world itself has no lag.
+        assert_eq!(world.state()["stages"]["Build"]["reason"], "freeze");
+        assert_eq!(world.state()["rules"][rule], json!({ "enabled": false, "tags": { "k": "one" } }));
+        assert!(world.state()["stages"]["Build"]["enabled"] == false);
+    }
+    tokio::time::advance(Duration::from_millis(499)).await;
+    assert_eq!(read(), before);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(read(), after);
+    {
+        let world = &mut simulator.world();
+        world.operate_stage("Build", None);
+        world.operate_rule(rule, true);
+        call(world, "AWSEvents.UntagResource", &untag).unwrap();
+    }
+    assert_eq!(read(), after);
+    simulator.world().codepipeline.read_lag = Duration::ZERO;
+    simulator.world().eventbridge.read_lag = Duration::ZERO;
+    assert_eq!(read(), before);
+}
+
+#[tokio::test]
+async fn pipelines_do_not_see_each_others_executions() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.sagemaker.add_pipeline("Other-Pipeline");
+    let start_of = |pipeline: &str, token: &str, name: &str| json!({ "PipelineName": pipeline, "PipelineExecutionDisplayName": name, "ClientRequestToken": token.repeat(32) });
+    let target = "SageMaker.StartPipelineExecution";
+    call(world, target, &start_of(PIPELINE, "t", "one")).unwrap();
+    let other_arn = world.sagemaker.arn_of("other-pipeline");
+    let started = call(world, target, &start_of("OTHER-pipeline", "u", "two")).unwrap();
+    let execution = started["PipelineExecutionArn"].as_str().unwrap().to_owned();
+    assert!(execution.starts_with(&format!("{other_arn}/execution/")), "{execution}");
+    for name in ["other-pipeline", "Other-Pipeline", &other_arn, &other_arn.replace("other", "Other")] {
+        assert_eq!(list(world, name, &Value::Null).0, ["two"], "{name}");
+    }
+    assert_eq!(list(world, PIPELINE, &Value::Null).0, ["one"]);
+    let described =
+        call(world, "SageMaker.DescribePipelineExecution", &json!({ "PipelineExecutionArn": execution })).unwrap();
+    assert_eq!(described["PipelineArn"], *other_arn);
+    let events: Vec<Value> = std::iter::from_fn(|| world.next_event()).collect();
+    let arns: Vec<&Value> = events.iter().map(|event| &event["detail"]["pipelineArn"]).collect();
+    assert_eq!(arns, [&json!(world.sagemaker.pipeline_arn()), &json!(other_arn)]);
+    assert_eq!(events[1]["resources"], json!([other_arn, execution]));
+
+    // A token is known to the whole service.
+    assert_eq!(refused(world, target, &start_of(PIPELINE, "u", "two")), "ConflictException");
+    world.sagemaker.reused_token = ReusedToken::SameExecution;
+    assert_eq!(call(world, target, &start_of(PIPELINE, "u", "two")).unwrap(), started);
+}
+
+#[tokio::test]
+async fn a_status_event_is_made_true_for_every_pipeline_that_exists() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.sagemaker.add_pipeline("other");
+    for (pipeline, known) in [(PIPELINE, true), ("other", true), ("other-still", false)] {
+        let arn = format!("{}/execution/abc", world.sagemaker.arn_of(pipeline));
+        let detail = json!({ "pipelineExecutionArn": arn, "currentPipelineExecutionStatus": "Failed" });
+        world.make_true(&json!({ "detail": detail }));
+        let status = world.sagemaker.executions.iter().find(|e| e.arn == arn).map(|e| e.status());
+        assert_eq!(status, known.then_some("Failed"), "{pipeline}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_not_found() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.sagemaker.add_pipeline("other");
+    let arn = world.start_execution_of("other", Some("one"));
+    let kept = world.start_execution(Some("two"));
+    world.sagemaker.delete_pipeline("other");
+    let rule = "sagemaker-nyctaxi-drift-build";
+    let rule_arn = world.eventbridge.arn(rule);
+    world.eventbridge.delete(rule);
+    world.codepipeline.delete_stage("Build");
+    let token = "t".repeat(32);
+    let transition = json!({ "pipelineName": "sagemaker-nyctaxi-build", "stageName": "Build", "transitionType": "Inbound", "reason": "x" });
+    for (target, input, code) in [
+        ("SageMaker.ListPipelineExecutions", json!({ "PipelineName": "other" }), "ResourceNotFound"),
+        (
+            "SageMaker.StartPipelineExecution",
+            json!({ "PipelineName": "other", "ClientRequestToken": token }),
+            "ResourceNotFound",
+        ),
+        ("SageMaker.DescribePipelineExecution", json!({ "PipelineExecutionArn": arn }), "ResourceNotFound"),
+        ("AWSEvents.DescribeRule", json!({ "Name": rule }), "ResourceNotFoundException"),
+        ("AWSEvents.EnableRule", json!({ "Name": rule }), "ResourceNotFoundException"),
+        ("AWSEvents.ListTagsForResource", json!({ "ResourceARN": rule_arn }), "ResourceNotFoundException"),
+        ("CodePipeline_20150709.DisableStageTransition", transition, "StageNotFoundException"),
+    ] {
+        assert_eq!(refused(world, target, &input), code, "{target} {input}");
+    }
+    let describe = json!({ "PipelineExecutionArn": kept });
+    assert!(call(world, "SageMaker.DescribePipelineExecution", &describe).is_ok());
+    // A new pipeline of the same name has no executions.
+    world.sagemaker.add_pipeline("other");
+    assert!(list(world, "other", &Value::Null).0.is_empty());
+}
