@@ -185,7 +185,7 @@ fn read_user_parameters(parameters: &Value) -> JobCall {
         Ok(UserParameters { pipeline_name }) => JobCall::First { pipeline_name },
         Err(error) => JobCall::Malformed {
             reason: format!(
-                "the action's UserParameters cannot be read (line {}, column {}): leave them out, or write \
+                "the action's UserParameters are not as expected (line {}, column {}): leave them out, or write \
                  {{\"PipelineName\": \"NAME\"}}",
                 error.line(),
                 error.column()

@@ -68,6 +68,15 @@ impl Lab {
         Self { simulator, router: Arc::new(router), context, metrics }
     }
 
+    /// The router of another SageMaker pipeline, with the same stage, rules and simulator.
+    pub fn router_of(&self, pipeline: &str) -> Self {
+        let (simulator, other) = (self.simulator.clone(), Self::with(&[("SAGEMAKER_PIPELINE_NAME", pipeline)]));
+        let config = Config::from_lookup(Project::nyctaxi().lookup(&[("SAGEMAKER_PIPELINE_NAME", pipeline)]));
+        let sdk = simulator.sdk_config().timeout_config(timeouts()).build();
+        let router = Router::new(config.unwrap().0, &sdk, other.metrics.clone());
+        Self { simulator, router: Arc::new(router), ..other }
+    }
+
     /// Invokes the router under another function ARN. An emulator gives an ARN of another account.
     pub fn with_function_arn(mut self, arn: &str) -> Self {
         self.context.invoked_function_arn = arn.to_owned();

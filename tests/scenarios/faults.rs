@@ -111,5 +111,23 @@ async fn somebody_who_keeps_undoing_the_interlock_fails_the_invocation() {
         error = lab.refused(sample_event("execution-executing")) => error,
         () = undoing => unreachable!(),
     };
-    assert!(error.contains("did not settle in 3 rounds"), "{error}");
+    assert!(error.contains("did not converge in 3 rounds"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_advice_fits_the_cause() {
+    for (fault, advice) in [
+        (Fault::Throttled, "AWS throttles the calls; the event will be tried again"),
+        (Fault::ErrorBefore, "AWS was unavailable; the event will be tried again"),
+        (Fault::Reset, "AWS was unavailable; the event will be tried again"),
+        (Fault::Hang, "AWS was unavailable; the event will be tried again"),
+        (Fault::Refused("AccessDeniedException"), "check the permission codepipeline:GetPipelineState"),
+        (Fault::Refused("PipelineNotFoundException"), "check CODE_PIPELINE_NAME and BUILD_STAGE_NAME"),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().inject(fault::next("GetPipelineState", 99, fault.clone()));
+        let error = lab.refused(sample_event("reconcile")).await;
+        assert!(error.contains(advice), "{fault:?}: {error}");
+        assert_eq!(error.contains("check "), advice.contains("check "), "{fault:?}: {error}");
+    }
 }

@@ -9,6 +9,7 @@ use simulator::{Fault, fault};
 use crate::common::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE};
 
 const STAGE: &str = "Build";
+const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_one_execution_does_not_release_while_another_runs() {
@@ -279,7 +280,7 @@ async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
     lab.simulator.world().eventbridge.rules.retain(|rule| rule.name != SCHEDULE);
     lab.simulator.world().make_true(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
-    assert!(error.contains(&format!("rule {SCHEDULE} cannot be read: check SCHEDULE_RULE_NAME")), "{error}");
+    assert!(error.contains(&format!("cannot read rule {SCHEDULE}: check SCHEDULE_RULE_NAME")), "{error}");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
     let state = lab.simulator.world().state();
     assert!(state["stages"]["Build"]["reason"].as_str().unwrap().starts_with("Disabled by drift-router"));
@@ -354,4 +355,112 @@ async fn a_status_event_takes_at_most_two_round_trips_or_four() {
         let round_trips = begins.elapsed().as_secs();
         assert!(round_trips <= most, "{sample}: {round_trips} round trips");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_lag_behind_writes_are_waited_for() {
+    for lag in [600, 1_200, 4_000].map(Duration::from_millis) {
+        let lab = Lab::new();
+        lab.simulator.world().codepipeline.read_lag = lag;
+        lab.simulator.world().eventbridge.read_lag = lag;
+        assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started", "{lag:?}");
+        lab.assert_engaged();
+        lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+        tokio::time::advance(lag).await;
+        assert_eq!(lab.send(sample_event("reconcile")).await["action"], "released", "{lag:?}");
+        lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guards_that_cannot_be_read_after_they_were_written_are_named() {
+    for (fault, advice) in [
+        (Fault::Refused("AccessDeniedException"), "check the permission events:DescribeRule"),
+        (Fault::Refused("ResourceNotFoundException"), "check SCHEDULE_RULE_NAME"),
+        (Fault::Throttled, "AWS throttles the calls"),
+    ] {
+        let lab = Lab::new();
+        let mut reads = 0;
+        let rules = fault.clone();
+        lab.simulator.world().inject(Box::new(move |operation| {
+            reads += usize::from(operation == "DescribeRule");
+            (operation == "DescribeRule" && reads > 2).then(|| rules.clone())
+        }));
+        lab.simulator.world().inject(fault::next("DisableStageTransition", 99, Fault::Throttled));
+        let error = lab.refused(sample_event("code-deployed")).await;
+        for part in ["cannot disable the inbound transition of stage Build", SCHEDULE, DRIFT, advice] {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+        assert!(!error.contains("somebody else"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
+    for (ours, theirs) in [("nyctaxi-pipeline", "nyctaxi-pipeline-2"), ("nyctaxi-pipeline-2", "nyctaxi-pipeline")] {
+        let lab = Lab::new();
+        lab.simulator.world().sagemaker.add_pipeline("nyctaxi-pipeline-2");
+        let (ours_name, ours, other) = (ours, lab.router_of(ours), lab.router_of(theirs));
+        let started = ours.send(sample_event("code-deployed")).await;
+        assert_eq!(started["interlock"]["stage"], "disabled");
+
+        // The other router has no execution, and opens nothing that is not its own.
+        let answer = other.send(sample_event("reconcile")).await;
+        let held_by = json!({ "heldBy": ours_name });
+        assert_eq!((&answer["action"], &answer["interlock"]["stage"]), (&json!("unchanged"), &held_by));
+        assert_eq!(answer["interlock"]["driftRule"], held_by);
+        assert!(lab.guards()["stage"].as_str().unwrap().contains(&format!("({ours_name})")));
+        lab.assert_engaged();
+
+        // A mark of another router is no operator's hold: it blocks no start.
+        assert_eq!(other.send(sample_event("schedule")).await["action"], "started");
+        let arn = started["executionArn"].as_str().unwrap().to_owned();
+        lab.simulator.world().set_execution_status(&arn, "Succeeded");
+        assert_eq!(ours.send(sample_event("reconcile")).await["action"], "released");
+        assert_eq!(other.send(sample_event("reconcile")).await["action"], "engaged");
+        lab.assert_engaged();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_is_updated_while_it_is_engaged_releases_the_first_versions_marks() {
+    let lab = Lab::new();
+    lab.send(sample_event("code-deployed")).await;
+    {
+        let mut world = lab.simulator.world();
+        let reason = "Disabled by drift-router while SageMaker pipeline execution ib87gnc408me runs. It is enabled again when no execution runs.";
+        world.operate_stage(STAGE, Some(reason));
+        for rule in &mut world.eventbridge.rules {
+            if let Some(mark) = rule.tags.get_mut("drift-router:paused-by") {
+                "ib87gnc408me".clone_into(mark);
+            }
+        }
+    }
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged");
+    assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers_own_guards() {
+    for sample in ["reconcile", "execution-executing", "schedule", "code-deployed"] {
+        let lab = Lab::new();
+        lab.simulator.world().operate_rule(DRIFT, false);
+        lab.send(sample_event("code-deployed")).await;
+        lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
+        let error = lab.refused(sample_event(sample)).await;
+        assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
+        assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
+        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_event_of_an_execution_that_the_list_shows_as_ended_engages_nothing() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(None);
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Refused("ResourceNotFound")));
+    assert_eq!(lab.send(status_event(&arn, "Executing")).await["action"], "unchanged");
+    lab.assert_released();
 }

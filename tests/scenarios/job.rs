@@ -11,6 +11,8 @@ use crate::common::{Lab, PIPELINE_ARN};
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
+const OUR_ARN: &str = r#"{"PipelineName": "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline"}"#;
+
 impl Lab {
     /// Runs the action, and gives the event of its first job.
     fn action(&self, user_parameters: Option<&str>) -> Value {
@@ -90,7 +92,7 @@ async fn an_action_fails_with_the_execution_and_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
-    for parameters in [None, Some(""), Some("{}"), Some("{\"PipelineName\": \"NYCtaxi-Pipeline\"}")] {
+    for parameters in [None, Some(""), Some("{}"), Some("{\"PipelineName\": \"NYCtaxi-Pipeline\"}"), Some(OUR_ARN)] {
         let lab = Lab::new();
         assert_eq!(lab.send(lab.action(parameters)).await["action"], "started", "{parameters:?}");
     }
@@ -99,9 +101,9 @@ async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
 #[tokio::test(start_paused = true)]
 async fn user_parameters_that_can_never_be_served_fail_the_action() {
     for (parameters, message) in [
-        ("nyctaxi-pipeline", "UserParameters are not as they should be (line 1, column 2)"),
-        ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"nyctaxi-pipeline\"}"),
-        ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as they should be"),
+        ("nyctaxi-pipeline", "UserParameters are not as expected (line 1, column 2)"),
+        ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"NAME\"}"),
+        ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as expected"),
         ("{\"PipelineName\": \"fraud-pipeline\"}", "name another SageMaker pipeline than nyctaxi-pipeline"),
     ] {
         let lab = Lab::new();
@@ -206,7 +208,7 @@ async fn a_guard_that_fails_does_not_keep_the_action_from_its_answer() {
     lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Refused("AccessDeniedException")));
     let job = lab.action(None);
     let error = lab.refused(job).await;
-    assert!(error.contains("cannot be disabled"), "{error}");
+    assert!(error.contains("cannot disable rule"), "{error}");
     assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
     assert_eq!(lab.executions().len(), 1);
 }
@@ -303,4 +305,55 @@ async fn the_samples_are_a_first_and_a_further_call() {
     );
     lab.simulator.world().make_true(&sample_event("codepipeline-job-continued"));
     assert_eq!(lab.send(sample_event("codepipeline-job-continued")).await["action"], "continued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_refused_for_good_fails_the_action_even_if_the_look_up_fails() {
+    let lab = Lab::new();
+    crate::start::refuse_start_then_list(&lab);
+    assert_eq!(lab.send(lab.action(None)).await["action"], "failed");
+    lab.assert_action_failed("ConfigurationError", "cannot start SageMaker pipeline nyctaxi-pipeline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_codepipeline_does_not_know_is_no_error() {
+    let lab = Lab::new();
+    let answer = lab.send(sample_event("codepipeline-job")).await;
+    assert_eq!(answer["reason"], "the job is not in progress any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guards_are_put_right_even_if_the_final_answer_cannot_be_given() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().inject(fault::next("PutJobSuccessResult", 99, Fault::Throttled));
+    let job = lab.next_job();
+    let error = lab.refused(job.clone()).await;
+    assert!(error.starts_with("cannot answer CodePipeline job"), "{error}");
+    lab.assert_released();
+
+    lab.simulator.world().heal();
+    assert_eq!(lab.send(job).await["action"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_sagemaker_never_knows_fails_the_action_after_15_minutes() {
+    let lab = Lab::new();
+    lab.send(lab.action(None)).await;
+    lab.simulator.world().sagemaker.executions.clear();
+    for minute in 0..15 {
+        assert_eq!(lab.send(lab.next_job()).await["action"], "continued", "minute {minute}");
+        tokio::time::advance(Duration::from_mins(1)).await;
+    }
+    assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
+    lab.assert_action_failed("ConfigurationError", "SageMaker does not know");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_continuation_token_is_none() {
+    let lab = Lab::new();
+    let mut job = lab.action(None);
+    job["CodePipeline.job"]["data"]["continuationToken"] = "".into();
+    assert_eq!(lab.send(job).await["action"], "started");
 }

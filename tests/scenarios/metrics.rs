@@ -1,7 +1,8 @@
 //! The CloudWatch metrics of each invocation.
 
 use serde_json::Value;
-use simulator::samples::sample_event;
+use simulator::samples::{sample_event, status_event};
+use simulator::{Fault, fault};
 
 use crate::common::Lab;
 
@@ -72,4 +73,28 @@ async fn what_asks_for_nothing_is_not_counted() {
     lab.deliver("codepipeline-job-continued").await;
     assert_eq!(lab.take_metrics(), Vec::<String>::new());
     assert_eq!(lab.send(sample_event("reconcile")).await["key"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_fails_later_counts_what_it_did() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Refused("AccessDeniedException")));
+    lab.refused(sample_event("code-deployed")).await;
+    assert_eq!(lab.take_metrics(), ["CodeTriggers 1", "Started 1", "InterlockEngaged 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retraining_that_failed_is_counted_while_a_guard_cannot_be_enabled() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(None);
+    lab.send(status_event(&arn, "Executing")).await;
+    lab.simulator.world().set_execution_status(&arn, "Failed");
+    lab.simulator.world().inject(fault::next("EnableStageTransition", 99, Fault::Refused("AccessDeniedException")));
+    lab.refused(status_event(&arn, "Failed")).await;
+    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 1"]);
+    lab.simulator.world().heal();
+
+    // A late event of the same execution whose own status is no end counts nothing.
+    lab.send(status_event(&arn, "Executing")).await;
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
 }

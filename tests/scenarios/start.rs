@@ -285,3 +285,71 @@ async fn racing_triggers_with_a_parameter_start_one_execution_between_them() {
         assert_eq!(lab.executions().len(), 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_active_execution_behind_a_short_page_is_seen() {
+    let lab = Lab::new();
+    let retried = lab.simulator.world().start_execution(None);
+    for _ in 0..7 {
+        lab.simulator.world().start_execution(None);
+        end_newest(&lab);
+    }
+    lab.simulator.world().sagemaker.page_limit = Some(3);
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    lab.assert_engaged();
+    let answer = lab.send(sample_event("drift-alarm")).await;
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&"alreadyRunning".into(), &retried.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_a_hundred_executions_are_read() {
+    let lab = Lab::new();
+    for _ in 0..130 {
+        lab.simulator.world().start_execution(None);
+        end_newest(&lab);
+    }
+    for (page_limit, pages) in [(None, 1), (Some(60), 2)] {
+        lab.simulator.world().sagemaker.page_limit = page_limit;
+        lab.take_calls();
+        lab.send(sample_event("reconcile")).await;
+        let calls = lab.take_calls();
+        assert_eq!(calls.iter().filter(|call| *call == "ListPipelineExecutions").count(), pages);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_retrainings_of_two_pipelines_have_tokens_of_their_own() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.add_pipeline("fraud-pipeline");
+    let other = lab.router_of("fraud-pipeline");
+    for sample in ["schedule", "code-deployed"] {
+        for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
+            lab.simulator.world().sagemaker.reused_token = reused_token;
+            assert_eq!(lab.send(sample_event(sample)).await["action"], "started", "{sample}");
+            assert_eq!(other.send(sample_event(sample)).await["action"], "started", "{sample}");
+            lab.simulator.world().sagemaker.executions.clear();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_is_reported_even_if_the_look_up_after_it_fails() {
+    let lab = Lab::new();
+    refuse_start_then_list(&lab);
+    let error = lab.refused(sample_event("drift-alarm")).await;
+    assert!(error.starts_with("cannot start SageMaker pipeline nyctaxi-pipeline"), "{error}");
+    assert!(error.contains("ValidationException"), "{error}");
+}
+
+/// The start is refused for good, and from then on the list fails.
+pub fn refuse_start_then_list(lab: &Lab) {
+    let mut refused = false;
+    lab.simulator.world().inject(Box::new(move |operation| {
+        refused |= operation == "StartPipelineExecution";
+        match operation {
+            "StartPipelineExecution" => Some(Fault::Refused("ValidationException")),
+            "ListPipelineExecutions" if refused => Some(Fault::Throttled),
+            _ => None,
+        }
+    }));
+}
