@@ -156,3 +156,44 @@ async fn aws_is_reached_through_a_companys_proxy() {
     let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 }
+
+#[tokio::test]
+async fn a_failure_is_logged_once_and_without_the_sdks_dump() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut function = spawn(&format!("http://{nobody}"), &[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]).await;
+    let (kind, _) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(kind, "error");
+    let (kind, _) = function.invoke("[]".to_owned()).await;
+    assert_eq!(kind, "error");
+    let log = function.stop().await;
+    let errors: Vec<&Value> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 2, "one line an invocation: {errors:#?}");
+    assert_eq!((&errors[0]["message"], &errors[0]["event"]), (&json!("event failed"), &json!("driftAlarm")));
+    assert!(errors[0]["error"].as_str().unwrap().starts_with("cannot list the executions"), "{errors:#?}");
+    // Guards that could not be read are absent, not null.
+    assert!(errors[0].get("stage").is_none() && errors[0].get("executionArn").is_none(), "{errors:#?}");
+    assert!(!Value::from(log.clone()).to_string().contains("DispatchFailure("), "{log:#?}");
+}
+
+#[tokio::test]
+async fn empty_variables_of_the_sdk_are_unset() {
+    let empty = ["AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"];
+    let variables: Vec<(&str, &str)> = empty.iter().map(|name| (*name, "")).collect();
+    let mut function = spawn(&serve_simulator().await, &variables).await;
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
+}
+
+#[tokio::test]
+async fn variables_on_which_the_sdk_would_panic_are_faults_of_the_configuration() {
+    let project = Project::nyctaxi();
+    for (name, value) in [("AWS_MAX_ATTEMPTS", "0"), ("AWS_RETRY_MODE", "legacy"), ("AWS_ENDPOINT_URL", "localhost")] {
+        let mut command = lambda::command(Path::new(BINARY));
+        command.envs(project.environment()).env(name, value).stderr(Stdio::piped());
+        let output = command.output().await.unwrap();
+        assert!(!output.status.success());
+        let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        assert!(line["error"].as_str().unwrap().contains(&format!("{name} is {value:?}")), "{line}");
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
