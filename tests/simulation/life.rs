@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use drift_router::aws::timeouts;
-use drift_router::config::Config;
-use drift_router::router::Router;
+use drift_router::{Config, Router, timeouts};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use simulator::codepipeline::ActionState;
 use simulator::sagemaker::Execution;
@@ -104,7 +103,7 @@ enum Hand {
 struct Life<'h> {
     history: &'h History,
     simulator: Simulator,
-    router: Router,
+    router: Arc<Router>,
     context: Context,
     rules: [String; 2],
     reconcile_rule: String,
@@ -189,7 +188,7 @@ impl<'h> Life<'h> {
         let mut life = Self {
             history,
             simulator,
-            router: Router::new(config.unwrap(), &aws),
+            router: Arc::new(Router::new(config.unwrap().0, &aws, io::sink())),
             context,
             rules: [project.schedule_rule.clone(), project.drift_rule.clone()],
             reconcile_rule: project.reconcile_rule.clone(),
@@ -530,7 +529,7 @@ impl<'h> Life<'h> {
             let handled = async move {
                 match router.handle(event).await {
                     Ok(outcome) => Ok(serde_json::to_value(outcome).unwrap()),
-                    Err(error) => Err(Diagnostic::from(error).error_message),
+                    Err(error) => Err(error.error_message),
                 }
             };
             let handled = Mortal { life: Box::pin(INVOCATION.scope(invocation, handled)), polls }.await;
