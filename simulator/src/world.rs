@@ -307,7 +307,13 @@ impl World {
 
     /// Notes which permission the last call needed.
     pub(crate) fn record_permission(&self) {
-        if let Some(call) = self.calls.last() {
+        // Calls on another SageMaker pipeline belong to another stack.
+        let ours = self.place.arn("sagemaker", &format!("pipeline/{}", self.project.sagemaker_pipeline));
+        let is_ours = |call: &&Call| match call.resource.strip_prefix(&ours) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => call.service != "sagemaker",
+        };
+        if let Some(call) = self.calls.last().filter(is_ours) {
             crate::record::permission(call, &self.place);
         }
     }
