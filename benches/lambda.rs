@@ -214,7 +214,7 @@ async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
     for _ in 0..SPAWNS {
         for ((_, binary, aws), figures) in setups.iter().zip(&mut figures) {
             let mut lambda = Lambda::spawn(binary, *aws).await;
-            lambda.simulator.world().make_true(&status);
+            lambda.simulator.world().force_state(&status);
             let function = &mut lambda.function;
             function.api.send(status.to_string());
             let asked = function.api.asked().await - function.spawned;
@@ -266,7 +266,7 @@ async fn events(router: &Path, round_trip: f64) {
                     lambda = started(router, latency).await;
                 }
                 for event in &events {
-                    lambda.simulator.world().make_true(event);
+                    lambda.simulator.world().force_state(event);
                     let before = lambda.processor_time();
                     let time = lambda.handle(event).await;
                     // The first round is not measured: it sets the state that the others repeat.

@@ -77,7 +77,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     );
     let mut failed = 0;
     for (number, step) in steps.into_iter().enumerate() {
-        simulator.world().make_true(&step.event);
+        simulator.world().force_state(&step.event);
         let file = step.file.file_name().unwrap_or(step.file.as_os_str()).to_string_lossy().into_owned();
         let tells = step.tells.map(|tells| format!("   {tells}.")).unwrap_or_default();
         println!("\n{STRONG}{:>2}  {file}{STRONG:#}{FAINT}{tells}{FAINT:#}", number + 1);

@@ -130,7 +130,7 @@ impl CodePipeline {
     }
 
     /// Makes it true that an action waits for an answer to the job of this id.
-    pub fn make_true(&mut self, job_id: &str) {
+    pub fn force_state(&mut self, job_id: &str) {
         if self.jobs.iter().all(|(id, _)| id != job_id) {
             self.jobs.push((job_id.to_owned(), self.actions.len()));
             let state = ActionState::InProgress;

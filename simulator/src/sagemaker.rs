@@ -189,7 +189,7 @@ impl SageMaker {
 
     /// Gives the execution of this ARN this status, without an event. Creates the execution if need be. Does nothing where no
     /// pipeline has this ARN's name.
-    pub fn make_true(&mut self, arn: &str, status: &str, now: Time) {
+    pub fn force_state(&mut self, arn: &str, status: &str, now: Time) {
         if !arn.contains("/execution/") || !self.has_pipeline(pipeline_of(arn)) {
             return;
         }

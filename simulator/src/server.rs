@@ -48,7 +48,7 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         (&Method::POST, "/simulator/event") => Ok(match serde_json::from_slice(&body) {
             Ok(event) => {
                 let mut world = simulator.world();
-                world.make_true(&event);
+                world.force_state(&event);
                 respond(200, &world.state())
             }
             Err(error) => respond(400, &json!({ "message": format!("not a JSON event: {error}") })),

@@ -415,15 +415,15 @@ impl World {
 
     /// Makes the world such that an event (a sample, say) is true: a status event's execution exists and has its status, a job's
     /// action waits for an answer. Other events need nothing to be true. No event is emitted.
-    pub fn make_true(&mut self, event: &Value) {
+    pub fn force_state(&mut self, event: &Value) {
         if let Some(job_id) = event["CodePipeline.job"]["id"].as_str() {
-            self.codepipeline.make_true(job_id);
+            self.codepipeline.force_state(job_id);
         }
         let detail = &event["detail"];
         let execution = detail["pipelineExecutionArn"].as_str();
         let status = detail["currentPipelineExecutionStatus"].as_str();
         if let (Some(arn), Some(status)) = (execution, status) {
-            self.sagemaker.make_true(arn, status, self.now());
+            self.sagemaker.force_state(arn, status, self.now());
         }
     }
 

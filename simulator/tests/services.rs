@@ -296,14 +296,14 @@ async fn pipelines_do_not_see_each_others_executions() {
 }
 
 #[tokio::test]
-async fn a_status_event_is_made_true_for_every_pipeline_that_exists() {
+async fn a_status_events_state_can_be_forced_for_every_pipeline_that_exists() {
     let simulator = simulator();
     let world = &mut simulator.world();
     world.sagemaker.add_pipeline("other");
     for (pipeline, known) in [(PIPELINE, true), ("other", true), ("other-still", false)] {
         let arn = format!("{}/execution/abc", world.sagemaker.arn_of(pipeline));
         let detail = json!({ "pipelineExecutionArn": arn, "currentPipelineExecutionStatus": "Failed" });
-        world.make_true(&json!({ "detail": detail }));
+        world.force_state(&json!({ "detail": detail }));
         let status = world.sagemaker.executions.iter().find(|e| e.arn == arn).map(|e| e.status());
         assert_eq!(status, known.then_some("Failed"), "{pipeline}");
     }

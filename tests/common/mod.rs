@@ -110,7 +110,7 @@ impl Lab {
     /// Sets the simulator's state to what the sample event reports, then sends the event.
     pub async fn deliver(&self, sample: &str) -> Value {
         let event = sample_event(sample);
-        self.simulator.world().make_true(&event);
+        self.simulator.world().force_state(&event);
         self.send(event).await
     }
 

@@ -229,7 +229,7 @@ async fn a_status_event_without_its_optional_fields_is_read() {
         ["pipelineArn", "pipelineExecutionArn", "currentPipelineExecutionStatus"].contains(&name.as_str())
     });
     detail.insert("executionEndTime".into(), Value::Null);
-    lab.simulator.world().make_true(&event);
+    lab.simulator.world().force_state(&event);
     assert_eq!(lab.send(event).await["action"], "unchanged");
 }
 

@@ -99,7 +99,7 @@ async fn a_pipeline_that_does_not_exist_names_the_variable() {
 #[tokio::test(start_paused = true)]
 async fn somebody_who_keeps_undoing_the_interlock_fails_the_invocation() {
     let lab = Lab::new();
-    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    lab.simulator.world().force_state(&sample_event("execution-executing"));
     lab.simulator.world().latency = Duration::from_millis(40);
     let undoing = async {
         loop {

@@ -154,7 +154,7 @@ async fn a_crash_between_tag_and_disable_is_repaired_by_the_next_look() {
     for running in [true, false] {
         let lab = Lab::new();
         let event = sample_event("execution-executing");
-        lab.simulator.world().make_true(&event);
+        lab.simulator.world().force_state(&event);
         // The invocation is killed while it waits to disable the rules.
         lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Hang));
         let killed = tokio::time::timeout(Duration::from_secs(1), lab.try_send(event)).await;
@@ -177,7 +177,7 @@ async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
     let lab = Lab::new();
     lab.deliver("execution-executing").await;
     let event = sample_event("execution-succeeded");
-    lab.simulator.world().make_true(&event);
+    lab.simulator.world().force_state(&event);
     lab.simulator.world().inject(fault::next("UntagResource", 99, Fault::Hang));
     let killed = tokio::time::timeout(Duration::from_secs(1), lab.try_send(event)).await;
     assert!(killed.is_err());
@@ -194,7 +194,7 @@ async fn invocations_that_cross_leave_the_interlock_as_the_executions_ask() {
         lab.deliver("execution-executing").await;
         lab.simulator.world().latency = Duration::from_millis(40);
         let ended = sample_event("execution-succeeded");
-        lab.simulator.world().make_true(&ended);
+        lab.simulator.world().force_state(&ended);
         let releasing = lab.send(ended);
         let engaging = async {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -278,7 +278,7 @@ async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask
 async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
     let lab = Lab::new();
     lab.simulator.world().eventbridge.rules.retain(|rule| rule.name != SCHEDULE);
-    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    lab.simulator.world().force_state(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
     assert!(error.contains(&format!("cannot read rule {SCHEDULE}: check SCHEDULE_RULE_NAME")), "{error}");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
@@ -291,7 +291,7 @@ async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
 async fn a_missing_stage_is_an_error_and_the_rules_are_paused() {
     let lab = Lab::new();
     lab.simulator.world().codepipeline.stages.retain(|stage| stage.name != "Build");
-    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    lab.simulator.world().force_state(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
     assert!(error.contains("stage Build of CodePipeline sagemaker-nyctaxi-build"), "{error}");
     assert!(error.contains("no such stage"), "{error}");
@@ -301,7 +301,7 @@ async fn a_missing_stage_is_an_error_and_the_rules_are_paused() {
 #[tokio::test(start_paused = true)]
 async fn every_guard_that_fails_is_named() {
     let lab = Lab::new();
-    lab.simulator.world().make_true(&sample_event("execution-executing"));
+    lab.simulator.world().force_state(&sample_event("execution-executing"));
     for operation in ["DisableStageTransition", "DisableRule"] {
         lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
     }

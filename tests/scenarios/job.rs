@@ -282,7 +282,7 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
             [None, Some("ListPipelineExecutions"), Some("DescribePipelineExecution"), Some("PutJobFailureResult")]
         {
             let lab = Lab::new();
-            lab.simulator.world().make_true(&event);
+            lab.simulator.world().force_state(&event);
             if let Some(operation) = fault {
                 lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused("AccessDeniedException")));
             }
@@ -298,12 +298,12 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
 #[tokio::test(start_paused = true)]
 async fn the_samples_are_a_first_and_a_further_call() {
     let lab = Lab::new();
-    lab.simulator.world().make_true(&sample_event("codepipeline-job"));
+    lab.simulator.world().force_state(&sample_event("codepipeline-job"));
     assert_eq!(
         lab.send(sample_event("codepipeline-job")).await["executionArn"],
         format!("{PIPELINE_ARN}/execution/ib87gnc408me")
     );
-    lab.simulator.world().make_true(&sample_event("codepipeline-job-continued"));
+    lab.simulator.world().force_state(&sample_event("codepipeline-job-continued"));
     assert_eq!(lab.send(sample_event("codepipeline-job-continued")).await["action"], "continued");
 }
 

@@ -15,7 +15,7 @@ async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
         ("codepipeline-job", "JobTriggers 1"),
     ] {
         let lab = Lab::new();
-        lab.simulator.world().make_true(&sample_event(sample));
+        lab.simulator.world().force_state(&sample_event(sample));
         lab.send(sample_event(sample)).await;
         assert_eq!(lab.take_metrics(), [trigger, "Started 1", "InterlockEngaged 1"]);
         lab.send(sample_event(sample)).await;
@@ -51,7 +51,7 @@ async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_
     let mut failed = sample_event("execution-failed");
     failed["detail"]["pipelineExecutionArn"] =
         sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
-    lab.simulator.world().make_true(&failed);
+    lab.simulator.world().force_state(&failed);
     let answer = lab.send(failed).await;
     assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0"]);
     assert_eq!(

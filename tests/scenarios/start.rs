@@ -250,7 +250,7 @@ async fn the_pipelines_parameter_is_told_what_started_it() {
     ] {
         let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
         lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
-        lab.simulator.world().make_true(&sample_event(sample));
+        lab.simulator.world().force_state(&sample_event(sample));
         assert_eq!(lab.send(sample_event(sample)).await["action"], "started");
         let parameters = lab.simulator.world().sagemaker.executions[0].parameters.clone();
         assert_eq!(parameters, serde_json::json!([{ "Name": "InputSource", "Value": value }]), "{sample}");

@@ -1,7 +1,7 @@
-//! One project's life, drawn from a seed: what happens when, and how AWS and Lambda behave meanwhile.
+//! A history, drawn from a seed: what happens when, and how AWS and Lambda behave meanwhile.
 //!
-//! Every choice is drawn from the seed and the name of the thing that it is about, never from what came before. So a step can be
-//! dropped and everything else stays as it is, which is what shrinking needs.
+//! Every choice is drawn from the seed and a name, never from the choices before it. So a step can be dropped and everything else
+//! stays the same, which shrinking needs.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub enum Lambda {
 
 /// Something that happens to the project from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StepKind {
     /// New code is deployed.
     Code,
     /// A drift alarm goes off.
     Alarm,
-    /// Several drift alarms go off at once, as one drift is seen by several monitors.
+    /// Several drift alarms go off at once, as several monitors find the same drift.
     Alarms,
     /// A drift alarm goes off, and reaches the router by its direct Lambda action too.
     AlarmOnBothRoutes,
@@ -50,15 +50,15 @@ pub enum Step {
     ReplaceRule(usize),
 }
 
-/// A step, its time, and its number, which stays its own when others are dropped.
+/// A step, its time, and its number. The number stays the same when other steps are dropped.
 #[derive(Clone, Copy, Debug)]
-pub struct Happening {
+pub struct Step {
     pub number: usize,
     pub at: Duration,
-    pub step: Step,
+    pub kind: StepKind,
 }
 
-/// All that a history is.
+/// A history.
 #[derive(Clone, Debug)]
 pub struct History {
     pub seed: u64,
@@ -75,17 +75,17 @@ pub struct History {
     pub reused_token: ReusedToken,
     /// How long after a retraining a drift alarm starts none.
     pub cooldown: Option<Duration>,
-    /// At times the next execution starts just as another ends.
+    /// Sometimes an execution starts in the moment in which another ends.
     pub echoes: bool,
-    /// When AWS misbehaves: beginnings and ends.
+    /// When calls fail: beginnings and ends.
     pub bursts: Vec<(Duration, Duration)>,
-    pub happenings: Vec<Happening>,
+    pub steps: Vec<Step>,
 }
 
 impl History {
     /// The history of `seed`: invocations are killed in the even ones, and run at once in the odd ones.
     pub fn new(seed: u64) -> Self {
-        let rng = &mut dice(seed, "history");
+        let rng = &mut rng_for(seed, "history");
         let lossy = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
@@ -101,24 +101,24 @@ impl History {
             reused_token: if rng.bool() { ReusedToken::Refused } else { ReusedToken::SameExecution },
             echoes: rng.bool(),
             bursts: bursts(rng),
-            cooldown: cooldown(&mut dice(seed, "cooldown")),
-            happenings: happenings(rng),
+            cooldown: cooldown(&mut rng_for(seed, "cooldown")),
+            steps: steps(rng),
         }
         .with_actions()
     }
 
-    /// In some histories, actions of the CodePipeline ask for retrainings among all the rest.
+    /// In some histories, actions of the CodePipeline ask for retrainings too.
     fn with_actions(mut self) -> Self {
-        let rng = &mut dice(self.seed, "actions");
+        let rng = &mut rng_for(self.seed, "actions");
         if rng.u8(..3) == 0 {
-            let last = self.happenings.last().map_or(Duration::ZERO, |h| h.at);
-            self.happenings.extend((0..1 + rng.usize(..3)).map(|number| Happening {
-                // Numbers that no other happening has.
+            let last = self.steps.last().map_or(Duration::ZERO, |h| h.at);
+            self.steps.extend((0..1 + rng.usize(..3)).map(|number| Step {
+                // Numbers that no other step has.
                 number: 100 + number,
                 at: last.mul_f64(rng.f64()),
-                step: Step::Action,
+                kind: StepKind::Action,
             }));
-            self.happenings.sort_by_key(|happening| happening.at);
+            self.steps.sort_by_key(|step| step.at);
         }
         self
     }
@@ -134,14 +134,14 @@ impl History {
     }
 }
 
-/// A generator for the thing that `name` names, in the history of `seed`.
-pub fn dice(seed: u64, name: impl Debug) -> Rng {
+/// The generator of one choice, by the history's seed and the choice's name.
+pub fn rng_for(seed: u64, name: impl Debug) -> Rng {
     let hash = Sha256::digest(format!("{seed} {name:?}"));
     Rng::with_seed(u64::from_le_bytes(hash[..8].try_into().unwrap()))
 }
 
-/// Short bursts, far enough apart that Lambda's two retries (after one and two minutes) outlive each: what is lost all the same
-/// was lost by the router.
+/// Short bursts of faults. Lambda's two retries, after one and two minutes, fall outside of a burst, so an event that is lost is a
+/// fault of the router.
 fn bursts(rng: &mut Rng) -> Vec<(Duration, Duration)> {
     let mut bursts = Vec::new();
     if rng.bool() {
@@ -154,8 +154,8 @@ fn bursts(rng: &mut Rng) -> Vec<(Duration, Duration)> {
     bursts
 }
 
-/// Up to a dozen happenings within a few hours, many of them crowded together, as trouble comes.
-fn happenings(rng: &mut Rng) -> Vec<Happening> {
+/// Up to a dozen steps within a few hours, many of them close together.
+fn steps(rng: &mut Rng) -> Vec<Step> {
     let mut at = Duration::ZERO;
     (0..1 + rng.usize(..12))
         .map(|number| {
@@ -166,20 +166,20 @@ fn happenings(rng: &mut Rng) -> Vec<Happening> {
                 _ => rng.u64(..3_600_000),
             });
             let rule = rng.usize(..2);
-            let step = match rng.u8(..20) {
-                0..=3 => Step::Code,
-                4 => Step::Alarm,
-                5..=6 => Step::Alarms,
-                7 => Step::AlarmOnBothRoutes,
-                8..=10 => Step::Tick,
-                11..=12 => Step::StartByHand,
-                13 => Step::HoldStage,
-                14 => Step::FreeStage,
-                15..=16 => Step::HoldRule(rule),
-                17..=18 => Step::FreeRule(rule),
-                _ => Step::ReplaceRule(rule),
+            let kind = match rng.u8(..20) {
+                0..=3 => StepKind::Code,
+                4 => StepKind::Alarm,
+                5..=6 => StepKind::Alarms,
+                7 => StepKind::AlarmOnBothRoutes,
+                8..=10 => StepKind::Tick,
+                11..=12 => StepKind::StartByHand,
+                13 => StepKind::HoldStage,
+                14 => StepKind::FreeStage,
+                15..=16 => StepKind::HoldRule(rule),
+                17..=18 => StepKind::FreeRule(rule),
+                _ => StepKind::ReplaceRule(rule),
             };
-            Happening { number, at, step }
+            Step { number, at, kind }
         })
         .collect()
 }
@@ -188,12 +188,12 @@ fn cooldown(rng: &mut Rng) -> Option<Duration> {
     (rng.u8(..3) == 0).then(|| Duration::from_mins([10, 120][rng.usize(..2)]))
 }
 
-/// How long CodePipeline waits before it asks again for an action. It really asks more often; but nothing else happens then.
+/// How long CodePipeline waits before it asks again for an action. The real service asks more often, to the same effect.
 pub fn asks_again(rng: &mut Rng) -> Duration {
     Duration::from_secs(30 + rng.u64(..900))
 }
 
-/// When the copies of an event arrive after it was sent: one at least, late and out of order at times.
+/// When the copies of an event arrive after it was sent. There is at least one; some are late and out of order.
 pub fn deliveries(rng: &mut Rng) -> Vec<Duration> {
     let copies = match rng.u8(..10) {
         0..=6 => 1,
@@ -212,7 +212,7 @@ pub fn deliveries(rng: &mut Rng) -> Vec<Duration> {
     (0..copies).map(|_| delay(rng)).collect()
 }
 
-/// What becomes of an execution once it runs: the statuses that follow, each after how long.
+/// The statuses of an execution after its start, and the time before each.
 pub fn course(rng: &mut Rng) -> Vec<(Duration, &'static str)> {
     let some_time = |rng: &mut Rng| {
         Duration::from_millis(match rng.u8(..4) {

@@ -1,7 +1,7 @@
-//! Deterministic simulation: seeded random histories of one project's life, lived by the real router through the real SDK clients on
-//! tokio's paused clock, with the invariants of ARCHITECTURE.md checked all along and at the end.
+//! Deterministic simulation: the real router with the real SDK clients runs seeded random histories on tokio's paused clock. The
+//! invariants of ARCHITECTURE.md are checked all along and at the end.
 //!
-//! `HISTORIES=n` sets how many are lived; `SEED=n` lives that one.
+//! `HISTORIES=n` sets how many histories run; `SEED=n` runs that one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +13,7 @@
 )]
 
 mod history;
-mod life;
+mod run;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::history::{History, Lambda};
-use crate::life::{Violation, live};
+use crate::run::{Violation, run};
 use crate::wire::Defect;
 
-/// The seeds to live: `SEED` alone, or else as many as `HISTORIES` says.
+/// The seeds to run: `SEED` alone, or else as many as `HISTORIES` says.
 fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     match number("SEED") {
@@ -35,11 +35,11 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// How many histories are lived where `HISTORIES` does not say; every defect is caught within them.
+/// How many histories run without `HISTORIES`. Every defect is caught within them.
 const DEFAULT_HISTORIES: u64 = 1000;
 
-/// Lives the histories of `seeds` on all cores, and gives the number of stuck rules, or else the first violation.
-fn live_all(
+/// Runs the histories of `seeds` on all cores. Returns the number of stuck rules, or the first violation.
+fn run_all(
     seeds: Range<u64>,
     history: impl Fn(u64) -> History + Sync,
     defect: Option<Defect>,
@@ -57,12 +57,12 @@ fn live_all(
                         break;
                     }
                     let history = history(seed);
-                    match live(&history, defect) {
-                        Ok(lived) => {
-                            stuck.fetch_add(lived.stuck, Ordering::Relaxed);
+                    match run(&history, defect) {
+                        Ok(completed) => {
+                            stuck.fetch_add(completed.stuck, Ordering::Relaxed);
                         }
                         Err(violation) => {
-                            // No later history is begun; an earlier one that is under way may still be the first.
+                            // No later history begins. An earlier one that still runs may violate an invariant too, and then it is the first.
                             next.store(seeds.end, Ordering::Relaxed);
                             violations.lock().unwrap().insert(seed, (history, violation));
                         }
@@ -77,17 +77,17 @@ fn live_all(
     }
 }
 
-/// Drops happenings, and what makes AWS misbehave, while the history still fails.
+/// Drops steps and faults while the history still fails.
 fn shrink(mut history: History, mut violation: Violation) -> (History, Violation) {
     let size = |h: &History| {
-        h.happenings.len()
+        h.steps.len()
             + h.bursts.len()
             + [h.heartbeat.is_some(), h.echoes, h.lags(), h.cooldown.is_some()].map(usize::from).iter().sum::<usize>()
     };
     loop {
-        let without_happening = (0..history.happenings.len()).map(|index| {
+        let without_step = (0..history.steps.len()).map(|index| {
             let mut smaller = history.clone();
-            smaller.happenings.remove(index);
+            smaller.steps.remove(index);
             smaller
         });
         let without_burst = (0..history.bursts.len()).map(|index| {
@@ -101,11 +101,11 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { cooldown: None, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },
         ];
-        let failing = without_happening
+        let failing = without_step
             .chain(without_burst)
             .chain(calmer)
             .filter(|smaller| size(smaller) < size(&history))
-            .find_map(|smaller| live(&smaller, None).err().map(|violation| (smaller, violation)));
+            .find_map(|smaller| run(&smaller, None).err().map(|violation| (smaller, violation)));
         match failing {
             Some(smaller) => (history, violation) = smaller,
             None => return (history, violation),
@@ -113,10 +113,10 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
     }
 }
 
-/// Lives the histories, and fails with the first that violates an invariant, made as small as it can be.
+/// Runs the histories, and fails with the first violation, shrunk as far as possible.
 #[track_caller]
 fn assert_no_violation(seeds: Range<u64>, history: impl Fn(u64) -> History + Sync) -> usize {
-    match live_all(seeds, history, None) {
+    match run_all(seeds, history, None) {
         Ok(stuck) => stuck,
         Err(first) => {
             let (history, violation) = shrink(first.0, first.1);
@@ -136,18 +136,18 @@ fn the_invariants_hold_in_every_history() {
     assert_no_violation(seeds(), History::new);
 }
 
-/// The seeds of histories that taught something. 36967: two alarms race while lists lag; the second one's token is taken, twice
-/// over, and faults take its last try.
-const LESSONS: [u64; 1] = [36967];
+/// Seeds that once failed. 36967: two alarms race while lists lag. The second one finds its token taken, twice, and a fault fails
+/// its last try.
+const REGRESSION_SEEDS: [u64; 1] = [36967];
 
 #[test]
-fn the_invariants_hold_in_the_histories_that_taught_something() {
-    for seed in LESSONS {
+fn the_invariants_hold_for_the_regression_seeds() {
+    for seed in REGRESSION_SEEDS {
         assert_no_violation(seed..seed + 1, History::new);
     }
 }
 
-/// Invariants 1 and 5 are not promised where invocations race and are killed at once; but this is the worst that comes of it.
+/// Invariants 1 and 5 are not promised if invocations race and are killed too. This is the worst that follows.
 #[test]
 fn a_race_and_a_kill_at_once_leave_at_worst_a_rule_for_an_operator_to_enable() {
     let mut seeds = seeds();
@@ -161,7 +161,7 @@ fn a_race_and_a_kill_at_once_leave_at_worst_a_rule_for_an_operator_to_enable() {
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..20 {
         let history = History { lambda: Lambda::Both, ..History::new(seed) };
-        let [one, two] = [(); 2].map(|()| live(&history, None).expect("no violation").trace.join("\n"));
+        let [one, two] = [(); 2].map(|()| run(&history, None).expect("no violation").trace.join("\n"));
         assert!(one.contains("invoke"), "{one}");
         assert_eq!(one, two, "seed {seed}");
     }
@@ -171,7 +171,7 @@ fn the_same_seed_gives_the_same_trace() {
 fn every_defect_is_caught() {
     let mut missed = Vec::new();
     for defect in Defect::ALL {
-        match live_all(0..DEFAULT_HISTORIES, History::new, Some(defect)) {
+        match run_all(0..DEFAULT_HISTORIES, History::new, Some(defect)) {
             Err(first) => println!("{defect:?}: {} histories: {}", first.0.seed + 1, first.1.what),
             Ok(_) => missed.push(defect),
         }

@@ -1,7 +1,7 @@
-//! The wire between the SDK clients and the simulator: it takes time, and a test may put a [`Defect`] on it.
+//! The wire between the SDK clients and the simulator. It takes time, and a test may put a [`Defect`] on it.
 //!
-//! A defect is switched in here, on requests and answers, so that the router behaves as if its own code had that defect, and
-//! production code knows nothing of it.
+//! A defect changes requests and answers, so that the router behaves as if its own code had the defect. Production code has no
+//! switch for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -21,17 +21,17 @@ const TAG: &str = "drift-router:paused-by";
 /// A deliberate defect of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Only the newest execution is looked at: the end of one releases while another runs.
+    /// Only the newest execution is read: the end of one releases while another runs.
     ReleasesWhileAnotherRuns,
-    /// A status event's word is believed.
+    /// A status event is believed.
     TrustsTheEvent,
-    /// What was written is not looked at again.
+    /// A written guard is not read again.
     DoesNotVerify,
-    /// Racing triggers bring tokens of their own.
+    /// Racing triggers send tokens of their own.
     TokenOfTheEvent,
-    /// It is not looked up whether an occurrence has been served.
+    /// Display names are not compared, so an occurrence is served twice.
     NoDuplicateCheck,
-    /// What an operator has disabled is taken for the router's own.
+    /// A guard that an operator disabled is taken for the router's own.
     IgnoresHolds,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
@@ -49,7 +49,7 @@ pub enum Defect {
     StartsBesideAnActiveExecution,
     /// A drift alarm starts whatever the cooldown says.
     ForgetsTheCooldown,
-    /// An action is told that all is well as soon as its execution has started.
+    /// An action is told that it succeeded as soon as its execution has started.
     AnswersTheJobTooSoon,
 }
 
@@ -73,7 +73,7 @@ impl Defect {
     ];
 }
 
-/// What a defect knows of one invocation.
+/// The state of a defect within one invocation.
 #[derive(Debug, Default)]
 pub struct Invocation {
     /// The event that it handles.
@@ -133,7 +133,7 @@ impl Wire {
         answer
     }
 
-    /// Makes the exchange as a router with the defect would experience it.
+    /// Makes the exchange as a router with the defect would.
     async fn sabotage(
         &self,
         defect: Defect,
@@ -157,7 +157,7 @@ impl Wire {
                 }
             }
             (Defect::TagsAfterDisabling, "TagResource") => {
-                noting(|i| i.held_back = Some(input));
+                with_invocation(|i| i.held_back = Some(input));
                 return Ok(json!({}));
             }
             (Defect::UntagsBeforeEnabling, "EnableRule") => {
@@ -166,8 +166,8 @@ impl Wire {
                 self.exchange(&target.replace("EnableRule", "UntagResource"), authorization, untag).await?;
             }
             (Defect::DoesNotVerify, _) => {
-                if let Some(known) = noting(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
-                    let written = rule.is_none_or(|rule| noting(|i| i.rules.contains(&rule)));
+                if let Some(known) = with_invocation(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
+                    let written = rule.is_none_or(|rule| with_invocation(|i| i.rules.contains(&rule)));
                     return Ok(if written { self.as_if_set(operation, known) } else { known });
                 }
             }
@@ -177,13 +177,13 @@ impl Wire {
         if defect == Defect::TagsAfterDisabling
             && operation == "DisableRule"
             && answer.is_ok()
-            && let Some(tag) = noting(|i| i.held_back.take())
+            && let Some(tag) = with_invocation(|i| i.held_back.take())
         {
             self.exchange(&target.replace("DisableRule", "TagResource"), authorization, tag).await?;
         }
         let writes = operation.contains("able") || operation.contains("agResource");
         if writes && (defect != Defect::SwallowsAGuardsError || answer.is_err()) {
-            noting(|i| {
+            with_invocation(|i| {
                 i.wrote = true;
                 i.rules.extend(rule.clone());
             });
@@ -194,14 +194,14 @@ impl Wire {
         let mut answer = answer?;
         self.distort(defect, operation, rule.as_deref(), &mut answer);
         if defect == Defect::DoesNotVerify {
-            noting(|i| {
+            with_invocation(|i| {
                 i.first.entry(request).or_insert_with(|| answer.clone());
             });
         }
         Ok(answer)
     }
 
-    /// An answer about a guard as a router would have it that takes its writes for done.
+    /// The answer that a router expects if it takes its own writes for done.
     fn as_if_set(&self, operation: &str, mut answer: Value) -> Value {
         let engaged =
             self.simulator.world().sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active);
@@ -222,11 +222,11 @@ impl Wire {
     }
 
     fn distort(&self, defect: Defect, operation: &str, rule: Option<&str>, answer: &mut Value) {
-        let lists = noting(|i| {
+        let lists = with_invocation(|i| {
             i.lists += usize::from(operation == "ListPipelineExecutions");
             i.lists
         });
-        let written = rule.is_some_and(|rule| noting(|i| i.rules.contains(rule)));
+        let written = rule.is_some_and(|rule| with_invocation(|i| i.rules.contains(rule)));
         match (defect, operation) {
             (Defect::ReleasesWhileAnotherRuns, "ListPipelineExecutions") => {
                 if let Some(list) = answer["PipelineExecutionSummaries"].as_array_mut() {
@@ -234,7 +234,7 @@ impl Wire {
                 }
             }
             (Defect::TrustsTheEvent, "ListPipelineExecutions" | "DescribePipelineExecution") => {
-                let detail = noting(|i| i.event["detail"].clone());
+                let detail = with_invocation(|i| i.event["detail"].clone());
                 for_each_execution(answer, |execution| {
                     if execution["PipelineExecutionArn"] == detail["pipelineExecutionArn"] {
                         execution["PipelineExecutionStatus"] = detail["currentPipelineExecutionStatus"].clone();
@@ -265,7 +265,7 @@ impl Wire {
             {
                 *answer = tags(true);
             }
-            // A trigger's invocation takes every guard for held, and so sets none.
+            // A trigger's invocation finds every guard held, and so sets none.
             (Defect::EngagesOnTheStatusEventOnly, "GetPipelineState") if is_trigger() => {
                 for_each_transition(answer, |t| *t = json!({ "enabled": false, "disabledReason": "somebody" }));
             }
@@ -290,13 +290,13 @@ impl Wire {
 }
 
 /// Notes something of the invocation whose call this is.
-fn noting<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
+fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
     INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
 }
 
 /// Whether the invocation's event asks for a retraining.
 fn is_trigger() -> bool {
-    noting(|i| {
+    with_invocation(|i| {
         let schedule = i.event["resources"][0].as_str().is_some_and(|arn| arn.contains("schedule"));
         schedule
             || i.event["source"] == "aws.cloudwatch"

@@ -1,4 +1,4 @@
-//! Lives one history with the real router, and watches the invariants.
+//! Runs one history with the real router, and checks the invariants.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,7 +19,7 @@ use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::history::{Happening, History, Lambda, Step, asks_again, course, deliveries, dice};
+use crate::history::{History, Lambda, Step, StepKind, asks_again, course, deliveries, rng_for};
 use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
 const STAGE: &str = "Build";
@@ -28,38 +28,38 @@ const MARK: &str = "Disabled by drift-router";
 const TAG: &str = "drift-router:paused-by";
 const HOLD: &str = "release freeze";
 
-/// A history that was lived to its end.
+/// A history that ran to its end without a violation.
 #[derive(Debug)]
-pub struct Lived {
+pub struct Completed {
     pub trace: Vec<String>,
     /// How often an operator had to enable a rule that was disabled without its tag.
     pub stuck: usize,
 }
 
-/// What broke, and what led to it.
+/// The invariant that was violated, and the trace up to it.
 #[derive(Debug)]
 pub struct Violation {
     pub what: String,
     pub trace: Vec<String>,
 }
 
-/// Lives `history`, with `defect` on the wire.
-pub fn live(history: &History, defect: Option<Defect>) -> Result<Lived, Violation> {
+/// Runs `history`, with `defect` on the wire.
+pub fn run(history: &History, defect: Option<Defect>) -> Result<Completed, Violation> {
     // The SDK draws its back-off from this generator.
     fastrand::seed(history.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut life = Life::new(history, defect);
-        let lived = life.live().await;
-        let trace = std::mem::take(&mut *life.trace.lock().unwrap());
-        match lived {
-            Ok(()) => Ok(Lived { trace, stuck: life.stuck }),
+        let mut run = Run::new(history, defect);
+        let completed = run.run().await;
+        let trace = std::mem::take(&mut *run.trace.lock().unwrap());
+        match completed {
+            Ok(()) => Ok(Completed { trace, stuck: run.stuck }),
             Err(what) => Err(Violation { what, trace }),
         }
     })
 }
 
-/// An event on its way through Lambda's queue.
+/// An event in Lambda's queue.
 #[derive(Clone, Debug)]
 struct Delivery {
     event: Value,
@@ -81,38 +81,38 @@ impl Delivery {
     }
 }
 
-/// Something that is to happen.
-enum Act {
-    Step(Happening),
+/// An action that is planned for a time.
+enum ScheduledAction {
+    Step(Step),
     Deliver { name: String, event: Value },
     Status { arn: String, status: &'static str },
     Heartbeat,
 }
 
-/// What an operator has done to a guard.
+/// Whether an operator disabled a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hand {
-    /// Nothing that still counts.
-    Off,
-    /// Disabled it, with nobody else at it.
-    Holds,
-    /// Disabled it in the very moment in which an invocation may have been setting it.
+enum OperatorHold {
+    /// Nobody holds it.
+    None,
+    /// An operator disabled it while no invocation ran.
+    Held,
+    /// An operator disabled it while an invocation ran, which may have been setting it.
     Contested,
 }
 
-struct Life<'h> {
+struct Run<'h> {
     history: &'h History,
     simulator: Simulator,
     router: Arc<Router>,
     context: Context,
     rules: [String; 2],
     reconcile_rule: String,
-    agenda: BTreeMap<(Instant, usize), Act>,
+    agenda: BTreeMap<(Instant, usize), ScheduledAction>,
     acts: usize,
     queue: Vec<Delivery>,
-    stage_hand: Hand,
-    rule_hands: [Hand; 2],
-    /// Since when nothing but the invocations that run has changed anything.
+    stage_hold: OperatorHold,
+    rule_holds: [OperatorHold; 2],
+    /// The last time at which anything but the running invocations changed something.
     undisturbed: Instant,
     in_flight: usize,
     invocations: usize,
@@ -130,9 +130,9 @@ struct Life<'h> {
 
 type Ended = (Delivery, Instant, bool, Option<Result<Value, String>>);
 
-impl<'h> Life<'h> {
+impl<'h> Run<'h> {
     fn new(history: &'h History, defect: Option<Defect>) -> Self {
-        // A region of its own keeps the SDK's retry quota of one history apart from every other's.
+        // The SDK keeps one retry quota for each region, so every history has its own region.
         let project = Project { region: format!("us-sim-{}", history.seed), ..Project::nyctaxi() };
         let environment = project.environment();
         let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs()));
@@ -163,7 +163,7 @@ impl<'h> Life<'h> {
                 }
             }));
             let bursts = history.bursts.clone();
-            let mut rng = dice(history.seed, "faults");
+            let mut rng = rng_for(history.seed, "faults");
             world.inject(Box::new(move |_| {
                 let now = begins.elapsed();
                 let bad = bursts.iter().any(|(from, to)| (*from..*to).contains(&now));
@@ -181,11 +181,11 @@ impl<'h> Life<'h> {
                 })
             }));
         }
-        let wire = Wire::new(simulator.clone(), history.latency, dice(history.seed, "latency"), defect);
+        let wire = Wire::new(simulator.clone(), history.latency, rng_for(history.seed, "latency"), defect);
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
-        let mut life = Self {
+        let mut run = Self {
             history,
             simulator,
             router: Arc::new(Router::new(config.unwrap().0, &aws, io::sink())),
@@ -195,8 +195,8 @@ impl<'h> Life<'h> {
             agenda: BTreeMap::new(),
             acts: 0,
             queue: Vec::new(),
-            stage_hand: Hand::Off,
-            rule_hands: [Hand::Off; 2],
+            stage_hold: OperatorHold::None,
+            rule_holds: [OperatorHold::None; 2],
             undisturbed: begins,
             in_flight: 0,
             invocations: 0,
@@ -209,22 +209,22 @@ impl<'h> Life<'h> {
             trace,
             begins,
         };
-        for happening in &history.happenings {
-            life.plan(happening.at, Act::Step(*happening));
+        for step in &history.steps {
+            run.plan(step.at, ScheduledAction::Step(*step));
         }
         if let Some(period) = history.heartbeat {
-            let last = history.happenings.last().map_or(Duration::ZERO, |h| h.at);
+            let last = history.steps.last().map_or(Duration::ZERO, |h| h.at);
             let mut at = period;
             // The last events may be hours late.
             while at < last + Duration::from_hours(10) {
-                life.plan(at, Act::Heartbeat);
+                run.plan(at, ScheduledAction::Heartbeat);
                 at += period;
             }
         }
-        life
+        run
     }
 
-    fn plan(&mut self, after: Duration, act: Act) {
+    fn plan(&mut self, after: Duration, act: ScheduledAction) {
         self.acts += 1;
         self.agenda.insert((Instant::now() + after, self.acts), act);
     }
@@ -233,35 +233,35 @@ impl<'h> Life<'h> {
         self.trace.lock().unwrap().push(format!("{} {line}", clock(self.begins)));
     }
 
-    async fn live(&mut self) -> Result<(), String> {
-        self.run().await?;
-        // All is quiet. Where something happened of which AWS tells nobody, one heartbeat sees to it.
-        let silent = |h: &Happening| {
+    async fn run(&mut self) -> Result<(), String> {
+        self.run_until_quiet().await?;
+        // Nothing is planned any more. If something happened that sends no event, one heartbeat follows.
+        let silent = |h: &Step| {
             !matches!(
-                h.step,
-                Step::Code
-                    | Step::Alarm
-                    | Step::Alarms
-                    | Step::AlarmOnBothRoutes
-                    | Step::Tick
-                    | Step::Action
-                    | Step::StartByHand
+                h.kind,
+                StepKind::Code
+                    | StepKind::Alarm
+                    | StepKind::Alarms
+                    | StepKind::AlarmOnBothRoutes
+                    | StepKind::Tick
+                    | StepKind::Action
+                    | StepKind::StartByHand
             )
         };
         let history = self.history;
-        if history.lossy || history.lags() || history.happenings.iter().any(silent) {
+        if history.lossy || history.lags() || history.steps.iter().any(silent) {
             let mut deployed = usize::MAX;
-            // It may release code that waited, and then there is one more execution to see to.
+            // It may release code that waited, and that starts one more execution.
             while deployed != self.codes.len() {
                 deployed = self.codes.len();
                 tokio::time::advance(history.lag()).await;
-                self.plan(Duration::ZERO, Act::Heartbeat);
-                self.run().await?;
+                self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
+                self.run_until_quiet().await?;
             }
         }
         while history.lambda == Lambda::Both && self.unstick() {
-            self.plan(Duration::ZERO, Act::Heartbeat);
-            self.run().await?;
+            self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
+            self.run_until_quiet().await?;
         }
         self.check_guards("at the end")?;
         for code in &self.codes {
@@ -275,7 +275,7 @@ impl<'h> Life<'h> {
         self.check_actions()
     }
 
-    /// Invariant 4 for actions: each got one execution, and its end.
+    /// Invariant 4 for actions: each has one execution, and ended as it did.
     fn check_actions(&self) -> Result<(), String> {
         let world = self.simulator.world();
         for (first_job, action) in self.first_jobs.iter().zip(&world.codepipeline.actions) {
@@ -302,7 +302,7 @@ impl<'h> Life<'h> {
     }
 
     /// Runs until nothing is planned, queued or in flight.
-    async fn run(&mut self) -> Result<(), String> {
+    async fn run_until_quiet(&mut self) -> Result<(), String> {
         let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Ended>>>> = FuturesUnordered::new();
         loop {
             self.take_events();
@@ -348,7 +348,7 @@ impl<'h> Life<'h> {
         if self.history.lambda == Lambda::Killed { 1 } else { 4 }
     }
 
-    /// What SageMaker tells EventBridge becomes deliveries, and every execution that starts gets its course.
+    /// Turns SageMaker's events into deliveries, and plans the statuses of every execution that starts.
     fn take_events(&mut self) {
         while let Some(event) = { self.simulator.world().next_event() } {
             let detail = &event["detail"];
@@ -357,12 +357,12 @@ impl<'h> Life<'h> {
             let id = event["id"].as_str().unwrap().to_owned();
             if detail["previousPipelineExecutionStatus"].is_null() {
                 let mut after = Duration::ZERO;
-                for (time, status) in course(&mut self.dice(("course", &arn))) {
+                for (time, status) in course(&mut self.rng_for(("course", &arn))) {
                     after += time;
-                    self.plan(after, Act::Status { arn: arn.clone(), status });
+                    self.plan(after, ScheduledAction::Status { arn: arn.clone(), status });
                 }
             }
-            if self.history.lossy && self.dice(("lost", &id)).u8(..10) < 4 {
+            if self.history.lossy && self.rng_for(("lost", &id)).u8(..10) < 4 {
                 self.note(&format!("event {status} is lost"));
                 continue;
             }
@@ -370,13 +370,13 @@ impl<'h> Life<'h> {
         }
         while let Some(job) = { self.simulator.world().next_job() } {
             let id = job["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
-            let pause = asks_again(&mut self.dice(("asks again", &id)));
+            let pause = asks_again(&mut self.rng_for(("asks again", &id)));
             self.send_after(pause, "job", &job, &id);
         }
     }
 
-    fn dice(&self, name: impl std::fmt::Debug) -> fastrand::Rng {
-        dice(self.history.seed, name)
+    fn rng_for(&self, name: impl std::fmt::Debug) -> fastrand::Rng {
+        rng_for(self.history.seed, name)
     }
 
     fn send(&mut self, name: &str, event: &Value, id: &str) {
@@ -384,99 +384,99 @@ impl<'h> Life<'h> {
     }
 
     fn send_after(&mut self, pause: Duration, name: &str, event: &Value, id: &str) {
-        for delay in deliveries(&mut self.dice(("deliveries", id))) {
-            self.plan(pause + delay, Act::Deliver { name: name.to_owned(), event: event.clone() });
+        for delay in deliveries(&mut self.rng_for(("deliveries", id))) {
+            self.plan(pause + delay, ScheduledAction::Deliver { name: name.to_owned(), event: event.clone() });
         }
     }
 
-    fn act(&mut self, act: Act) {
+    fn act(&mut self, act: ScheduledAction) {
         match act {
-            Act::Deliver { name, event } => {
+            ScheduledAction::Deliver { name, event } => {
                 self.queue.push(Delivery::new(name, event));
                 return;
             }
-            Act::Heartbeat => {
+            ScheduledAction::Heartbeat => {
                 let tick = self.simulator.world().tick(&self.reconcile_rule).unwrap();
                 self.queue.push(Delivery::new("heartbeat".into(), tick));
                 return;
             }
-            Act::Status { arn, status } => {
+            ScheduledAction::Status { arn, status } => {
                 self.note(&format!("* {} is {status}", arn.rsplit('/').next().unwrap()));
                 self.simulator.world().set_execution_status(&arn, status);
-                let rng = &mut self.dice(("echo", &arn, status));
+                let rng = &mut self.rng_for(("echo", &arn, status));
                 if self.history.echoes && status != "Executing" && status != "Stopping" && rng.bool() {
                     let number = 1000 + self.acts;
                     let at = Duration::from_millis(rng.u64(..300));
-                    let step = if rng.bool() { Step::Code } else { Step::StartByHand };
-                    self.plan(at, Act::Step(Happening { number, at, step }));
+                    let kind = if rng.bool() { StepKind::Code } else { StepKind::StartByHand };
+                    self.plan(at, ScheduledAction::Step(Step { number, at, kind }));
                 }
             }
-            Act::Step(happening) => self.step(happening),
+            ScheduledAction::Step(step) => self.step(step),
         }
         self.undisturbed = Instant::now();
     }
 
-    fn step(&mut self, Happening { number, step, .. }: Happening) {
-        self.note(&format!("* {step:?}"));
-        let hand = if self.in_flight == 0 { Hand::Holds } else { Hand::Contested };
-        match step {
-            // Code that is not past the stage already waits before a disabled transition, and is superseded by later code.
-            Step::Code if self.stage_is_disabled() && self.dice(("waits", number)).bool() => {
+    fn step(&mut self, Step { number, kind, .. }: Step) {
+        self.note(&format!("* {kind:?}"));
+        let hold = if self.in_flight == 0 { OperatorHold::Held } else { OperatorHold::Contested };
+        match kind {
+            // Code that has not passed the stage waits before a disabled transition, until later code supersedes it.
+            StepKind::Code if self.stage_is_disabled() && self.rng_for(("waits", number)).bool() => {
                 self.waiting = Some(number)
             }
-            Step::Code => self.deploy(number),
-            Step::Alarm | Step::Alarms | Step::AlarmOnBothRoutes => {
-                let alarms = if step == Step::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
+            StepKind::Code => self.deploy(number),
+            StepKind::Alarm | StepKind::Alarms | StepKind::AlarmOnBothRoutes => {
+                let alarms = if kind == StepKind::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
                 for alarm in alarms {
                     let by_rule = self.simulator.world().drift_alarm(alarm);
                     let Some(event) = by_rule else { continue };
-                    if step == Step::AlarmOnBothRoutes {
+                    if kind == StepKind::AlarmOnBothRoutes {
                         let action = serde_json::json!({ "source": "aws.cloudwatch", "alarmData": event["detail"] });
                         self.send("alarm's action", &action, &format!("action {number}"));
                     }
                     self.send("alarm", &event, &format!("{alarm} {number}"));
                 }
             }
-            Step::Tick => {
+            StepKind::Tick => {
                 let tick = self.simulator.world().tick(&self.rules[0]);
                 if let Some(event) = tick {
                     self.send("tick", &event, &format!("tick {number}"));
                 }
             }
-            Step::Action => {
+            StepKind::Action => {
                 let job = self.simulator.world().run_action(None).unwrap();
                 let id = job["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
                 self.send("job", &job, &id);
                 self.first_jobs.push(id);
             }
-            Step::StartByHand => {
+            StepKind::StartByHand => {
                 self.simulator.world().start_execution(None);
             }
-            Step::HoldStage => {
+            StepKind::HoldStage => {
                 self.simulator.world().operate_stage(STAGE, Some(HOLD));
-                self.stage_hand = hand;
+                self.stage_hold = hold;
             }
-            Step::FreeStage => {
+            StepKind::FreeStage => {
                 self.simulator.world().operate_stage(STAGE, None);
-                self.stage_hand = Hand::Off;
+                self.stage_hold = OperatorHold::None;
             }
-            Step::HoldRule(rule) => {
+            StepKind::HoldRule(rule) => {
                 let name = &self.rules[rule];
                 let mut world = self.simulator.world();
-                // A rule that bears the router's tag is the router's: disabling it is no hold.
+                // A rule with the router's tag belongs to the router: to disable it is no hold.
                 let tagged = world.eventbridge.rule(name).unwrap().tags.contains_key(TAG);
                 world.operate_rule(name, false);
-                if !tagged || hand == Hand::Contested {
-                    self.rule_hands[rule] = hand;
+                if !tagged || hold == OperatorHold::Contested {
+                    self.rule_holds[rule] = hold;
                 }
             }
-            Step::FreeRule(rule) => {
+            StepKind::FreeRule(rule) => {
                 self.simulator.world().operate_rule(&self.rules[rule], true);
-                self.rule_hands[rule] = Hand::Off;
+                self.rule_holds[rule] = OperatorHold::None;
             }
-            Step::ReplaceRule(rule) => {
+            StepKind::ReplaceRule(rule) => {
                 self.simulator.world().replace_rule(&self.rules[rule]);
-                self.rule_hands[rule] = Hand::Off;
+                self.rule_holds[rule] = OperatorHold::None;
             }
         }
     }
@@ -492,7 +492,7 @@ impl<'h> Life<'h> {
         self.codes.push(id);
     }
 
-    /// The next event that Lambda invokes the function with: any that is ready, in no order.
+    /// The next event that Lambda delivers: any that is ready, in no order.
     fn next_delivery(&mut self, running: usize) -> Option<Delivery> {
         if running >= self.capacity() {
             return None;
@@ -502,7 +502,7 @@ impl<'h> Life<'h> {
         if ready.is_empty() {
             return None;
         }
-        let pick = ready[self.dice(("pick", self.invocations)).usize(..ready.len())];
+        let pick = ready[self.rng_for(("pick", self.invocations)).usize(..ready.len())];
         if running > 0 {
             self.undisturbed = now;
         }
@@ -514,13 +514,13 @@ impl<'h> Life<'h> {
         self.invocations += 1;
         delivery.tries += 1;
         self.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
-        let mut rng = self.dice(("kill", self.invocations));
-        // Once an event, and not in its last try: what kills and faults do three times over is no fault of the router's.
+        let mut rng = self.rng_for(("kill", self.invocations));
+        // At most once an event, and not in its last try: three killed tries would lose the event without a fault of the router.
         let kill =
             self.history.lambda != Lambda::Concurrent && !delivery.killed && delivery.tries < 3 && rng.u8(..8) == 0;
         delivery.killed |= kill;
         let polls = if kill { rng.usize(1..80) } else { usize::MAX };
-        let settled = self.executions_settled();
+        let lists_were_current = self.lists_are_current();
         let router = self.router.clone();
         let event = LambdaEvent::new(delivery.event.clone(), self.context.clone());
         let invocation = Mutex::new(Invocation::new(delivery.event.clone()));
@@ -532,13 +532,13 @@ impl<'h> Life<'h> {
                     Err(error) => Err(error.error_message),
                 }
             };
-            let handled = Mortal { life: Box::pin(INVOCATION.scope(invocation, handled)), polls }.await;
-            (delivery, begins, settled, handled)
+            let handled = CancelAfterPolls { run: Box::pin(INVOCATION.scope(invocation, handled)), polls }.await;
+            (delivery, begins, lists_were_current, handled)
         })
     }
 
-    /// Where lists lag, a trigger that races another may find its token taken and not see by whom, so that the try fails. If faults
-    /// take the other tries, it is dead; but the retraining that it asked for has been started.
+    /// If lists lag, a trigger that races another may find its token taken without seeing the other's execution, so the try fails. If
+    /// faults fail the other tries, the event is lost; but the other trigger started the retraining that it asked for.
     fn asked_for_what_another_started(&self, delivery: &Delivery) -> bool {
         let world = self.simulator.world();
         let came = world.now().saturating_sub(delivery.since.elapsed() + self.history.lag());
@@ -548,21 +548,21 @@ impl<'h> Life<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
-    /// Whether lists and descriptions show what is.
-    fn executions_settled(&self) -> bool {
+    /// Whether lists and descriptions show the present.
+    fn lists_are_current(&self) -> bool {
         let world = self.simulator.world();
         let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
         changed.is_none_or(|changed| changed + self.history.lag() <= world.now())
     }
 
-    /// Where invocations race and are killed at once, a rule may end disabled without its tag, and looks like an operator's. The
-    /// operator's way out is to enable it. Gives whether there was such a rule.
+    /// After a race and a kill together, a rule may be disabled without its tag and look like an operator's hold. An operator then
+    /// enables it. Returns whether there was such a rule.
     fn unstick(&mut self) -> bool {
         let before = self.stuck;
-        for (name, hand) in self.rules.iter().zip(self.rule_hands) {
+        for (name, hold) in self.rules.iter().zip(self.rule_holds) {
             let mut world = self.simulator.world();
             let rule = world.eventbridge.rule(name).unwrap();
-            if hand == Hand::Off && !rule.is_enabled() && !rule.tags.contains_key(TAG) {
+            if hold == OperatorHold::None && !rule.is_enabled() && !rule.tags.contains_key(TAG) {
                 world.operate_rule(name, true);
                 self.stuck += 1;
                 self.undisturbed = Instant::now();
@@ -571,16 +571,16 @@ impl<'h> Life<'h> {
         self.stuck > before
     }
 
-    fn ended(&mut self, (mut delivery, begins, settled, handled): Ended) -> Result<(), String> {
+    fn ended(&mut self, (mut delivery, begins, lists_were_current, handled): Ended) -> Result<(), String> {
         if self.history.lambda == Lambda::Both && self.in_flight == 0 && self.unstick() {
             self.note("* an operator enables a rule that is stuck");
         }
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
-                // It has seen the world as it is: then so must the guards be.
+                // It observed the present state, so the guards must be as the executions ask.
                 let has_looked = answer["interlock"].is_object();
-                if self.in_flight == 0 && self.undisturbed < begins && settled && has_looked {
+                if self.in_flight == 0 && self.undisturbed < begins && lists_were_current && has_looked {
                     self.check_guards("after an invocation that nothing disturbed")?;
                 } else {
                     self.check_holds()?;
@@ -608,7 +608,7 @@ impl<'h> Life<'h> {
         Ok(())
     }
 
-    /// Invariant 3, and that no occurrence is served twice, for every execution that has started since the last look.
+    /// Invariant 3, and that no occurrence has two executions, for every execution that started since the last check.
     fn check_starts(&mut self) -> Result<(), String> {
         let world = self.simulator.world();
         let executions = &world.sagemaker.executions;
@@ -621,7 +621,7 @@ impl<'h> Life<'h> {
             if !coalesces(name) {
                 continue;
             }
-            // Between the router's look and its start others may start: for some seconds, or longer where AWS misbehaves. But
+            // Between the router's observation and its start, others may start: for some seconds, or longer while calls fail. But
             // triggers that coalesce start nothing beside each other, however close they are.
             let age = Instant::now().duration_since(self.begins);
             let faulty = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
@@ -653,12 +653,12 @@ impl<'h> Life<'h> {
     fn check_holds(&self) -> Result<(), String> {
         let world = self.simulator.world();
         let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
-        if self.stage_hand == Hand::Holds && reason != Some(HOLD) {
+        if self.stage_hold == OperatorHold::Held && reason != Some(HOLD) {
             return Err(format!("invariant 2: the operator's hold on the stage is gone: {reason:?}"));
         }
-        for (name, hand) in self.rules.iter().zip(self.rule_hands) {
+        for (name, hold) in self.rules.iter().zip(self.rule_holds) {
             let rule = world.eventbridge.rule(name).unwrap();
-            if hand == Hand::Holds && (rule.is_enabled() || rule.tags.contains_key(TAG)) {
+            if hold == OperatorHold::Held && (rule.is_enabled() || rule.tags.contains_key(TAG)) {
                 return Err(format!("invariant 2: the operator's hold on {name} is gone: {rule:?}"));
             }
         }
@@ -673,14 +673,14 @@ impl<'h> Life<'h> {
         let invariant = if active { "invariant 5" } else { "invariant 1" };
         let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
         let marked = reason.is_some_and(|reason| reason.starts_with(MARK));
-        let held = self.stage_hand != Hand::Off && reason == Some(HOLD);
+        let held = self.stage_hold != OperatorHold::None && reason == Some(HOLD);
         if !held && (marked != active || reason.is_some() != active) {
             return Err(format!("{invariant}: {when}, active is {active}, and the stage is disabled for {reason:?}"));
         }
-        for (name, hand) in self.rules.iter().zip(self.rule_hands) {
+        for (name, hold) in self.rules.iter().zip(self.rule_holds) {
             let rule = world.eventbridge.rule(name).unwrap();
             let tagged = rule.tags.contains_key(TAG);
-            let held = hand != Hand::Off && !rule.is_enabled() && !tagged;
+            let held = hold != OperatorHold::None && !rule.is_enabled() && !tagged;
             if !held && (rule.is_enabled() == active || tagged != active) {
                 return Err(format!("{invariant}: {when}, active is {active}, and rule {name} is {rule:?}"));
             }
@@ -700,13 +700,13 @@ fn clock(begins: Instant) -> String {
     format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, elapsed.subsec_millis())
 }
 
-/// A future that is dropped, as Lambda kills an invocation, when it has been polled so many times.
-struct Mortal<F> {
-    life: Pin<Box<F>>,
+/// Drops a future after so many polls, as Lambda kills an invocation.
+struct CancelAfterPolls<F> {
+    run: Pin<Box<F>>,
     polls: usize,
 }
 
-impl<F: Future> Future for Mortal<F> {
+impl<F: Future> Future for CancelAfterPolls<F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -714,6 +714,6 @@ impl<F: Future> Future for Mortal<F> {
             return Poll::Ready(None);
         }
         self.polls -= 1;
-        self.life.as_mut().poll(context).map(Some)
+        self.run.as_mut().poll(context).map(Some)
     }
 }
