@@ -71,6 +71,10 @@ pub struct History {
     pub latency: Duration,
     pub list_lag: Duration,
     pub describe_lag: Duration,
+    /// The most executions that a page of the list holds, if it is shorter than asked for.
+    pub page_limit: Option<usize>,
+    /// How far reads of guards lag behind writes.
+    pub guard_read_lag: Duration,
     pub rule_delay: Duration,
     pub reused_token: ReusedToken,
     /// How long after a retraining a drift alarm starts none.
@@ -102,6 +106,8 @@ impl History {
             echoes: rng.bool(),
             bursts: bursts(rng),
             cooldown: cooldown(&mut rng_for(seed, "cooldown")),
+            page_limit: page_limit(&mut rng_for(seed, "pages")),
+            guard_read_lag: guard_read_lag(&mut rng_for(seed, "guard reads")),
             steps: steps(rng),
         }
         .with_actions()
@@ -128,7 +134,7 @@ impl History {
         !self.lag().is_zero()
     }
 
-    /// The longer of the two lags.
+    /// The longer of the two lags of executions.
     pub fn lag(&self) -> Duration {
         self.list_lag.max(self.describe_lag)
     }
@@ -182,6 +188,14 @@ fn steps(rng: &mut Rng) -> Vec<Step> {
             Step { number, at, kind }
         })
         .collect()
+}
+
+fn page_limit(rng: &mut Rng) -> Option<usize> {
+    (rng.u8(..3) == 0).then(|| rng.usize(3..=8))
+}
+
+fn guard_read_lag(rng: &mut Rng) -> Duration {
+    Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..600) } else { 0 })
 }
 
 fn cooldown(rng: &mut Rng) -> Option<Duration> {

@@ -82,7 +82,17 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
     let size = |h: &History| {
         h.steps.len()
             + h.bursts.len()
-            + [h.heartbeat.is_some(), h.echoes, h.lags(), h.cooldown.is_some()].map(usize::from).iter().sum::<usize>()
+            + [
+                h.heartbeat.is_some(),
+                h.echoes,
+                h.lags(),
+                h.cooldown.is_some(),
+                h.page_limit.is_some(),
+                !h.guard_read_lag.is_zero(),
+            ]
+            .map(usize::from)
+            .iter()
+            .sum::<usize>()
     };
     loop {
         let without_step = (0..history.steps.len()).map(|index| {
@@ -99,6 +109,8 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { heartbeat: history.heartbeat.filter(|_| history.lossy), ..history.clone() },
             History { echoes: false, ..history.clone() },
             History { cooldown: None, ..history.clone() },
+            History { page_limit: None, ..history.clone() },
+            History { guard_read_lag: Duration::ZERO, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },
         ];
         let failing = without_step

@@ -112,6 +112,8 @@ struct Run<'h> {
     queue: Vec<Delivery>,
     stage_hold: OperatorHold,
     rule_holds: [OperatorHold; 2],
+    /// When an operator last disabled a guard.
+    held_at: Instant,
     /// The last time at which anything but the running invocations changed something.
     undisturbed: Instant,
     in_flight: usize,
@@ -151,6 +153,9 @@ impl<'h> Run<'h> {
             world.sagemaker.list_lag = history.list_lag;
             world.sagemaker.describe_lag = history.describe_lag;
             world.sagemaker.reused_token = history.reused_token;
+            world.sagemaker.page_limit = history.page_limit;
+            world.codepipeline.read_lag = history.guard_read_lag;
+            world.eventbridge.read_lag = history.guard_read_lag;
             world.eventbridge.delay = history.rule_delay;
             let (started, trace) = (started.clone(), trace.clone());
             world.observe(Box::new(move |call| {
@@ -197,6 +202,7 @@ impl<'h> Run<'h> {
             queue: Vec::new(),
             stage_hold: OperatorHold::None,
             rule_holds: [OperatorHold::None; 2],
+            held_at: begins,
             undisturbed: begins,
             in_flight: 0,
             invocations: 0,
@@ -249,12 +255,13 @@ impl<'h> Run<'h> {
             )
         };
         let history = self.history;
-        if history.lossy || history.lags() || history.steps.iter().any(silent) {
+        let lag = history.lag().max(history.guard_read_lag);
+        if history.lossy || !lag.is_zero() || history.steps.iter().any(silent) {
             let mut deployed = usize::MAX;
             // It may release code that waited, and that starts one more execution.
             while deployed != self.codes.len() {
                 deployed = self.codes.len();
-                tokio::time::advance(history.lag()).await;
+                tokio::time::advance(lag).await;
                 self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
                 self.run_until_quiet().await?;
             }
@@ -419,6 +426,9 @@ impl<'h> Run<'h> {
     fn step(&mut self, Step { number, kind, .. }: Step) {
         self.note(&format!("* {kind:?}"));
         let hold = if self.in_flight == 0 { OperatorHold::Held } else { OperatorHold::Contested };
+        if matches!(kind, StepKind::HoldStage | StepKind::HoldRule(_)) {
+            self.held_at = Instant::now();
+        }
         match kind {
             // Code that has not passed the stage waits before a disabled transition, until later code supersedes it.
             StepKind::Code if self.stage_is_disabled() && self.rng_for(("waits", number)).bool() => {
@@ -513,6 +523,14 @@ impl<'h> Run<'h> {
     fn invoke(&mut self, mut delivery: Delivery) -> Pin<Box<dyn Future<Output = Ended>>> {
         self.invocations += 1;
         delivery.tries += 1;
+        // An invocation whose reads lag may not see the hold.
+        if Instant::now() < self.held_at + self.history.guard_read_lag {
+            for hold in [&mut self.stage_hold].into_iter().chain(&mut self.rule_holds) {
+                if *hold == OperatorHold::Held {
+                    *hold = OperatorHold::Contested;
+                }
+            }
+        }
         self.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
         let mut rng = self.rng_for(("kill", self.invocations));
         // At most once an event, and not in its last try: three killed tries would lose the event without a fault of the router.
@@ -520,7 +538,7 @@ impl<'h> Run<'h> {
             self.history.lambda != Lambda::Concurrent && !delivery.killed && delivery.tries < 3 && rng.u8(..8) == 0;
         delivery.killed |= kill;
         let polls = if kill { rng.usize(1..80) } else { usize::MAX };
-        let lists_were_current = self.lists_are_current();
+        let lists_were_current = self.reads_are_current();
         let router = self.router.clone();
         let event = LambdaEvent::new(delivery.event.clone(), self.context.clone());
         let invocation = Mutex::new(Invocation::new(delivery.event.clone()));
@@ -548,11 +566,14 @@ impl<'h> Run<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
-    /// Whether lists and descriptions show the present.
-    fn lists_are_current(&self) -> bool {
+    /// Whether lists, descriptions and reads of guards show the present.
+    fn reads_are_current(&self) -> bool {
         let world = self.simulator.world();
         let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
+        let is_write = |operation: &str| operation.contains("able") || operation.contains("agResource");
+        let written = world.calls.iter().rev().find(|call| is_write(&call.operation)).map(|call| call.at);
         changed.is_none_or(|changed| changed + self.history.lag() <= world.now())
+            && written.is_none_or(|written| written + self.history.guard_read_lag <= world.now())
     }
 
     /// After a race and a kill together, a rule may be disabled without its tag and look like an operator's hold. An operator then
@@ -580,7 +601,11 @@ impl<'h> Run<'h> {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
                 // It observed the present state, so the guards must be as the executions ask.
                 let has_looked = answer["interlock"].is_object();
-                if self.in_flight == 0 && self.undisturbed < begins && lists_were_current && has_looked {
+                if self.in_flight == 0
+                    && self.undisturbed + self.history.guard_read_lag < begins
+                    && lists_were_current
+                    && has_looked
+                {
                     self.check_guards("after an invocation that nothing disturbed")?;
                 } else {
                     self.check_holds()?;

@@ -49,12 +49,14 @@ pub enum Defect {
     StartsBesideAnActiveExecution,
     /// A drift alarm starts whatever the cooldown says.
     ForgetsTheCooldown,
+    /// Only the first page of the list is read.
+    ReadsOnePage,
     /// An action is told that it succeeded as soon as its execution has started.
     AnswersTheJobTooSoon,
 }
 
 impl Defect {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -69,6 +71,7 @@ impl Defect {
         Self::ForgetsItsOwnWrites,
         Self::StartsBesideAnActiveExecution,
         Self::ForgetsTheCooldown,
+        Self::ReadsOnePage,
         Self::AnswersTheJobTooSoon,
     ];
 }
@@ -233,6 +236,7 @@ impl Wire {
                     list.truncate(1);
                 }
             }
+            (Defect::ReadsOnePage, "ListPipelineExecutions") => answer["NextToken"] = Value::Null,
             (Defect::TrustsTheEvent, "ListPipelineExecutions" | "DescribePipelineExecution") => {
                 let detail = with_invocation(|i| i.event["detail"].clone());
                 for_each_execution(answer, |execution| {
