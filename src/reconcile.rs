@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aws::{self, Aws, CallError, ObservedGuard, RuleArns};
 use crate::config::Config;
-use crate::model::{DesiredState, Execution, StatusHint};
+use crate::model::{DesiredState, Execution, GuardRole, StatusHint};
 use crate::outcome::{Action, GuardReport, Outcome};
 use crate::policy;
 
@@ -88,13 +88,13 @@ pub(crate) async fn reconcile(
     hint: Option<&StatusHint>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
+    outcome.execution_arn = hint.map(|hint| hint.arn.as_str().to_owned());
     let snapshot = observe(invocation, hint, None, outcome).await?;
     // Only an event that reports the end counts: a late `Executing` event of a failed execution reports no failure.
     let reports_failure = hint.is_some_and(|hint| hint.status.is_failure());
     let failed = snapshot.named.as_ref().filter(|named| reports_failure && named.status.is_failure());
     outcome.retraining_failed = failed.is_some();
     let failure = failed.and_then(policy::failure_message);
-    outcome.execution_arn = hint.map(|hint| hint.arn.as_str().to_owned());
 
     let snapshot = converge(invocation, hint, snapshot, outcome).await?;
     let (action, reason) = match snapshot.desired_state() {
@@ -103,7 +103,10 @@ pub(crate) async fn reconcile(
     };
     let has_written = snapshot.guards.iter().any(|guard| guard.written);
     outcome.action = Some(if has_written { action } else { Action::Unchanged });
-    outcome.reason = Some(failure.map_or(reason.clone(), |failure| format!("{reason}; {failure}")));
+    outcome.reason = Some(match failure {
+        Some(failure) => format!("{reason}; {failure}"),
+        None => reason,
+    });
     Ok(())
 }
 
@@ -184,23 +187,14 @@ pub(crate) async fn converge(
         }
     }
     let desired = snapshot.desired_state();
-    let is_settled = snapshot.is_settled();
-    // Every guard that could not be read is named, and every one that could not be set and still is not as desired.
-    let mut errors = Vec::new();
-    for guard in &mut snapshot.guards {
-        let unset = failures.extract_if(.., |(role, _)| *role == guard.role).map(|(_, error)| error);
-        if !guard.is_settled(&desired) {
-            errors.extend(unset);
-        }
+    let unsettled: Vec<GuardRole> =
+        snapshot.guards.iter().filter(|guard| !guard.is_settled(&desired)).map(|guard| guard.role).collect();
+    if unsettled.is_empty() && snapshot.guards.iter().all(|guard| guard.found.is_ok()) {
+        return Ok(snapshot);
     }
-    let unreadable = snapshot.guards.iter().any(|guard| guard.found.is_err());
-    if unreadable {
-        errors.extend(snapshot.guards.into_iter().filter_map(|guard| guard.found.err()));
-        return Err(Error::Calls(errors));
-    }
-    match (is_settled, errors.is_empty()) {
-        (true, _) => Ok(snapshot),
-        (false, false) => Err(Error::Calls(errors)),
-        (false, true) => Err(Error::DidNotConverge),
-    }
+    // Every guard that could not be set is named, and every one that could not be read.
+    let mut errors: Vec<CallError> =
+        failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error).collect();
+    errors.extend(snapshot.guards.into_iter().filter_map(|guard| guard.found.err()));
+    Err(if errors.is_empty() { Error::DidNotConverge } else { Error::Calls(errors) })
 }

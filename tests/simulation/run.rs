@@ -136,14 +136,8 @@ impl<'h> Run<'h> {
     fn new(history: &'h History, defect: Option<Defect>) -> Self {
         // The SDK keeps one retry quota for each region, so every history has its own region.
         let project = Project { region: format!("us-sim-{}", history.seed), ..Project::nyctaxi() };
-        let environment = project.environment();
-        let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs()));
-        let config = Config::from_lookup(|name| {
-            if name == "DRIFT_COOLDOWN" {
-                return cooldown.clone();
-            }
-            environment.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
-        });
+        let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs())).unwrap_or_default();
+        let config = Config::from_lookup(project.lookup(&[("DRIFT_COOLDOWN", &cooldown)]));
         let simulator = Simulator::new(&project);
         let begins = Instant::now();
         let trace = Arc::new(Mutex::new(Vec::new()));
