@@ -36,7 +36,9 @@ enum Cause {
     Limit,
     /// The service asks to call less often.
     Throttled,
-    /// Everything else passes: an internal error, the network, a conflict.
+    /// The service refuses the call for another reason, such as a conflict with another call. That passes.
+    Refused,
+    /// An internal error of the service, or the network. That passes.
     Unavailable,
 }
 
@@ -48,6 +50,7 @@ impl Cause {
             Some("ValidationException" | "ValidationError") => Self::Invalid,
             Some("ResourceLimitExceeded") => Self::Limit,
             Some(code) if code.contains("Throttl") || code == "TooManyRequestsException" => Self::Throttled,
+            Some(code) if !code.starts_with("Internal") && !code.contains("Unavailable") => Self::Refused,
             _ => Self::Unavailable,
         }
     }
@@ -60,6 +63,7 @@ impl Cause {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
             Self::Throttled => "AWS throttles the calls; the event will be tried again".into(),
+            Self::Refused => "AWS refused the call; the event will be tried again".into(),
             Self::Unavailable => "AWS was unavailable; the event will be tried again".into(),
         }
     }

@@ -118,6 +118,7 @@ async fn somebody_who_keeps_undoing_the_interlock_fails_the_invocation() {
 async fn the_advice_fits_the_cause() {
     for (fault, advice) in [
         (Fault::Throttled, "AWS throttles the calls; the event will be tried again"),
+        (Fault::Refused("ConcurrentModificationException"), "AWS refused the call; the event will be tried again"),
         (Fault::ErrorBefore, "AWS was unavailable; the event will be tried again"),
         (Fault::Reset, "AWS was unavailable; the event will be tried again"),
         (Fault::Hang, "AWS was unavailable; the event will be tried again"),
