@@ -159,7 +159,7 @@ impl Logging {
     #[must_use]
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let level = match lookup("AWS_LAMBDA_LOG_LEVEL") {
-            // Lambda knows a level above ERROR that tracing does not have.
+            // Lambda has a level above ERROR; tracing has none.
             Some(level) if level.eq_ignore_ascii_case("FATAL") => LevelFilter::ERROR,
             Some(level) => level.parse().unwrap_or(LevelFilter::INFO),
             None => LevelFilter::INFO,

@@ -20,7 +20,7 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
     }
 }
 
-/// Starts an execution, and tells the action to wait for it.
+/// Starts an execution, and answers that the action has to wait for it.
 async fn start(invocation: &Invocation<'_>, job_id: String, outcome: &mut Outcome) -> Result<(), Error> {
     let occurrence = Occurrence { trigger: Trigger::Job, key: job_id };
     let job_id = &occurrence.key;
@@ -38,7 +38,7 @@ async fn start(invocation: &Invocation<'_>, job_id: String, outcome: &mut Outcom
     Ok(())
 }
 
-/// Tells the action how far its execution is.
+/// Answers how far the execution is.
 async fn continue_job(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -88,7 +88,7 @@ async fn continue_job(
     Ok(())
 }
 
-/// Tells the action to ask again. An action asks about every half minute, so nothing else is done.
+/// Answers that CodePipeline has to ask again. It asks about every half minute, so nothing else is done.
 async fn wait(
     invocation: &Invocation<'_>,
     job_id: &str,

@@ -141,7 +141,7 @@ impl ContinuationToken {
 /// How long a job waits for an execution that neither the list nor its own record shows.
 const LONGEST_UNKNOWN: Duration = Duration::from_mins(15);
 
-/// Whether a job still waits for an execution that SageMaker does not know: lists and records may lag, but not for ever.
+/// Whether a job still waits for an execution that SageMaker does not know: lists and records may lag, but only for a while.
 pub(crate) fn waits_for_unknown(unknown_since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(unknown_since).unwrap_or_default() < LONGEST_UNKNOWN
 }
@@ -428,7 +428,7 @@ mod tests {
         ] {
             assert!(matches!(at(trigger, cooldown, now), StartDecision::Start(_)), "{trigger:?} {cooldown:?}");
         }
-        // A clock that is behind SageMaker's leaves no more than the whole cooldown.
+        // If the clock is behind SageMaker's, the whole cooldown is left.
         let early = at(Trigger::Drift, 6 * HOUR, NOON - 24 * HOUR);
         assert_eq!(early, StartDecision::Enough(history[0].arn.clone(), Enough::CoolingDown { left: 6 * HOUR }));
         assert!(matches!(

@@ -41,7 +41,7 @@ impl Simulator {
     }
 
     /// Serves one request as [`crate::World::serve`] does, and takes the time that it takes: half of the latency before it is
-    /// applied, half after; for ever where there is no answer.
+    /// applied, half after; without end if there is no answer.
     ///
     /// # Errors
     /// What the caller sees in place of an answer; never [`Symptom::Silence`].

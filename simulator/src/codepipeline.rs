@@ -99,7 +99,7 @@ impl CodePipeline {
     /// The ARN that a request is about, for IAM.
     pub(crate) fn resource(&self, input: Input<'_>) -> String {
         let part = |name: &str| input.0[name].as_str();
-        // IAM knows no resource for jobs.
+        // IAM has no resource type for jobs.
         if part("jobId").is_some() {
             return "*".to_owned();
         }

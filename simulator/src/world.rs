@@ -100,7 +100,7 @@ impl Project {
     }
 }
 
-/// Something that a service tells EventBridge.
+/// An event that a service sends to EventBridge.
 #[derive(Debug)]
 pub(crate) struct Emitted {
     pub(crate) source: &'static str,

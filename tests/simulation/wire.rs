@@ -51,7 +51,7 @@ pub enum Defect {
     ForgetsTheCooldown,
     /// Only the first page of the list is read.
     ReadsOnePage,
-    /// An action is told that it succeeded as soon as its execution has started.
+    /// An action is answered with success as soon as its execution has started.
     AnswersTheJobTooSoon,
 }
 
