@@ -38,7 +38,7 @@ impl Error {
     /// Whether another try may help.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            Self::Calls(errors) => errors.iter().any(CallError::is_retryable),
+            Self::Calls(errors) => errors.iter().all(CallError::is_retryable),
             Self::DidNotConverge | Self::ListLags { .. } => true,
         }
     }
