@@ -114,9 +114,10 @@ async fn find(invocation: &Invocation<'_>, arn: &ExecutionArn) -> Result<Option<
 
 /// Fails the action.
 async fn refuse(invocation: &Invocation<'_>, job_id: &str, reason: String, outcome: &mut Outcome) -> Result<(), Error> {
+    // Set first, so that the log shows it even if the answer fails.
+    outcome.reason = Some(reason.clone());
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Refused { message: &reason }).await?;
     outcome.action = Some(Action::Failed);
-    outcome.reason = Some(reason);
     note_accepted(accepted, outcome);
     Ok(())
 }

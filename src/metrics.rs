@@ -67,7 +67,12 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
         coalesced: once(action == Some(Action::AlreadyRunning)),
         cooling_down: once(action == Some(Action::CoolingDown)),
         retrainings_failed: once(outcome.retraining_failed),
-        interlock_engaged: outcome.interlock.as_ref().map(|report| u64::from(report.is_engaged()).into()),
+        interlock_engaged: outcome
+            .interlock
+            .as_ref()
+            .map(crate::outcome::GuardReport::is_engaged)
+            .filter(|is_engaged| *is_engaged || !outcome.has_unread_guard)
+            .map(|is_engaged| u64::from(is_engaged).into()),
     };
     if !triggers && outcome.interlock.is_none() && !outcome.retraining_failed {
         return Ok(None);

@@ -27,6 +27,9 @@ pub struct Outcome {
     /// The guards as they were last observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interlock: Option<GuardReport>,
+    /// Whether a guard could not be read. Then nobody can say that the interlock is released.
+    #[serde(skip)]
+    pub(crate) has_unread_guard: bool,
     /// Whether the event reports the end of an execution that failed. Only the metrics show it.
     #[serde(skip)]
     pub(crate) retraining_failed: bool,
@@ -41,6 +44,7 @@ impl Outcome {
             reason: None,
             execution_arn: None,
             interlock: None,
+            has_unread_guard: false,
             retraining_failed: false,
         }
     }

@@ -147,6 +147,7 @@ async fn read_guards(invocation: &Invocation<'_>, before: Option<&[ObservedGuard
 fn report(guards: &[ObservedGuard], outcome: &mut Outcome) {
     let found = guards.iter().filter_map(|guard| Some((guard.role, &guard.found.as_ref().ok()?.state)));
     outcome.interlock = Some(GuardReport::new(found));
+    outcome.has_unread_guard = guards.iter().any(|guard| guard.found.is_err());
 }
 
 /// Enables what this router disabled, as the pipeline is `missing`. Returns every error.

@@ -98,3 +98,13 @@ async fn a_retraining_that_failed_is_counted_while_a_guard_cannot_be_enabled() {
     lab.send(status_event(&arn, "Executing")).await;
     assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_be_read_is_not_counted_as_released() {
+    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", "")]);
+    lab.send(sample_event("code-deployed")).await;
+    lab.take_metrics();
+    lab.simulator.world().inject(fault::next("GetPipelineState", 99, Fault::Throttled));
+    lab.refused(sample_event("reconcile")).await;
+    assert!(!lab.take_metrics().iter().any(|metric| metric.starts_with("InterlockEngaged")));
+}
