@@ -2,20 +2,24 @@
 
 mod call;
 mod clients;
+mod cloudwatch;
 mod codepipeline;
 mod eventbridge;
 mod guard;
 mod preconnect;
 mod sagemaker;
 
+use std::sync::OnceLock;
+
 use aws_config::SdkConfig;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
 pub(crate) use self::call::CallError;
 pub use self::clients::{ClientError, sdk_config, timeouts};
-pub(crate) use self::codepipeline::{Accepted, JobResult, Jobs};
+pub(crate) use self::cloudwatch::{Alarms, ObservedAlarms};
+pub(crate) use self::codepipeline::{Accepted, Deployments, JobResult, Jobs};
 pub(crate) use self::eventbridge::RuleArns;
-pub(crate) use self::guard::{Guard, ObservedGuard, read_all, set_all};
+pub(crate) use self::guard::{Found, Guard, ObservedGuard, read_all, schedule_rule, set_all};
 pub use self::preconnect::Preconnect;
 pub(crate) use self::sagemaker::Pipeline;
 use crate::config::Config;
@@ -27,13 +31,15 @@ use crate::policy;
 pub(crate) struct Aws {
     pub(crate) pipeline: Pipeline,
     pub(crate) jobs: Jobs,
+    pub(crate) deployments: Deployments,
+    pub(crate) alarms: Alarms,
     pub(crate) guards: Vec<Guard>,
     clock: SharedTimeSource,
     eventbridge: aws_sdk_eventbridge::Client,
 }
 
 impl Aws {
-    /// Makes the three clients from `sdk`, which holds region, credentials, timeouts and clock.
+    /// Makes the clients from `sdk`, which holds region, credentials, timeouts and clock. CloudWatch's is made on first use.
     pub(crate) fn new(config: &Config, sdk: &SdkConfig) -> Self {
         let sagemaker = aws_sdk_sagemaker::Client::new(sdk);
         let codepipeline = aws_sdk_codepipeline::Client::new(sdk);
@@ -60,7 +66,9 @@ impl Aws {
                 name: config.sagemaker_pipeline.clone(),
                 trigger_parameter: config.trigger_parameter.clone(),
             },
-            jobs: Jobs { client: codepipeline },
+            jobs: Jobs { client: codepipeline.clone() },
+            deployments: Deployments { client: codepipeline, pipeline: config.code_pipeline.clone() },
+            alarms: Alarms { names: config.drift_alarms.clone(), sdk: sdk.clone(), client: OnceLock::new() },
             guards,
             clock: sdk.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),
             eventbridge,
@@ -72,7 +80,7 @@ impl Aws {
         self.clock.now()
     }
 
-    /// Opens a connection to each of the three services and makes no call. Lambda gives the init phase a whole processor, so TLS
+    /// Opens a connection to each of the three services that every event calls, and makes no call. Lambda gives the init phase a whole processor, so TLS
     /// handshakes are made there.
     pub(crate) async fn preconnect(&self, preconnect: &Preconnect) {
         let sagemaker = self.pipeline.client.list_pipeline_executions().customize().interceptor(preconnect.clone());

@@ -11,6 +11,8 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::model::DeploymentTrigger;
+
 /// What this deployment watches, starts and pauses. Every name satisfies its service's documented pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -28,8 +30,14 @@ pub struct Config {
     pub(crate) reconcile_rule: Option<String>,
     /// The parameter of the SageMaker pipeline that is told which trigger started an execution.
     pub(crate) trigger_parameter: Option<String>,
-    /// How long after the start of a retraining a drift alarm starts none.
+    /// How the CodePipeline asks for a retraining.
+    pub(crate) deployment_trigger: DeploymentTrigger,
+    /// The alarms that are drift. Empty: every alarm whose event arrives is.
+    pub(crate) drift_alarms: Vec<String>,
+    /// How long after the start of an execution drift starts none.
     pub(crate) drift_cooldown: Option<Duration>,
+    /// The number of executions that started within 24 hours at which a heartbeat starts none. 0: no heartbeat starts any.
+    pub(crate) catch_up_per_day: usize,
 }
 
 /// How the function logs, from Lambda's advanced logging controls
@@ -121,7 +129,10 @@ impl Config {
         let drift_rule = reader.optional("DRIFT_RULE_NAME", &RULE);
         let reconcile_rule = reader.optional("RECONCILE_RULE_NAME", &RULE);
         let trigger_parameter = reader.optional("TRIGGER_PARAMETER_NAME", &PIPELINE_PARAMETER);
-        let drift_cooldown = reader.duration("DRIFT_COOLDOWN");
+        let deployment_trigger = reader.deployment_trigger("DEPLOYMENT_TRIGGER");
+        let drift_alarms = reader.alarms("DRIFT_ALARM_NAMES");
+        let drift_cooldown = reader.cooldown("DRIFT_COOLDOWN", !drift_alarms.is_empty());
+        let catch_up_per_day = reader.catch_up_per_day("CATCH_UP_PER_DAY");
         reader.distinct([
             ("SCHEDULE_RULE_NAME", &schedule_rule),
             ("DRIFT_RULE_NAME", &drift_rule),
@@ -138,12 +149,20 @@ impl Config {
                     drift_rule,
                     reconcile_rule,
                     trigger_parameter,
+                    deployment_trigger,
+                    drift_alarms,
                     drift_cooldown,
+                    catch_up_per_day,
                 };
                 Ok((config, sdk))
             }
             _ => Err(ConfigError { faults: reader.faults }),
         }
+    }
+
+    /// Whether heartbeats start what is owed. Then an occurrence that a heartbeat finds again may wait for one.
+    pub(crate) fn heartbeat_starts(&self) -> bool {
+        self.reconcile_rule.is_some() && self.catch_up_per_day > 0
     }
 }
 
@@ -222,6 +241,19 @@ impl NamePattern {
 /// Longer than any model's way from retraining to production.
 const LONGEST_COOLDOWN: Duration = Duration::from_hours(24 * 90);
 
+const DEFAULT_COOLDOWN: Duration = Duration::from_hours(24);
+
+/// As many as one call of `DescribeAlarms` takes.
+const MOST_ALARMS: usize = 100;
+
+/// CloudWatch's `AlarmName`, in characters.
+const LONGEST_ALARM_NAME: usize = 255;
+
+const DEFAULT_CATCH_UP_PER_DAY: usize = 4;
+
+/// Decisions look at the newest 100 executions.
+const MOST_CATCH_UP_PER_DAY: usize = 100;
+
 /// Looks variables up and collects what is wrong with them.
 struct Reader<L> {
     lookup: L,
@@ -249,10 +281,49 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         value
     }
 
-    fn duration(&mut self, name: &str) -> Option<Duration> {
-        let value = self.value(name)?;
+    fn deployment_trigger(&mut self, name: &str) -> DeploymentTrigger {
+        match self.value(name).as_deref() {
+            None | Some("event") => DeploymentTrigger::Event,
+            Some("action") => DeploymentTrigger::Action,
+            Some(other) => {
+                self.faults.push(format!("{name} is {other:?}: give event or action"));
+                DeploymentTrigger::Event
+            }
+        }
+    }
+
+    fn alarms(&mut self, name: &str) -> Vec<String> {
+        let mut alarms: Vec<String> = Vec::new();
+        for alarm in self.value(name).unwrap_or_default().split(',').map(str::trim).filter(|alarm| !alarm.is_empty()) {
+            if alarm.starts_with("arn:") || alarm.chars().count() > LONGEST_ALARM_NAME {
+                self.faults.push(format!(
+                    "{name} lists {alarm:?}: give names of up to {LONGEST_ALARM_NAME} characters (not ARNs), separated by commas"
+                ));
+            }
+            if !alarms.iter().any(|listed| listed == alarm) {
+                alarms.push(alarm.to_owned());
+            }
+        }
+        if alarms.len() > MOST_ALARMS {
+            self.faults.push(format!(
+                "{name} lists {} alarms: give at most {MOST_ALARMS}, or combine some in a composite alarm",
+                alarms.len()
+            ));
+        }
+        alarms
+    }
+
+    /// Drift that a heartbeat finds needs a cooldown: a retrained model is deployed hours later, and until then its alarm stays.
+    fn cooldown(&mut self, name: &str, alarms_are_listed: bool) -> Option<Duration> {
+        let Some(value) = self.value(name) else { return alarms_are_listed.then_some(DEFAULT_COOLDOWN) };
         match humantime::parse_duration(&value) {
-            // One that never passes would silence the alarms for good; a zero says "off" in another way.
+            Ok(Duration::ZERO) if alarms_are_listed => {
+                self.faults.push(format!(
+                    "{name} is {value:?}, and DRIFT_ALARM_NAMES is set: give a time that is longer than a retraining and its deployment"
+                ));
+                None
+            }
+            // One that never passes would silence the alarms for good.
             Ok(duration) if duration <= LONGEST_COOLDOWN => Some(duration).filter(|duration| !duration.is_zero()),
             Ok(_) => {
                 self.faults
@@ -262,6 +333,17 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             Err(error) => {
                 self.faults.push(format!("{name} is {value:?}: give a duration such as 90m, 6h or 1d ({error})"));
                 None
+            }
+        }
+    }
+
+    fn catch_up_per_day(&mut self, name: &str) -> usize {
+        let Some(value) = self.value(name) else { return DEFAULT_CATCH_UP_PER_DAY };
+        match value.parse() {
+            Ok(number) if number <= MOST_CATCH_UP_PER_DAY => number,
+            _ => {
+                self.faults.push(format!("{name} is {value:?}: give a number from 0 (off) to {MOST_CATCH_UP_PER_DAY}"));
+                DEFAULT_CATCH_UP_PER_DAY
             }
         }
     }
@@ -340,7 +422,10 @@ mod tests {
                 drift_rule: None,
                 reconcile_rule: None,
                 trigger_parameter: None,
+                deployment_trigger: DeploymentTrigger::Event,
+                drift_alarms: vec![],
                 drift_cooldown: None,
+                catch_up_per_day: 4,
             }
         );
     }

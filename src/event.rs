@@ -8,6 +8,8 @@
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html>,
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html> (jobs).
 
+use std::time::SystemTime;
+
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -77,7 +79,7 @@ impl Event {
                 read_alarm(&envelope(fields, &[])?.detail, &ALARM_EVENT).map(Self::Alarm)
             }
             (Some("aws.codepipeline"), Some("CodePipeline Pipeline Execution State Change")) => {
-                read_deployment(&envelope(fields, &[])?.detail).map(Self::Deployment)
+                read_deployment(envelope(fields, &["time"])?).map(Self::Deployment)
             }
             (Some("aws.events"), Some("Scheduled Event")) => {
                 read_tick(envelope(fields, &["resources", "time"])?).map(Self::Tick)
@@ -121,24 +123,34 @@ fn read_alarm(alarm: &Value, paths: &AlarmPaths) -> Result<AlarmChange, EventErr
     Ok(AlarmChange {
         name: text(alarm, paths.name)?.to_owned(),
         state: text(alarm, paths.value)?.to_owned(),
-        timestamp: text(alarm, paths.timestamp)?.to_owned(),
+        changed: alarm_time(text(alarm, paths.timestamp)?).ok_or(EventError::Malformed {
+            path: paths.timestamp,
+            expected: "a time such as 2021-07-28T07:02:04.149+0000",
+        })?,
         suppressed_by: (!suppressor.is_null()).then(|| suppressor.to_string()),
         is_muted: !alarm["muteDetail"].is_null(),
     })
 }
 
-fn read_deployment(detail: &Value) -> Result<DeploymentChange, EventError> {
+/// Reads an alarm's time: RFC 3339, but for the colon in the offset, which is UTC.
+fn alarm_time(text: &str) -> Option<SystemTime> {
+    let local = ["+0000", "+00:00", "Z"].iter().find_map(|utc| text.strip_suffix(utc))?;
+    humantime::parse_rfc3339(&format!("{local}Z")).ok()
+}
+
+fn read_deployment(event: EventBridgeEvent) -> Result<DeploymentChange, EventError> {
+    let detail = &event.detail;
     Ok(DeploymentChange {
         pipeline: text(detail, "detail.pipeline")?.to_owned(),
         state: text(detail, "detail.state")?.to_owned(),
         execution_id: text(detail, "detail.execution-id")?.to_owned(),
+        changed: event.time.map(SystemTime::from),
     })
 }
 
 fn read_tick(event: EventBridgeEvent) -> Result<Tick, EventError> {
     let resources = event.resources.ok_or(EventError::Missing { path: "resources" })?;
-    let time = event.time.ok_or(EventError::Missing { path: "time" })?;
-    Ok(Tick { resources, time: time.format("%Y-%m-%dT%H:%M:%SZ").to_string() })
+    Ok(Tick { resources, time: event.time.map(SystemTime::from) })
 }
 
 fn read_execution_status(detail: &Value) -> Result<Event, EventError> {

@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::aws::{Aws, Preconnect, RuleArns};
 use crate::config::Config;
 use crate::event::{Event, EventError};
+use crate::heartbeat::heartbeat;
+use crate::job;
+use crate::metrics;
 use crate::model::GuardRole;
 use crate::outcome::{Action, EventKind, Outcome};
 use crate::policy::{self, Relevance, TickMeaning};
 use crate::reconcile::{self, Invocation, chain, reconcile};
 use crate::retrain::retrain;
-use crate::{job, metrics};
 
 /// The function: turns events into retrainings and holds the interlock. Built once a process; every invocation stands alone.
 pub struct Router {
@@ -84,24 +86,30 @@ impl Router {
         let config = &self.config;
         let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
         let invocation = &Invocation { config, aws: &self.aws, rule_arns };
+        let heartbeat_starts = config.heartbeat_starts();
         let relevance = match event {
-            Event::Alarm(change) => policy::alarm_relevance(&change),
-            Event::Deployment(change) => policy::deployment_relevance(&change, &config.code_pipeline),
+            Event::Alarm(change) => policy::alarm_relevance(&change, &config.drift_alarms, heartbeat_starts),
+            Event::Deployment(change) => {
+                let trigger = config.deployment_trigger;
+                policy::deployment_relevance(&change, &config.code_pipeline, trigger, heartbeat_starts)
+            }
             Event::Tick(tick) => {
-                let (schedule, heartbeat) = (config.schedule_rule.as_deref(), config.reconcile_rule.as_deref());
-                match policy::tick_meaning(&tick, schedule, heartbeat) {
+                let (schedule, heartbeat_rule) = (config.schedule_rule.as_deref(), config.reconcile_rule.as_deref());
+                match policy::tick_meaning(&tick, schedule, heartbeat_rule, heartbeat_starts, self.aws.now()) {
                     TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
                     TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
                     TickMeaning::Heartbeat => {
                         outcome.event = EventKind::Reconcile;
-                        return reconcile(invocation, None, outcome).await;
+                        return heartbeat(invocation, outcome).await;
                     }
                 }
             }
-            Event::ExecutionStatus { pipeline, .. } if !pipeline.eq_ignore_ascii_case(&config.sagemaker_pipeline) => {
-                Relevance::Ignored(format!("SageMaker pipeline {pipeline} is not {}", config.sagemaker_pipeline))
+            Event::ExecutionStatus { pipeline, hint } => {
+                match policy::foreign_status(&pipeline, &config.sagemaker_pipeline) {
+                    None => return reconcile(invocation, &hint, outcome).await,
+                    Some(reason) => Relevance::Ignored(reason),
+                }
             }
-            Event::ExecutionStatus { hint, .. } => return reconcile(invocation, Some(&hint), outcome).await,
             Event::Job(job) => return job::handle(invocation, job, outcome).await,
         };
         match relevance {
@@ -185,9 +193,7 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let error_type = match &error {
             Error::Event(_) => "EventError",
-            Error::Flow(reconcile::Error::Calls(_)) => "AwsCallError",
-            Error::Flow(reconcile::Error::DidNotConverge) => "DidNotConverge",
-            Error::Flow(reconcile::Error::ListLags { .. }) => "ListLags",
+            Error::Flow(error) => error.kind(),
         };
         Self { error_type: error_type.to_owned(), error_message: chain(&error) }
     }

@@ -4,37 +4,53 @@
 //! The token holds the execution's ARN. CodePipeline calls again, with the token, until an answer has none.
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>
 
+use std::time::SystemTime;
+
 use crate::aws::{Accepted, CallError, JobResult};
-use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint, Trigger};
+use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, JobCall, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
 use crate::policy::{self, ContinuationToken, JobRequest};
-use crate::reconcile::{Error, Invocation, chain, converge, observe};
-use crate::retrain::{ensure_execution, finish_start};
+use crate::reconcile::{Error, Invocation, both, chain, converge, observe};
+use crate::retrain::{Start, finish_start, observe_and_ensure};
 
 /// Carries out what a job asks for, and answers it.
 pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut Outcome) -> Result<(), Error> {
-    match policy::job_request(&job.call, invocation.aws.pipeline.name()) {
-        JobRequest::Start => start(invocation, job.id, outcome).await,
-        JobRequest::Continue(token) => continue_job(invocation, &job.id, token, outcome).await,
-        JobRequest::Impossible(reason) => refuse(invocation, &job.id, reason, outcome).await,
+    outcome.is_later_call = matches!(job.call, JobCall::Continuation { .. });
+    let trigger = invocation.config.deployment_trigger;
+    match policy::job_request(&job.id, &job.call, invocation.aws.pipeline.name(), trigger) {
+        JobRequest::Start(occurrence) => start(invocation, &job.id, &occurrence, outcome).await,
+        JobRequest::Continue { arn, unknown_since } => {
+            continue_job(invocation, &job.id, arn, unknown_since, outcome).await
+        }
+        JobRequest::Impossible(reason) => refuse(invocation, &job.id, reason, outcome).await.map_err(Error::from),
     }
 }
 
-/// Starts an execution, and answers that the action has to wait for it.
-async fn start(invocation: &Invocation<'_>, job_id: String, outcome: &mut Outcome) -> Result<(), Error> {
-    let occurrence = Occurrence { trigger: Trigger::Job, key: job_id };
-    let job_id = &occurrence.key;
-    let started = match ensure_execution(invocation, &occurrence, outcome).await {
-        Ok(started) => started,
+/// Starts an execution, and answers that the action has to wait for it; or that it has to wait for the start, if SageMaker runs as
+/// many executions as it may.
+async fn start(
+    invocation: &Invocation<'_>,
+    job_id: &str,
+    occurrence: &Occurrence,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let ensured = match observe_and_ensure(invocation, occurrence, outcome).await {
+        Ok(ensured) => ensured,
         // Permanent errors fail the action immediately. It would wait until its timeout.
-        Err(error) if !error.is_retryable() => return refuse(invocation, job_id, chain(&error), outcome).await,
+        Err(error) if !error.is_retryable() => return Ok(refuse(invocation, job_id, chain(&error), outcome).await?),
         Err(error) => return Err(error),
     };
-    let token = ContinuationToken { arn: started.arn().clone(), unknown_since: None }.text();
-    let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token }).await;
+    let token = match &ensured.start {
+        Start::Started(arn) | Start::Found(arn) => {
+            ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
+        }
+        Start::None => ContinuationToken::NotStarted { first_job: occurrence.key.clone() },
+    };
+    let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
-    finish_start(invocation, &occurrence, started, outcome).await?;
-    note_accepted(accepted?, outcome);
+    let finished = finish_start(invocation, occurrence, ensured, outcome).await;
+    let (accepted, ()) = both(accepted, finished)?;
+    note_accepted(accepted, outcome);
     Ok(())
 }
 
@@ -42,25 +58,27 @@ async fn start(invocation: &Invocation<'_>, job_id: String, outcome: &mut Outcom
 async fn continue_job(
     invocation: &Invocation<'_>,
     job_id: &str,
-    token: ContinuationToken,
+    arn: ExecutionArn,
+    unknown_since: Option<SystemTime>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let arn = token.arn;
     outcome.execution_arn = Some(arn.as_str().to_owned());
     let execution = match find(invocation, &arn).await {
         Ok(Some(execution)) => execution,
         Ok(None) => {
             let now = invocation.aws.now();
-            let since = token.unknown_since.unwrap_or(now);
+            let since = unknown_since.unwrap_or(now);
             if !policy::waits_for_unknown(since, now) {
                 let reason = format!("SageMaker does not know {}: it was deleted", arn.as_str());
-                return refuse(invocation, job_id, reason, outcome).await;
+                return refuse_and_reconcile(invocation, job_id, reason, outcome).await;
             }
             let reason = format!("SageMaker does not know execution {} yet", arn.id());
-            return wait(invocation, job_id, ContinuationToken { arn, unknown_since: Some(since) }, reason, outcome)
-                .await;
+            let token = ContinuationToken::Execution { arn, unknown_since: Some(since) };
+            return wait(invocation, job_id, token, reason, outcome).await;
         }
-        Err(error) if !error.is_retryable() => return refuse(invocation, job_id, chain(&error), outcome).await,
+        Err(error) if !error.is_retryable() => {
+            return refuse_and_reconcile(invocation, job_id, chain(&error), outcome).await;
+        }
         Err(error) => return Err(error.into()),
     };
     let message = policy::failure_message(&execution);
@@ -68,7 +86,8 @@ async fn continue_job(
     let (action, result, reason) = match (&execution.status, &message) {
         (ExecutionStatus::Active, _) => {
             let reason = format!("execution {} runs", arn.id());
-            return wait(invocation, job_id, ContinuationToken { arn, unknown_since: None }, reason, outcome).await;
+            let token = ContinuationToken::Execution { arn, unknown_since: None };
+            return wait(invocation, job_id, token, reason, outcome).await;
         }
         (_, Some(message)) => (Action::Failed, JobResult::Failed { execution_arn, message }, message.clone()),
         (_, None) => {
@@ -82,10 +101,18 @@ async fn continue_job(
     }
     // The status event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
     let hint = StatusHint { arn: arn.clone(), status: execution.status };
-    let snapshot = observe(invocation, Some(&hint), None, outcome).await?;
-    converge(invocation, Some(&hint), snapshot, outcome).await?;
-    note_accepted(accepted?, outcome);
+    let (accepted, ()) = both(accepted, set_guards(invocation, Some(&hint), outcome).await)?;
+    note_accepted(accepted, outcome);
     Ok(())
+}
+
+async fn set_guards(
+    invocation: &Invocation<'_>,
+    hint: Option<&StatusHint>,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let snapshot = observe(invocation, hint, None, outcome).await?;
+    converge(invocation, hint, snapshot, outcome).await.map(drop)
 }
 
 /// Answers that CodePipeline has to ask again. It asks about every half minute, so nothing else is done.
@@ -113,13 +140,29 @@ async fn find(invocation: &Invocation<'_>, arn: &ExecutionArn) -> Result<Option<
 }
 
 /// Fails the action.
-async fn refuse(invocation: &Invocation<'_>, job_id: &str, reason: String, outcome: &mut Outcome) -> Result<(), Error> {
+async fn refuse(
+    invocation: &Invocation<'_>,
+    job_id: &str,
+    reason: String,
+    outcome: &mut Outcome,
+) -> Result<(), CallError> {
     // Set first, so that the log shows it even if the answer fails.
     outcome.reason = Some(reason.clone());
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Refused { message: &reason }).await?;
     outcome.action = Some(Action::Failed);
     note_accepted(accepted, outcome);
     Ok(())
+}
+
+/// Fails the action whose execution or pipeline is gone, and puts the guards right: the execution's status event may be lost.
+async fn refuse_and_reconcile(
+    invocation: &Invocation<'_>,
+    job_id: &str,
+    reason: String,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let refused = refuse(invocation, job_id, reason, outcome).await;
+    both(refused, set_guards(invocation, None, outcome).await).map(drop)
 }
 
 fn note_accepted(accepted: Accepted, outcome: &mut Outcome) {

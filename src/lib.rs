@@ -2,14 +2,15 @@
 //! stage while it runs.
 //!
 //! An event only wakes the router. It reads the current state from AWS, decides, applies the difference and reads again. So
-//! repeated, late or lost events are safe. All state is in SageMaker, CodePipeline and EventBridge.
+//! repeated, late or lost events are safe. All state is in SageMaker, CodePipeline, EventBridge and CloudWatch.
 //!
 //! The map. `main.rs` only wires these together:
 //!
 //! - `handler`: one invocation: payload → event → flow → outcome. The only place that logs and counts. Start reading here.
 //! - `event`: what arrives: wire shapes in, one `Event` out. It states facts.
-//! - `policy`: pure decisions: is the event relevant, does it start an execution, what should each guard be; names and tokens.
-//! - `reconcile`, `retrain`, `job`: the flows. They observe, carry out decisions, and verify.
+//! - `policy`: pure decisions: is the event relevant, is an occurrence owed, does it start an execution, what should each guard be;
+//!   names and tokens.
+//! - `reconcile`, `retrain`, `heartbeat`, `job`: the flows. They observe, carry out decisions, and verify.
 //! - `aws`: the only code that calls AWS, one adapter for each service.
 //! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
@@ -22,6 +23,7 @@ mod aws;
 mod config;
 mod event;
 mod handler;
+mod heartbeat;
 mod job;
 mod metrics;
 mod model;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use metrique_writer::Entry;
 use metrique_writer::format::Format;
 use metrique_writer::stream::IoStreamError;
-use metrique_writer::unit::AsCount;
+use metrique_writer::unit::{AsCount, AsSeconds};
 use metrique_writer_format_emf::Emf;
 
 use crate::outcome::{Action, EventKind, Outcome};
@@ -40,6 +40,11 @@ struct Line<'n> {
     cooling_down: Count,
     /// The event reports that an execution failed. A stopped execution did not fail.
     retrainings_failed: Count,
+    /// A heartbeat started an execution.
+    caught_up: Count,
+    /// At a heartbeat: the age in seconds of the oldest occurrence that is owed; 0 if none is. What only waits for the cooldown does
+    /// not count.
+    owed_seconds: Option<AsSeconds<u64>>,
     /// 1 while the router disables a guard, else 0. Written whenever the guards were observed.
     interlock_engaged: Count,
 }
@@ -52,8 +57,19 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
     let action = outcome.action;
     let once = |condition: bool| condition.then(|| 1.into());
     // An ignored trigger asks for nothing. A job that continues was counted at its first call.
-    let triggers =
-        matches!(action, Some(Action::Started | Action::Duplicate | Action::AlreadyRunning | Action::CoolingDown));
+    let triggers = !outcome.is_later_call
+        && matches!(
+            action,
+            Some(
+                Action::Started
+                    | Action::Duplicate
+                    | Action::AlreadyRunning
+                    | Action::AlreadyServed
+                    | Action::Held
+                    | Action::CoolingDown
+                    | Action::Deferred
+            )
+        );
     let trigger = |kind| once(triggers && outcome.event == kind);
     let line = Line {
         time,
@@ -67,6 +83,8 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
         coalesced: once(action == Some(Action::AlreadyRunning)),
         cooling_down: once(action == Some(Action::CoolingDown)),
         retrainings_failed: once(outcome.retraining_failed),
+        caught_up: once(action == Some(Action::Started) && outcome.event == EventKind::Reconcile),
+        owed_seconds: outcome.owed_seconds.map(Into::into),
         interlock_engaged: outcome
             .interlock
             .as_ref()

@@ -42,6 +42,32 @@ pub(crate) struct Occurrence {
     pub(crate) trigger: Trigger,
     /// Names the occurrence, not the message: every repeated delivery and every route has the same key.
     pub(crate) key: String,
+    /// When it happened. A job's event does not say it, and a deployment's may not.
+    pub(crate) at: Option<SystemTime>,
+    /// What finds the occurrence again if its event is lost or its start fails.
+    pub(crate) memory: Memory,
+}
+
+/// How the CodePipeline asks for a retraining (`DEPLOYMENT_TRIGGER`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeploymentTrigger {
+    /// The event that reports its success.
+    Event,
+    /// A Lambda action in the pipeline, which waits for the retraining.
+    Action,
+}
+
+/// What finds an occurrence again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Nothing but the event that reports it.
+    Event,
+    /// AWS's own state, at which every heartbeat looks: a listed alarm, or the CodePipeline's list of executions.
+    AwsState,
+    /// The tag that the router puts on the schedule rule.
+    OwedTag,
+    /// CodePipeline, which calls again for an action that waits.
+    Job,
 }
 
 /// The ARN of a pipeline execution. SageMaker writes names in ARNs in lower case, so ARNs compare without case.
@@ -145,9 +171,9 @@ pub(crate) struct AlarmChange {
     pub(crate) name: String,
     /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
     pub(crate) state: String,
-    /// `state.timestamp`, as the event writes it.
-    pub(crate) timestamp: String,
-    /// Why the alarm's actions are suppressed, if they are.
+    /// When it changed (`state.timestamp`).
+    pub(crate) changed: SystemTime,
+    /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
     pub(crate) is_muted: bool,
 }
@@ -158,6 +184,35 @@ pub(crate) struct DeploymentChange {
     pub(crate) pipeline: String,
     pub(crate) execution_id: String,
     pub(crate) state: String,
+    /// When it changed, where the event says it.
+    pub(crate) changed: Option<SystemTime>,
+}
+
+/// An execution of the CodePipeline that succeeded and was no rollback, as CodePipeline lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Deployment {
+    pub(crate) execution_id: String,
+    /// When it succeeded.
+    pub(crate) succeeded: SystemTime,
+}
+
+/// An alarm in ALARM whose actions are not suppressed, as CloudWatch describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    pub(crate) name: String,
+    /// When it changed to ALARM.
+    pub(crate) changed: SystemTime,
+}
+
+/// The tag by which the schedule rule says that a tick is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OwedTag {
+    /// This router's: the time of the tick.
+    Since(SystemTime),
+    /// This router's, but its time cannot be read.
+    Unreadable,
+    /// The router of another SageMaker pipeline wrote it.
+    OtherRouter,
 }
 
 /// A rule with a schedule sent its event.
@@ -165,8 +220,8 @@ pub(crate) struct DeploymentChange {
 pub(crate) struct Tick {
     /// The ARNs of the rules, usually one.
     pub(crate) resources: Vec<String>,
-    /// RFC 3339, in UTC, to the second.
-    pub(crate) time: String,
+    /// When the rule sent it. A person who sends one by hand may leave it out.
+    pub(crate) time: Option<SystemTime>,
 }
 
 /// A CodePipeline Lambda action calls the function. The event also holds credentials; none of them is kept.

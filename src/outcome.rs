@@ -33,6 +33,12 @@ pub struct Outcome {
     /// Whether the event reports the end of an execution that failed. Only the metrics show it.
     #[serde(skip)]
     pub(crate) retraining_failed: bool,
+    /// At a heartbeat that could read all of it: the age in seconds of the oldest occurrence that is owed; 0 if none is.
+    #[serde(skip)]
+    pub(crate) owed_seconds: Option<u64>,
+    /// Whether the trigger was counted already: a job's later calls are of the same trigger.
+    #[serde(skip)]
+    pub(crate) is_later_call: bool,
 }
 
 impl Outcome {
@@ -46,7 +52,17 @@ impl Outcome {
             interlock: None,
             has_unread_guard: false,
             retraining_failed: false,
+            owed_seconds: None,
+            is_later_call: false,
         }
+    }
+
+    /// Adds to the reason.
+    pub(crate) fn add_reason(&mut self, more: &str) {
+        self.reason = Some(match self.reason.take() {
+            Some(reason) => format!("{reason}; {more}"),
+            None => more.to_owned(),
+        });
     }
 }
 
@@ -84,8 +100,16 @@ pub(crate) enum Action {
     Duplicate,
     /// An execution was active, which is all that the trigger asks for.
     AlreadyRunning,
+    /// An execution started after the occurrence, or shortly before it, and so answers it.
+    AlreadyServed,
+    /// Somebody else disabled the rule by which the trigger comes.
+    Held,
     /// An execution started less than `DRIFT_COOLDOWN` ago.
     CoolingDown,
+    /// SageMaker runs as many executions as it may. The execution is started when there is room.
+    Deferred,
+    /// A heartbeat found something that is owed, and so many executions within a day that it started none.
+    Braked,
     /// It engaged the interlock.
     Engaged,
     /// It released the interlock.

@@ -1,15 +1,17 @@
 //! Decisions. Each function gets all that it needs as arguments: no I/O, no clock, no AWS types.
 //!
-//! Is an event relevant? Does an occurrence start an execution? What should the guards be, and who marked them? Which display
-//! name, token and mark does a request carry?
+//! Is an event relevant? Is an occurrence still owed, and does it start an execution? What does a heartbeat start? What should the
+//! guards be, and who marked them? Which display name, token and mark does a request carry?
 
+use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds, parse_rfc3339};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    AlarmChange, DeploymentChange, DesiredState, Execution, ExecutionArn, ExecutionStatus, GuardState, JobCall,
-    Occurrence, StatusHint, Tick, Trigger, last_segment,
+    Alarm, AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, DesiredState, Execution, ExecutionArn,
+    ExecutionStatus, GuardState, JobCall, Memory, Occurrence, OwedTag, StatusHint, Tick, Trigger, last_segment,
 };
 
 /// Whether an event asks for a retraining.
@@ -20,30 +22,56 @@ pub(crate) enum Relevance {
     Ignored(String),
 }
 
-/// An alarm is relevant if it is in ALARM, not suppressed and not muted. A muted or suppressed alarm still changes its state.
-pub(crate) fn alarm_relevance(change: &AlarmChange) -> Relevance {
-    let AlarmChange { name, state, timestamp, suppressed_by, is_muted } = change;
-    Relevance::Ignored(if state != "ALARM" {
+/// An alarm is relevant if it is listed (where there is a list), in ALARM, not suppressed and not muted. A muted or suppressed alarm
+/// still changes its state.
+pub(crate) fn alarm_relevance(change: &AlarmChange, listed: &[String], heartbeat_starts: bool) -> Relevance {
+    let AlarmChange { name, state, changed, suppressed_by, is_muted } = change;
+    let is_listed = listed.contains(name);
+    Relevance::Ignored(if !is_listed && !listed.is_empty() {
+        format!("DRIFT_ALARM_NAMES does not list alarm {name}")
+    } else if state != "ALARM" {
         format!("alarm {name} is {state}, not ALARM")
     } else if let Some(suppressor) = suppressed_by {
         format!("alarm {name} is suppressed by {suppressor}")
     } else if *is_muted {
         format!("alarm {name} is muted")
     } else {
-        return Relevance::Relevant(Occurrence { trigger: Trigger::Drift, key: format!("{name} {timestamp}") });
+        let memory = if is_listed && heartbeat_starts { Memory::AwsState } else { Memory::Event };
+        return Relevance::Relevant(drift(name, *changed, memory));
     })
 }
 
-/// A change of a CodePipeline execution is relevant if it is of our pipeline and the execution succeeded.
-pub(crate) fn deployment_relevance(change: &DeploymentChange, code_pipeline: &str) -> Relevance {
-    let DeploymentChange { pipeline, execution_id, state } = change;
+/// The occurrence of an alarm's change. Its key is the same by every route: EventBridge, the alarm's own action, `DescribeAlarms`.
+fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
+    // A time that was sent as a floating-point number may be a little less than its millisecond.
+    let rounded = changed + Duration::from_micros(500);
+    let time = format_rfc3339_millis(rounded).to_string();
+    let key = format!("{alarm} {}+0000", time.trim_end_matches('Z'));
+    Occurrence { trigger: Trigger::Drift, key, at: Some(changed), memory }
+}
+
+/// A change of a CodePipeline execution is relevant if deployments come by event, it is of our pipeline and the execution succeeded.
+pub(crate) fn deployment_relevance(
+    change: &DeploymentChange,
+    code_pipeline: &str,
+    trigger: DeploymentTrigger,
+    heartbeat_starts: bool,
+) -> Relevance {
+    let DeploymentChange { pipeline, execution_id, state, changed } = change;
     Relevance::Ignored(if pipeline != code_pipeline {
         format!("CodePipeline {pipeline} is not {code_pipeline}")
     } else if state != "SUCCEEDED" {
         format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
+    } else if trigger != DeploymentTrigger::Event {
+        "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline asks for the retraining".to_owned()
     } else {
-        return Relevance::Relevant(Occurrence { trigger: Trigger::Code, key: execution_id.clone() });
+        let memory = if heartbeat_starts { Memory::AwsState } else { Memory::Event };
+        return Relevance::Relevant(code(execution_id, *changed, memory));
     })
+}
+
+fn code(execution_id: &str, at: Option<SystemTime>, memory: Memory) -> Occurrence {
+    Occurrence { trigger: Trigger::Code, key: execution_id.to_owned(), at, memory }
 }
 
 /// What a scheduled event means.
@@ -54,15 +82,23 @@ pub(crate) enum TickMeaning {
     Ignored(String),
 }
 
-/// Tells the ticks of the retraining schedule from the heartbeat's. A tick of any other rule is ignored.
-pub(crate) fn tick_meaning(tick: &Tick, schedule_rule: Option<&str>, heartbeat_rule: Option<&str>) -> TickMeaning {
+/// Tells the ticks of the retraining schedule from the heartbeat's. A tick of any other rule is ignored. A tick without a time, as a
+/// person sends it, happens `now`.
+pub(crate) fn tick_meaning(
+    tick: &Tick,
+    schedule_rule: Option<&str>,
+    heartbeat_rule: Option<&str>,
+    heartbeat_starts: bool,
+    now: SystemTime,
+) -> TickMeaning {
     let fired = |rule: &str| tick.resources.iter().any(|arn| last_segment(arn) == rule);
     if heartbeat_rule.is_some_and(fired) {
         return TickMeaning::Heartbeat;
     }
     match schedule_rule {
         Some(rule) if fired(rule) => {
-            TickMeaning::Retraining(Occurrence { trigger: Trigger::Schedule, key: format!("{rule} {}", tick.time) })
+            let memory = if heartbeat_starts { Memory::OwedTag } else { Memory::Event };
+            TickMeaning::Retraining(schedule(rule, tick.time.unwrap_or(now), memory))
         }
         _ => TickMeaning::Ignored(format!(
             "{:?} names neither SCHEDULE_RULE_NAME ({}) nor RECONCILE_RULE_NAME ({})",
@@ -73,28 +109,55 @@ pub(crate) fn tick_meaning(tick: &Tick, schedule_rule: Option<&str>, heartbeat_r
     }
 }
 
+fn schedule(rule: &str, at: SystemTime, memory: Memory) -> Occurrence {
+    let key = format!("{rule} {}", format_rfc3339_seconds(at));
+    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory }
+}
+
+/// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
+pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
+    (!pipeline.eq_ignore_ascii_case(ours)).then(|| format!("SageMaker pipeline {pipeline} is not {ours}"))
+}
+
 /// What a job asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JobRequest {
-    /// Start an execution.
-    Start,
+    /// Start an execution for this occurrence, or find it.
+    Start(Occurrence),
     /// Report on the execution that an earlier call for the same action started.
-    Continue(ContinuationToken),
+    Continue { arn: ExecutionArn, unknown_since: Option<SystemTime> },
     /// It can never be carried out, for this reason.
     Impossible(String),
 }
 
-/// Reads a job's call for the router of `pipeline`.
-pub(crate) fn job_request(call: &JobCall, pipeline: &str) -> JobRequest {
+/// Reads the call of the job `job_id` for the router of `pipeline`.
+pub(crate) fn job_request(job_id: &str, call: &JobCall, pipeline: &str, trigger: DeploymentTrigger) -> JobRequest {
+    let start = |first_job: &str| {
+        match trigger {
+        DeploymentTrigger::Action => JobRequest::Start(Occurrence {
+            trigger: Trigger::Job,
+            key: first_job.to_owned(),
+            at: None,
+            memory: Memory::Job,
+        }),
+        DeploymentTrigger::Event => JobRequest::Impossible(
+            "DEPLOYMENT_TRIGGER is event, so the end of the CodePipeline starts the retraining: set it to action, or remove this action"
+                .to_owned(),
+        ),
+    }
+    };
     match call {
         JobCall::First { pipeline_name: Some(name) } if !is_pipeline(name, pipeline) => {
             JobRequest::Impossible(format!(
                 "the action's UserParameters name another SageMaker pipeline than {pipeline}, the one that this function retrains"
             ))
         }
-        JobCall::First { .. } => JobRequest::Start,
+        JobCall::First { .. } => start(job_id),
         JobCall::Continuation { token } => match ContinuationToken::parse(token) {
-            Some(token) if token.arn.is_of_pipeline(pipeline) => JobRequest::Continue(token),
+            Some(ContinuationToken::NotStarted { first_job }) => start(&first_job),
+            Some(ContinuationToken::Execution { arn, unknown_since }) if arn.is_of_pipeline(pipeline) => {
+                JobRequest::Continue { arn, unknown_since }
+            }
             _ => JobRequest::Impossible(format!(
                 "the continuation token names no execution of SageMaker pipeline {pipeline}"
             )),
@@ -111,29 +174,44 @@ fn is_pipeline(name: &str, pipeline: &str) -> bool {
 
 /// The token by which CodePipeline asks again for the same action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ContinuationToken {
-    pub(crate) arn: ExecutionArn,
-    /// Since when SageMaker does not know the execution, if it does not.
-    pub(crate) unknown_since: Option<SystemTime>,
+pub(crate) enum ContinuationToken {
+    /// The action waits for this execution.
+    Execution {
+        arn: ExecutionArn,
+        /// Since when SageMaker does not know the execution, if it does not.
+        unknown_since: Option<SystemTime>,
+    },
+    /// SageMaker was at its limit.
+    NotStarted {
+        /// The id of the action's first job. It stays the occurrence's key.
+        first_job: String,
+    },
 }
 
+const NOT_STARTED: &str = "not started yet: job ";
 const UNKNOWN_SINCE: &str = " unknown since ";
 
 impl ContinuationToken {
     /// `None` if the router did not write this token.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(first_job) = text.strip_prefix(NOT_STARTED) {
+            return (!first_job.is_empty()).then(|| Self::NotStarted { first_job: first_job.to_owned() });
+        }
         let Some((arn, seconds)) = text.split_once(UNKNOWN_SINCE) else {
-            return Some(Self { arn: ExecutionArn::parse(text)?, unknown_since: None });
+            return Some(Self::Execution { arn: ExecutionArn::parse(text)?, unknown_since: None });
         };
         let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.parse().ok()?))?;
-        Some(Self { arn: ExecutionArn::parse(arn)?, unknown_since: Some(since) })
+        Some(Self::Execution { arn: ExecutionArn::parse(arn)?, unknown_since: Some(since) })
     }
 
     pub(crate) fn text(&self) -> String {
-        let arn = self.arn.as_str();
-        match self.unknown_since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok()) {
-            None => arn.to_owned(),
-            Some(since) => format!("{arn}{UNKNOWN_SINCE}{}", since.as_secs()),
+        match self {
+            Self::NotStarted { first_job } => format!("{NOT_STARTED}{first_job}"),
+            Self::Execution { arn, unknown_since } => {
+                let since = unknown_since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok());
+                let since = since.map(|since| format!("{UNKNOWN_SINCE}{}", since.as_secs())).unwrap_or_default();
+                format!("{}{since}", arn.as_str())
+            }
         }
     }
 }
@@ -146,23 +224,123 @@ pub(crate) fn waits_for_unknown(unknown_since: SystemTime, now: SystemTime) -> b
     now.duration_since(unknown_since).unwrap_or_default() < LONGEST_UNKNOWN
 }
 
-/// What an occurrence asks for, given the executions that were seen.
+/// What decisions about starts are made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'s> {
+    /// The SageMaker pipeline's name.
+    pub(crate) pipeline: &'s str,
+    /// The newest executions, newest first.
+    pub(crate) executions: &'s [Execution],
+    /// Whether somebody else disabled the schedule rule.
+    pub(crate) schedule_is_held: bool,
+    /// Whether somebody else disabled the drift rule.
+    pub(crate) drift_is_held: bool,
+    /// Drift starts nothing for this long after the start of any execution.
+    pub(crate) drift_cooldown: Option<Duration>,
+    pub(crate) now: SystemTime,
+}
+
+/// Who asks whether an occurrence is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// The event that reports the occurrence. Its age does not matter.
+    Event,
+    /// A heartbeat, which found the occurrence in AWS's state.
+    Heartbeat,
+}
+
+/// Whether an occurrence asks for a retraining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim<'e> {
+    /// It does.
+    Owed,
+    /// This execution bears its display name.
+    ServedByName(&'e Execution),
+    /// This execution started late enough to answer it.
+    ServedByTime(&'e Execution),
+    /// Somebody else disabled the rule by which it comes.
+    Held,
+    /// It is too old for a heartbeat.
+    Expired,
+}
+
+/// Drift is served by an execution that started this long before the alarm's change. Three services' clocks differ, and the same
+/// data is not trained twice.
+const DRIFT_MARGIN: Duration = Duration::from_mins(10);
+
+/// A heartbeat starts nothing for what is older than this and the cooldown.
+const CATCH_UP_WINDOW: Duration = Duration::from_hours(7 * 24);
+
+/// Decides whether an occurrence still asks for a retraining, for events and heartbeats alike.
+///
+/// An execution serves it whatever became of the execution: what failed would fail again, and one that was stopped is a veto. Code
+/// and jobs have an execution of their own each; only a heartbeat, which sees the newest deployment alone, takes a later execution
+/// for enough.
+pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situation<'e>) -> Claim<'e> {
+    let display_name = display_name(occurrence);
+    let by_name = situation.executions.iter().find(|e| e.display_name.as_deref() == Some(display_name.as_str()));
+    if let Some(execution) = by_name {
+        return Claim::ServedByName(execution);
+    }
+    let started = |is_late_enough: &dyn Fn(SystemTime) -> bool| {
+        situation.executions.iter().find(|e| e.started.is_some_and(is_late_enough))
+    };
+    let by_time = match (occurrence.trigger, occurrence.at) {
+        (Trigger::Drift, Some(at)) => started(&|started| started + DRIFT_MARGIN > at),
+        (Trigger::Schedule, Some(at)) => started(&|started| started >= at),
+        (Trigger::Code, Some(at)) if asker == Asker::Heartbeat => started(&|started| started >= at),
+        _ => None,
+    };
+    if let Some(execution) = by_time {
+        return Claim::ServedByTime(execution);
+    }
+    let is_held = match occurrence.trigger {
+        Trigger::Drift => situation.drift_is_held,
+        Trigger::Schedule => situation.schedule_is_held,
+        Trigger::Code | Trigger::Job => false,
+    };
+    if is_held {
+        Claim::Held
+    } else if asker == Asker::Heartbeat && !is_within_window(occurrence, situation) {
+        Claim::Expired
+    } else {
+        Claim::Owed
+    }
+}
+
+/// Whether a heartbeat would still start the occurrence.
+fn is_within_window(occurrence: &Occurrence, situation: &Situation<'_>) -> bool {
+    let window = CATCH_UP_WINDOW + situation.drift_cooldown.unwrap_or_default();
+    occurrence.at.is_some_and(|at| age(at, situation.now) <= window)
+}
+
+/// Zero for a time that is ahead of this clock.
+fn age(at: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(at).unwrap_or_default()
+}
+
+/// What becomes of an occurrence.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StartDecision {
     Start(StartRequest),
-    /// This execution is enough.
-    Enough(ExecutionArn, Enough),
+    NoStart(NoStart),
 }
 
-/// Why an execution is enough for an occurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Enough {
-    /// It was started for the same occurrence.
-    Duplicate,
-    /// It is active, and the occurrence asks only that a retraining runs.
-    AlreadyRunning,
-    /// It was started last, and drift alarms start nothing until `left` has passed.
-    CoolingDown { left: Duration },
+/// Why an occurrence starts nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoStart {
+    /// This execution was started for the same occurrence.
+    Duplicate(ExecutionArn),
+    /// This execution is active, and the occurrence asks only that a retraining runs.
+    AlreadyRunning(ExecutionArn),
+    /// This execution started after the occurrence, or shortly before it.
+    AlreadyServed(ExecutionArn),
+    /// Somebody else disabled the rule by which it comes.
+    Held,
+    /// This execution was started last, and drift starts nothing until `left` has passed.
+    CoolingDown { after: ExecutionArn, left: Duration },
+    /// It is too old for a heartbeat.
+    Expired,
 }
 
 /// What is sent to `StartPipelineExecution`.
@@ -175,49 +353,162 @@ pub(crate) struct StartRequest {
     pub(crate) trigger: Trigger,
 }
 
-/// Decides whether `occurrence` starts an execution of `pipeline`. `executions` are the newest ones, newest first. Drift starts
-/// nothing for `drift_cooldown` after the start of any execution.
-pub(crate) fn decide_start(
-    occurrence: &Occurrence,
-    pipeline: &str,
-    executions: &[Execution],
-    drift_cooldown: Option<Duration>,
-    now: SystemTime,
-) -> StartDecision {
+/// Decides whether `occurrence` starts an execution.
+pub(crate) fn decide_start(occurrence: &Occurrence, asker: Asker, situation: &Situation<'_>) -> StartDecision {
+    let coalesces = matches!(occurrence.trigger, Trigger::Schedule | Trigger::Drift);
+    let claim = owed(occurrence, asker, situation);
+    StartDecision::NoStart(if let Claim::ServedByName(execution) = claim {
+        NoStart::Duplicate(execution.arn.clone())
+    } else if let Some(active) = situation.executions.iter().find(|e| coalesces && e.status.is_active()) {
+        NoStart::AlreadyRunning(active.arn.clone())
+    } else if let Claim::ServedByTime(execution) = claim {
+        NoStart::AlreadyServed(execution.arn.clone())
+    } else if claim == Claim::Held {
+        NoStart::Held
+    } else if claim == Claim::Expired {
+        NoStart::Expired
+    } else if let Some((execution, left)) = cooling_down(occurrence, situation) {
+        NoStart::CoolingDown { after: execution.arn.clone(), left }
+    } else {
+        return StartDecision::Start(start_request(occurrence, situation));
+    })
+}
+
+fn start_request(occurrence: &Occurrence, situation: &Situation<'_>) -> StartRequest {
     let display_name = display_name(occurrence);
-    if let Some(execution) = executions.iter().find(|e| e.display_name.as_deref() == Some(display_name.as_str())) {
-        return StartDecision::Enough(execution.arn.clone(), Enough::Duplicate);
-    }
     // AWS does not document the scope of a token, so every token contains the pipeline's name.
-    let pipeline = pipeline.to_ascii_lowercase();
+    let pipeline = situation.pipeline.to_ascii_lowercase();
     let token = match occurrence.trigger {
         // One execution an occurrence: the token is made of the occurrence.
         Trigger::Code | Trigger::Job => digest(&["occurrence", &pipeline, &display_name]),
         // A compare-and-swap on the history: routers that saw the same newest execution send the same token.
         Trigger::Schedule | Trigger::Drift => {
-            if let Some(running) = executions.iter().find(|e| e.status.is_active()) {
-                return StartDecision::Enough(running.arn.clone(), Enough::AlreadyRunning);
-            }
-            if let (Trigger::Drift, Some(cooldown)) = (occurrence.trigger, drift_cooldown)
-                && let Some((execution, left)) = cooling_down(executions, cooldown, now)
-            {
-                return StartDecision::Enough(execution.arn.clone(), Enough::CoolingDown { left });
-            }
-            let newest = executions.first().map_or("none", |e| e.arn.as_str());
+            let newest = situation.executions.first().map_or("none", |e| e.arn.as_str());
             digest(&["next after", &pipeline, newest])
         }
     };
-    StartDecision::Start(StartRequest { display_name, token, trigger: occurrence.trigger })
+    StartRequest { display_name, token, trigger: occurrence.trigger }
 }
 
-/// The execution that was started last, and the time that is left, if it started less than `cooldown` ago.
-fn cooling_down(executions: &[Execution], cooldown: Duration, now: SystemTime) -> Option<(&Execution, Duration)> {
-    let (started, execution) =
-        executions.iter().filter_map(|e| Some((e.started?, e))).max_by_key(|(started, _)| *started)?;
+/// The execution that was started last, and the time that is left, if drift still waits after its start.
+fn cooling_down<'e>(occurrence: &Occurrence, situation: &Situation<'e>) -> Option<(&'e Execution, Duration)> {
+    let cooldown = situation.drift_cooldown.filter(|_| occurrence.trigger == Trigger::Drift)?;
+    let started = situation.executions.iter().filter_map(|e| Some((e.started?, e)));
+    let (started, execution) = started.max_by_key(|(started, _)| *started)?;
     // SageMaker's clock may be a little ahead of this one.
-    let elapsed = now.duration_since(started).unwrap_or_default();
-    let left = cooldown.checked_sub(elapsed).filter(|left| !left.is_zero())?;
+    let left = cooldown.checked_sub(age(started, situation.now)).filter(|left| !left.is_zero())?;
     Some((execution, left))
+}
+
+/// Whether something finds the occurrence again when SageMaker is at its limit, so that its start can wait.
+pub(crate) fn is_remembered(occurrence: &Occurrence, situation: &Situation<'_>) -> bool {
+    match occurrence.memory {
+        Memory::Event => false,
+        Memory::AwsState | Memory::OwedTag => is_within_window(occurrence, situation),
+        Memory::Job => true,
+    }
+}
+
+/// What a heartbeat found that may be owed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// The newest deployment.
+    pub(crate) deployment: Option<Deployment>,
+    /// The schedule rule's tag, and the rule's name.
+    pub(crate) tick: Option<(String, OwedTag)>,
+    /// The listed alarms that are in ALARM.
+    pub(crate) alarms: Vec<Alarm>,
+}
+
+/// What a heartbeat makes of its findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Debts {
+    /// What is owed, in the order in which it is served: the newest deployment, a tick, drift from the newest to the oldest.
+    pub(crate) owed: Vec<Occurrence>,
+    /// Drift that waits for the cooldown, and how long.
+    pub(crate) cooling_down: Option<(Occurrence, Duration)>,
+    /// What is older than the catch-up window.
+    pub(crate) expired: Vec<Occurrence>,
+    /// The alarms whose drift is among what is owed.
+    pub(crate) alarms: Vec<String>,
+    /// Whether the schedule rule's tag asks for nothing any more.
+    pub(crate) tick_is_settled: bool,
+}
+
+/// Decides what of a heartbeat's findings is owed.
+pub(crate) fn debts(findings: &Findings, situation: &Situation<'_>) -> Debts {
+    let mut debts = Debts::default();
+    let deployment = findings.deployment.as_ref();
+    let deployment = deployment.map(|d| code(&d.execution_id, Some(d.succeeded), Memory::AwsState));
+    let tick = match &findings.tick {
+        Some((rule, OwedTag::Since(at))) => Some(schedule(rule, *at, Memory::OwedTag)),
+        Some((_, OwedTag::Unreadable)) => {
+            debts.tick_is_settled = true;
+            None
+        }
+        Some((_, OwedTag::OtherRouter)) | None => None,
+    };
+    let mut alarms: Vec<&Alarm> = findings.alarms.iter().collect();
+    alarms.sort_by_key(|alarm| Reverse(alarm.changed));
+    let alarms =
+        alarms.into_iter().map(|alarm| (drift(&alarm.name, alarm.changed, Memory::AwsState), Some(&alarm.name)));
+    let others = deployment.into_iter().chain(tick).map(|occurrence| (occurrence, None));
+    for (occurrence, alarm) in others.chain(alarms) {
+        let is_tick = occurrence.memory == Memory::OwedTag;
+        match owed(&occurrence, Asker::Heartbeat, situation) {
+            Claim::Owed => {
+                if let Some((_, left)) = cooling_down(&occurrence, situation) {
+                    debts.cooling_down.get_or_insert((occurrence, left));
+                } else {
+                    debts.alarms.extend(alarm.cloned());
+                    debts.owed.push(occurrence);
+                }
+            }
+            Claim::Expired => {
+                debts.tick_is_settled |= is_tick;
+                debts.expired.push(occurrence);
+            }
+            Claim::ServedByName(_) | Claim::ServedByTime(_) | Claim::Held => debts.tick_is_settled |= is_tick,
+        }
+    }
+    debts
+}
+
+/// The age of the oldest occurrence that is owed; zero if none is.
+pub(crate) fn oldest_age(owed: &[Occurrence], now: SystemTime) -> Duration {
+    owed.iter().filter_map(|occurrence| occurrence.at).map(|at| age(at, now)).max().unwrap_or_default()
+}
+
+/// What a heartbeat that found no active execution starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CatchUp {
+    Start(Occurrence),
+    Nothing,
+    /// Something is owed, but so many executions started within 24 hours.
+    Braked {
+        started: usize,
+    },
+    /// Something is owed, but the newest execution has no start time, so nobody can say what it serves.
+    NoStartTime,
+}
+
+/// What is younger than this has its event on the way.
+const YOUNGEST: Duration = Duration::from_mins(5);
+
+/// Chooses what a heartbeat starts. `per_day` is the number of executions within 24 hours at which it starts nothing.
+pub(crate) fn catch_up(owed: &[Occurrence], per_day: usize, situation: &Situation<'_>) -> CatchUp {
+    let age = |at| age(at, situation.now);
+    let Some(next) = owed.iter().find(|occurrence| occurrence.at.is_some_and(|at| age(at) >= YOUNGEST)) else {
+        return CatchUp::Nothing;
+    };
+    let executions = situation.executions;
+    if executions.first().is_some_and(|newest| newest.started.is_none()) {
+        return CatchUp::NoStartTime;
+    }
+    // An execution without a start time counts, if a newer one is less than a day old.
+    let is_recent = |e: &&Execution| e.started.is_none_or(|started| age(started) < Duration::from_hours(24));
+    let started = executions.iter().take_while(is_recent).count();
+    if started >= per_day { CatchUp::Braked { started } } else { CatchUp::Start(next.clone()) }
 }
 
 /// Whether SageMaker answered a start with the execution of another occurrence. AWS does not document what a known token does
@@ -276,7 +567,7 @@ const HASH_LENGTH: usize = 16;
 /// `<trigger>-<key>`, within SageMaker's `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}`. In a key that does not fit, other characters become
 /// hyphens, the end is cut, and a hash of the whole key is appended.
 pub(crate) fn display_name(occurrence: &Occurrence) -> String {
-    let Occurrence { trigger, key } = occurrence;
+    let Occurrence { trigger, key, .. } = occurrence;
     let plain = format!("{}-{key}", trigger.word());
     let fits = plain.len() <= DISPLAY_NAME_LENGTH
         && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -318,6 +609,41 @@ pub(crate) fn rule_mark(owner: &str, execution_id: &str) -> String {
 /// Reads the value of [`RULE_MARK`]. The first version wrote no owner; such a mark is ours.
 pub(crate) fn rule_mark_owner<'m>(mark: &'m str, ours: &'m str) -> &'m str {
     mark.split_once('/').map_or(ours, |(owner, _)| owner)
+}
+
+/// The tag key on the schedule rule while a tick is owed.
+pub(crate) const OWED_TAG: &str = "drift-router:owed-since";
+
+/// The value of [`OWED_TAG`]: `<owner>/<time of the tick>`.
+pub(crate) fn owed_tag(owner: &str, tick: SystemTime) -> String {
+    format!("{owner}/{}", format_rfc3339_seconds(tick))
+}
+
+/// Reads the value of [`OWED_TAG`].
+pub(crate) fn read_owed_tag(value: &str, ours: &str) -> OwedTag {
+    match value.split_once('/') {
+        Some((owner, time)) if owner == ours => parse_rfc3339(time).map_or(OwedTag::Unreadable, OwedTag::Since),
+        _ => OwedTag::OtherRouter,
+    }
+}
+
+/// What is done with the schedule rule's tag when a tick is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwedWrite {
+    Write,
+    /// The tag names this tick or a later one, which serves both.
+    Keep,
+    /// The tag is another router's and stays.
+    Foreign,
+}
+
+/// Decides how the tick of `at` is remembered, given the tag that was found.
+pub(crate) fn owed_write(found: Option<&OwedTag>, at: SystemTime) -> OwedWrite {
+    match found {
+        Some(OwedTag::Since(since)) if *since >= at => OwedWrite::Keep,
+        Some(OwedTag::OtherRouter) => OwedWrite::Foreign,
+        Some(OwedTag::Since(_) | OwedTag::Unreadable) | None => OwedWrite::Write,
+    }
 }
 
 /// The first words of the reason of every transition that a router disabled.

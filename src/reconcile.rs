@@ -1,12 +1,13 @@
 //! The reconcile flow: observe, compare, apply, observe again, until every guard is as the executions ask.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aws::{self, Aws, CallError, ObservedGuard, RuleArns};
 use crate::config::Config;
-use crate::model::{DesiredState, Execution, GuardRole, StatusHint};
+use crate::model::{DesiredState, Execution, GuardRole, GuardState, StatusHint};
 use crate::outcome::{Action, GuardReport, Outcome};
-use crate::policy;
+use crate::policy::{self, Situation};
 
 /// What every flow of one invocation works with.
 #[derive(Debug)]
@@ -16,12 +17,17 @@ pub(crate) struct Invocation<'a> {
     pub(crate) rule_arns: Option<RuleArns>,
 }
 
-/// Why a flow failed. Lambda tries the event again; what was done so far is found and completed then.
+/// Why a flow failed: every fault. Lambda tries the event again; what was done so far is found and completed then. The guards that
+/// are not named are as they should be.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// Calls that failed. The guards that are not named are as they should be.
-    #[error("{}", list(.0))]
-    Calls(Vec<CallError>),
+#[error("{}", list(.0))]
+pub(crate) struct Error(Vec<Fault>);
+
+/// One reason.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Call(#[from] CallError),
     #[error(
         "the guards did not converge in {} rounds: look for somebody else who enables and disables them",
         PAUSES.len()
@@ -37,22 +43,63 @@ pub(crate) enum Error {
 impl Error {
     /// Whether another try may help.
     pub(crate) fn is_retryable(&self) -> bool {
-        match self {
-            Self::Calls(errors) => errors.iter().all(CallError::is_retryable),
-            Self::DidNotConverge | Self::ListLags { .. } => true,
+        self.0.iter().all(|fault| match fault {
+            Fault::Call(error) => error.is_retryable(),
+            Fault::DidNotConverge | Fault::ListLags { .. } => true,
+        })
+    }
+
+    /// The name of the first fault, as Lambda reports it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.0.first() {
+            Some(Fault::DidNotConverge) => "DidNotConverge",
+            Some(Fault::ListLags { .. }) => "ListLags",
+            Some(Fault::Call(_)) | None => "AwsCallError",
         }
+    }
+
+    /// An error that names these calls, if there is one.
+    pub(crate) fn unless_empty(calls: Vec<CallError>) -> Result<(), Self> {
+        if calls.is_empty() { Ok(()) } else { Err(Self(vec![]).with(calls)) }
+    }
+
+    /// The error, with further calls that failed.
+    pub(crate) fn with(mut self, calls: impl IntoIterator<Item = CallError>) -> Self {
+        self.0.extend(calls.into_iter().map(Fault::Call));
+        self
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
     }
 }
 
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
-        Self::Calls(vec![error])
+        Fault::Call(error).into()
     }
 }
 
-fn list(errors: &[CallError]) -> String {
-    let errors: Vec<String> = errors.iter().map(|error| chain(error)).collect();
-    errors.join("; ")
+/// The values of both, or the faults of both.
+pub(crate) fn both<T, U>(
+    one: Result<T, impl Into<Error>>,
+    other: Result<U, impl Into<Error>>,
+) -> Result<(T, U), Error> {
+    match (one.map_err(Into::into), other.map_err(Into::into)) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Error(mut faults)), Err(Error(more))) => {
+            faults.extend(more);
+            Err(Error(faults))
+        }
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+fn list(faults: &[Fault]) -> String {
+    let faults: Vec<String> = faults.iter().map(|fault| chain(fault)).collect();
+    faults.join("; ")
 }
 
 /// An error and its sources, in one line.
@@ -71,8 +118,26 @@ pub(crate) struct Snapshot {
     pub(crate) guards: Vec<ObservedGuard>,
 }
 
+/// An observation without the executions, so that nothing can be decided.
+#[derive(Debug)]
+pub(crate) struct Unobserved {
+    pub(crate) error: Error,
+    pub(crate) guards: Vec<ObservedGuard>,
+}
+
+impl From<Unobserved> for Error {
+    fn from(unobserved: Unobserved) -> Self {
+        unobserved.error.with(unread(unobserved.guards))
+    }
+}
+
+/// Why guards could not be read.
+fn unread(guards: Vec<ObservedGuard>) -> impl Iterator<Item = CallError> {
+    guards.into_iter().filter_map(|guard| guard.found.err())
+}
+
 impl Snapshot {
-    fn desired_state(&self) -> DesiredState {
+    pub(crate) fn desired_state(&self) -> DesiredState {
         policy::desired_state(&self.executions, self.named.as_ref())
     }
 
@@ -80,22 +145,53 @@ impl Snapshot {
         let desired = self.desired_state();
         self.guards.iter().all(|guard| guard.is_settled(&desired))
     }
+
+    /// What decisions about starts are made from.
+    pub(crate) fn situation<'s>(&'s self, invocation: &'s Invocation<'_>) -> Situation<'s> {
+        let is_held = |role| {
+            self.guards.iter().any(|guard| {
+                let held = |found: &aws::Found| found.state == GuardState::DisabledByOther;
+                guard.role == role && guard.found.as_ref().is_ok_and(held)
+            })
+        };
+        Situation {
+            pipeline: invocation.aws.pipeline.name(),
+            executions: &self.executions,
+            schedule_is_held: is_held(GuardRole::ScheduleRule),
+            drift_is_held: is_held(GuardRole::DriftRule),
+            drift_cooldown: invocation.config.drift_cooldown,
+            now: invocation.aws.now(),
+        }
+    }
 }
 
 /// Puts the guards right, whatever the event says.
 pub(crate) async fn reconcile(
     invocation: &Invocation<'_>,
-    hint: Option<&StatusHint>,
+    hint: &StatusHint,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    outcome.execution_arn = hint.map(|hint| hint.arn.as_str().to_owned());
-    let snapshot = observe(invocation, hint, None, outcome).await?;
+    outcome.execution_arn = Some(hint.arn.as_str().to_owned());
+    let snapshot = observe(invocation, Some(hint), None, outcome).await?;
     // Only an event that reports the end counts: a late `Executing` event of a failed execution reports no failure.
-    let reports_failure = hint.is_some_and(|hint| hint.status.is_failure());
+    let reports_failure = hint.status.is_failure();
     let failed = snapshot.named.as_ref().filter(|named| reports_failure && named.status.is_failure());
     outcome.retraining_failed = failed.is_some();
     let failure = failed.and_then(policy::failure_message);
+    settle(invocation, Some(hint), snapshot, outcome).await?;
+    if let Some(failure) = failure {
+        outcome.add_reason(&failure);
+    }
+    Ok(())
+}
 
+/// Puts the guards right, given a first observation, and says what was done.
+pub(crate) async fn settle(
+    invocation: &Invocation<'_>,
+    hint: Option<&StatusHint>,
+    snapshot: Snapshot,
+    outcome: &mut Outcome,
+) -> Result<Snapshot, Error> {
     let snapshot = converge(invocation, hint, snapshot, outcome).await?;
     let (action, reason) = match snapshot.desired_state() {
         DesiredState::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
@@ -103,11 +199,8 @@ pub(crate) async fn reconcile(
     };
     let has_written = snapshot.guards.iter().any(|guard| guard.written);
     outcome.action = Some(if has_written { action } else { Action::Unchanged });
-    outcome.reason = Some(match failure {
-        Some(failure) => format!("{reason}; {failure}"),
-        None => reason,
-    });
-    Ok(())
+    outcome.reason = Some(reason);
+    Ok(snapshot)
 }
 
 /// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed
@@ -120,7 +213,7 @@ pub(crate) async fn observe(
     hint: Option<&StatusHint>,
     before: Option<&[ObservedGuard]>,
     outcome: &mut Outcome,
-) -> Result<Snapshot, Error> {
+) -> Result<Snapshot, Unobserved> {
     let pipeline = &invocation.aws.pipeline;
     let describe = async {
         match hint {
@@ -130,14 +223,16 @@ pub(crate) async fn observe(
     };
     let (listed, described, guards) = tokio::join!(pipeline.list(), describe, read_guards(invocation, before));
     report(&guards, outcome);
-    let executions = match listed {
-        Ok(executions) => executions,
-        Err(missing) if missing.is_not_found() => return Err(release(invocation, guards, missing, outcome).await),
-        Err(error) => return Err(error.into()),
-    };
-    let described = described?;
-    let named = hint.map(|hint| policy::named_execution(hint, described, &executions));
-    Ok(Snapshot { executions, named, guards })
+    match both(listed, described) {
+        Ok((executions, described)) => {
+            let named = hint.map(|hint| policy::named_execution(hint, described, &executions));
+            Ok(Snapshot { executions, named, guards })
+        }
+        Err(error) if error.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_not_found())) => {
+            Err(release(invocation, error, guards, outcome).await)
+        }
+        Err(error) => Err(Unobserved { error, guards }),
+    }
 }
 
 async fn read_guards(invocation: &Invocation<'_>, before: Option<&[ObservedGuard]>) -> Vec<ObservedGuard> {
@@ -150,18 +245,19 @@ fn report(guards: &[ObservedGuard], outcome: &mut Outcome) {
     outcome.has_unread_guard = guards.iter().any(|guard| guard.found.is_err());
 }
 
-/// Enables what this router disabled, as the pipeline is `missing`. Returns every error.
+/// Enables what this router disabled, as the pipeline is missing: `error` says so.
 async fn release(
     invocation: &Invocation<'_>,
+    error: Error,
     mut guards: Vec<ObservedGuard>,
-    missing: CallError,
     outcome: &mut Outcome,
-) -> Error {
+) -> Unobserved {
     let failures = aws::set_all(&invocation.aws.guards, &mut guards, &DesiredState::Released).await;
     if guards.iter().any(|guard| guard.written) {
-        report(&read_guards(invocation, Some(&guards)).await, outcome);
+        guards = read_guards(invocation, Some(&guards)).await;
+        report(&guards, outcome);
     }
-    Error::Calls(std::iter::once(missing).chain(failures.into_iter().map(|(_, error)| error)).collect())
+    Unobserved { error: error.with(failures.into_iter().map(|(_, failure)| failure)), guards }
 }
 
 /// How long to wait before a round is repeated: reads may lag behind writes. There are as many rounds.
@@ -174,18 +270,19 @@ pub(crate) async fn converge(
     mut snapshot: Snapshot,
     outcome: &mut Outcome,
 ) -> Result<Snapshot, Error> {
-    let mut failures = Vec::new();
+    // The newest failure of each guard.
+    let mut failures: BTreeMap<GuardRole, CallError> = BTreeMap::new();
     for pause in PAUSES {
         if snapshot.is_settled() {
             break;
         }
         let desired = snapshot.desired_state();
-        failures = aws::set_all(&invocation.aws.guards, &mut snapshot.guards, &desired).await;
-        snapshot = observe(invocation, hint, Some(&snapshot.guards), outcome).await?;
-        if !snapshot.is_settled() {
-            tokio::time::sleep(pause).await;
-            snapshot = observe(invocation, hint, Some(&snapshot.guards), outcome).await?;
-        }
+        failures.extend(aws::set_all(&invocation.aws.guards, &mut snapshot.guards, &desired).await);
+        snapshot = match observe_until_current(invocation, hint, &snapshot, pause, outcome).await {
+            Ok(snapshot) => snapshot,
+            // Nobody can say which of the guards are as they should be.
+            Err(unobserved) => return Err(Error::from(unobserved).with(failures.into_values())),
+        };
     }
     let desired = snapshot.desired_state();
     let unsettled: Vec<GuardRole> =
@@ -194,8 +291,23 @@ pub(crate) async fn converge(
         return Ok(snapshot);
     }
     // Every guard that could not be set is named, and every one that could not be read.
-    let mut errors: Vec<CallError> =
-        failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error).collect();
-    errors.extend(snapshot.guards.into_iter().filter_map(|guard| guard.found.err()));
-    Err(if errors.is_empty() { Error::DidNotConverge } else { Error::Calls(errors) })
+    let failures = failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error);
+    let faults: Vec<Fault> = failures.chain(unread(snapshot.guards)).map(Fault::Call).collect();
+    Err(if faults.is_empty() { Fault::DidNotConverge.into() } else { Error(faults) })
+}
+
+/// Observes, and once more after `pause` if there is still something to set: reads may lag behind writes.
+async fn observe_until_current(
+    invocation: &Invocation<'_>,
+    hint: Option<&StatusHint>,
+    before: &Snapshot,
+    pause: Duration,
+    outcome: &mut Outcome,
+) -> Result<Snapshot, Unobserved> {
+    let snapshot = observe(invocation, hint, Some(&before.guards), outcome).await?;
+    if snapshot.is_settled() {
+        return Ok(snapshot);
+    }
+    tokio::time::sleep(pause).await;
+    observe(invocation, hint, Some(&snapshot.guards), outcome).await
 }

@@ -2,35 +2,56 @@
 
 use std::time::Duration;
 
-use crate::aws;
-use crate::model::{DesiredState, Execution, ExecutionArn, ExecutionStatus, Occurrence, StatusHint};
+use crate::aws::{self, CallError, ObservedGuard};
+use crate::model::{DesiredState, ExecutionArn, ExecutionStatus, Memory, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, Enough, StartDecision};
-use crate::reconcile::{Error, Invocation, Snapshot, converge, observe};
+use crate::policy::{self, Asker, NoStart, OwedWrite, StartDecision};
+use crate::reconcile::{Error, Fault, Invocation, Snapshot, converge, observe};
 
-/// Starts or finds the occurrence's execution, and engages the interlock.
+/// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
 pub(crate) async fn retrain(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let started = ensure_execution(invocation, occurrence, outcome).await?;
-    finish_start(invocation, occurrence, started, outcome).await
+    let ensured = observe_and_ensure(invocation, occurrence, outcome).await?;
+    finish_start(invocation, occurrence, ensured, outcome).await
 }
 
-/// How an occurrence got its execution.
+/// What became of an occurrence.
 #[derive(Debug)]
-pub(crate) enum StartOutcome {
-    /// It was started. The guards have been set since the snapshot.
-    Started { arn: ExecutionArn, snapshot: Snapshot },
-    /// It was found.
-    Found { arn: ExecutionArn, snapshot: Snapshot },
+pub(crate) struct Ensured {
+    pub(crate) start: Start,
+    /// The guards may have been set since.
+    pub(crate) snapshot: Snapshot,
 }
 
-impl StartOutcome {
-    pub(crate) fn arn(&self) -> &ExecutionArn {
-        let (Self::Started { arn, .. } | Self::Found { arn, .. }) = self;
-        arn
+/// Whether an occurrence has its execution.
+#[derive(Debug)]
+pub(crate) enum Start {
+    /// It was started.
+    Started(ExecutionArn),
+    /// It was found.
+    Found(ExecutionArn),
+    /// There is none, and the outcome says why.
+    None,
+}
+
+/// Observes, and finds the occurrence's execution or starts it.
+pub(crate) async fn observe_and_ensure(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    outcome: &mut Outcome,
+) -> Result<Ensured, Error> {
+    match observe(invocation, None, None, outcome).await {
+        Ok(snapshot) => ensure_execution(invocation, occurrence, Asker::Event, snapshot, outcome).await,
+        Err(unobserved) => {
+            let remembered = match unobserved.error.is_retryable() {
+                true => remember_tick(invocation, occurrence, &unobserved.guards).await.err(),
+                false => None,
+            };
+            Err(Error::from(unobserved).with(remembered))
+        }
     }
 }
 
@@ -38,81 +59,142 @@ impl StartOutcome {
 pub(crate) async fn ensure_execution(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
+    asker: Asker,
+    mut snapshot: Snapshot,
     outcome: &mut Outcome,
-) -> Result<StartOutcome, Error> {
-    let mut snapshot = observe(invocation, None, None, outcome).await?;
-    let request = match decide(invocation, occurrence, &snapshot.executions) {
+) -> Result<Ensured, Error> {
+    let request = match policy::decide_start(occurrence, asker, &snapshot.situation(invocation)) {
         StartDecision::Start(request) => request,
-        StartDecision::Enough(arn, why) => {
-            report_found(&arn, why, outcome);
-            return Ok(StartOutcome::Found { arn, snapshot });
-        }
+        StartDecision::NoStart(why) => return Ok(Ensured { start: report(why, outcome), snapshot }),
     };
-    match invocation.aws.pipeline.start(&request).await {
+    let pipeline = &invocation.aws.pipeline;
+    let refused = match pipeline.start(&request).await {
         Ok(arn) => {
             outcome.action = Some(Action::Started);
             outcome.execution_arn = Some(arn.as_str().to_owned());
             // The status event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
             let engaged = DesiredState::Engaged { execution_id: arn.id().to_owned() };
             aws::set_all(&invocation.aws.guards, &mut snapshot.guards, &engaged).await;
-            Ok(StartOutcome::Started { arn, snapshot })
+            return Ok(Ensured { start: Start::Started(arn), snapshot });
         }
-        // Another router may have started it, or the start was carried out and only its answer was lost.
-        Err(refused) => {
-            let Ok(executions) = invocation.aws.pipeline.list().await else { return Err(refused.into()) };
-            match decide(invocation, occurrence, &executions) {
-                StartDecision::Start(_) => Err(refused.into()),
-                StartDecision::Enough(arn, why) => {
-                    report_found(&arn, why, outcome);
-                    Ok(StartOutcome::Found { arn, snapshot: Snapshot { executions, ..snapshot } })
-                }
-            }
+        Err(refused) => refused,
+    };
+    if refused.is_limit() {
+        return defer(invocation, occurrence, refused, snapshot, outcome).await;
+    }
+    // Another router may have started it, or the start was carried out and only its answer was lost.
+    if let Ok(executions) = pipeline.list().await {
+        let looked_up = Snapshot { executions, ..snapshot };
+        if let StartDecision::NoStart(why) = policy::decide_start(occurrence, asker, &looked_up.situation(invocation)) {
+            return Ok(Ensured { start: report(why, outcome), snapshot: looked_up });
+        }
+        snapshot = looked_up;
+    }
+    let remembered = match refused.is_retryable() {
+        true => remember_tick(invocation, occurrence, &snapshot.guards).await.err(),
+        false => None,
+    };
+    Err(Error::from(refused).with(remembered))
+}
+
+/// SageMaker runs as many executions as it may. If something finds the occurrence again, it waits for that.
+async fn defer(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    refused: CallError,
+    snapshot: Snapshot,
+    outcome: &mut Outcome,
+) -> Result<Ensured, Error> {
+    let is_remembered = policy::is_remembered(occurrence, &snapshot.situation(invocation))
+        && match remember_tick(invocation, occurrence, &snapshot.guards).await {
+            Ok(remembered) => remembered,
+            Err(error) => return Err(Error::from(refused).with([error])),
+        };
+    if !is_remembered {
+        return Err(refused.into());
+    }
+    outcome.action = Some(Action::Deferred);
+    outcome.reason = Some("the account runs as many pipeline executions as its quota allows".to_owned());
+    Ok(Ensured { start: Start::None, snapshot })
+}
+
+/// Notes on the schedule rule that its tick is owed. Returns whether the occurrence is remembered; what is no tick needs no note.
+async fn remember_tick(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    guards: &[ObservedGuard],
+) -> Result<bool, CallError> {
+    let (Memory::OwedTag, Some(at)) = (occurrence.memory, occurrence.at) else { return Ok(true) };
+    let Some((rule, found)) = aws::schedule_rule(&invocation.aws.guards, guards) else { return Ok(false) };
+    match policy::owed_write(found.owed.as_ref(), at) {
+        OwedWrite::Write => rule.note_owed(&found.resource, at).await.map(|()| true),
+        OwedWrite::Keep => Ok(true),
+        OwedWrite::Foreign => Ok(false),
+    }
+}
+
+fn report(why: NoStart, outcome: &mut Outcome) -> Start {
+    let mut found = |arn: ExecutionArn, action| {
+        outcome.execution_arn = Some(arn.as_str().to_owned());
+        outcome.action = Some(action);
+        Start::Found(arn)
+    };
+    match why {
+        NoStart::Duplicate(arn) => found(arn, Action::Duplicate),
+        NoStart::AlreadyRunning(arn) => found(arn, Action::AlreadyRunning),
+        NoStart::AlreadyServed(arn) => found(arn, Action::AlreadyServed),
+        NoStart::CoolingDown { after, left } => {
+            let reason = format!(
+                "{} was started a short while ago: drift starts nothing for another {}",
+                after.id(),
+                whole_seconds(left)
+            );
+            let start = found(after, Action::CoolingDown);
+            outcome.reason = Some(reason);
+            start
+        }
+        NoStart::Held => {
+            outcome.action = Some(Action::Held);
+            outcome.reason = Some("somebody disabled the rule by which this trigger comes".to_owned());
+            Start::None
+        }
+        NoStart::Expired => {
+            outcome.action = Some(Action::Ignored);
+            outcome.reason = Some("it is too old for a heartbeat".to_owned());
+            Start::None
         }
     }
 }
 
-fn decide(invocation: &Invocation<'_>, occurrence: &Occurrence, executions: &[Execution]) -> StartDecision {
-    let (pipeline, cooldown) = (invocation.aws.pipeline.name(), invocation.config.drift_cooldown);
-    policy::decide_start(occurrence, pipeline, executions, cooldown, invocation.aws.now())
-}
-
-fn report_found(arn: &ExecutionArn, why: Enough, outcome: &mut Outcome) {
-    outcome.execution_arn = Some(arn.as_str().to_owned());
-    outcome.action = Some(match why {
-        Enough::Duplicate => Action::Duplicate,
-        Enough::AlreadyRunning => Action::AlreadyRunning,
-        Enough::CoolingDown { left } => {
-            let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
-            outcome.reason = Some(format!(
-                "{} was started a short while ago: drift alarms start nothing for another {left}",
-                arn.id()
-            ));
-            Action::CoolingDown
-        }
-    });
+/// A duration for people: `23h 59m 30s`.
+pub(crate) fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(duration.as_secs()))
 }
 
 /// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own.
 pub(crate) async fn finish_start(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
-    start: StartOutcome,
+    ensured: Ensured,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let (arn, snapshot) = match start {
-        StartOutcome::Found { snapshot, .. } => return converge(invocation, None, snapshot, outcome).await.map(drop),
-        StartOutcome::Started { arn, snapshot } => (arn, snapshot),
-    };
+    let Ensured { start, snapshot } = ensured;
+    let Start::Started(arn) = start else { return converge(invocation, None, snapshot, outcome).await.map(drop) };
     let hint = StatusHint { arn: arn.clone(), status: ExecutionStatus::Active };
     let snapshot = observe(invocation, Some(&hint), Some(&snapshot.guards), outcome).await?;
-    let snapshot = converge(invocation, Some(&hint), snapshot, outcome).await?;
     // With a token that it has seen before, SageMaker may return the execution that the token started.
-    if let Some(named) = snapshot.named.filter(|named| policy::is_of_another_occurrence(named, occurrence)) {
-        if !named.status.is_active() {
-            outcome.action = None;
-            return Err(Error::ListLags { execution_arn: arn.as_str().to_owned() });
+    let other = snapshot.named.as_ref().filter(|named| policy::is_of_another_occurrence(named, occurrence));
+    let list_lags = match other {
+        Some(other) if other.status.is_active() => {
+            outcome.action = Some(Action::AlreadyRunning);
+            Ok(())
         }
-        outcome.action = Some(Action::AlreadyRunning);
-    }
-    Ok(())
+        Some(_) => {
+            outcome.action = None;
+            Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
+        }
+        None => Ok(()),
+    };
+    let converged = converge(invocation, Some(&hint), snapshot, outcome).await;
+    crate::reconcile::both(list_lags, converged).map(drop)
 }

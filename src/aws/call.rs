@@ -98,6 +98,11 @@ impl CallError {
         !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid)
     }
 
+    /// Whether a quota of the account is used up.
+    pub(crate) fn is_limit(&self) -> bool {
+        self.cause == Cause::Limit
+    }
+
     /// Whether what the call names does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.cause == Cause::NotFound

@@ -1,16 +1,21 @@
-//! CodePipeline: the guard of one stage's inbound transition, and the answers to jobs.
+//! CodePipeline: the guard of one stage's inbound transition, the newest deployment, and the answers to jobs.
 //!
 //! State and mark of a transition are one write: the reason of a disabled transition is the mark.
 //! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DisableStageTransition.html>,
+//! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListPipelineExecutions.html>,
 //! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PutJobSuccessResult.html>.
+
+use std::time::SystemTime;
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_codepipeline::types::{FailureDetails, FailureType, StageTransitionType};
+use aws_sdk_codepipeline::types::{
+    ExecutionType, FailureDetails, FailureType, PipelineExecutionStatus, PipelineExecutionSummary, StageTransitionType,
+};
 
 use super::call::{CallError, Check};
 use super::guard::Found;
-use crate::model::{DesiredState, GuardState};
+use crate::model::{Deployment, DesiredState, GuardState};
 use crate::policy;
 
 /// One stage of the CodePipeline.
@@ -35,7 +40,6 @@ impl Stage {
                     "the pipeline has no such stage",
                 )
             })?;
-        let resource = format!("{}/{}", self.pipeline, self.stage);
         let state = match stage.inbound_transition_state() {
             Some(transition) if !transition.enabled() => {
                 match policy::stage_mark_owner(transition.disabled_reason().unwrap_or_default(), &self.owner) {
@@ -47,14 +51,14 @@ impl Stage {
             // A stage that nobody ever disabled may have no transition state at all.
             _ => GuardState::Enabled,
         };
-        Ok(Found { state, resource })
+        Ok(Found { state, resource: self.stage.clone(), owed: None })
     }
 
-    pub(super) async fn set(&self, desired: &DesiredState) -> Result<(), CallError> {
+    pub(super) async fn set(&self, stage: &str, desired: &DesiredState) -> Result<(), CallError> {
         match desired {
             DesiredState::Engaged { execution_id } => {
                 let disable = self.client.disable_stage_transition().pipeline_name(&self.pipeline);
-                let disable = disable.stage_name(&self.stage).transition_type(StageTransitionType::Inbound);
+                let disable = disable.stage_name(stage).transition_type(StageTransitionType::Inbound);
                 let disabled = disable.reason(policy::stage_mark(&self.owner, execution_id)).send().await;
                 disabled.map(drop).map_err(|error| {
                     CallError::new(self.to("disable"), check("codepipeline:DisableStageTransition"), error)
@@ -62,7 +66,7 @@ impl Stage {
             }
             DesiredState::Released => {
                 let enable = self.client.enable_stage_transition().pipeline_name(&self.pipeline);
-                let enable = enable.stage_name(&self.stage).transition_type(StageTransitionType::Inbound);
+                let enable = enable.stage_name(stage).transition_type(StageTransitionType::Inbound);
                 enable.send().await.map(drop).map_err(|error| {
                     CallError::new(self.to("enable"), check("codepipeline:EnableStageTransition"), error)
                 })
@@ -77,6 +81,60 @@ impl Stage {
 
 fn check(permission: &str) -> Check<'_> {
     Check { setting: "CODE_PIPELINE_NAME and BUILD_STAGE_NAME", permission }
+}
+
+/// The executions of the CodePipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Deployments {
+    pub(super) client: Client,
+    pub(super) pipeline: String,
+}
+
+/// How many executions of the CodePipeline a heartbeat looks at. It is also the most that one page holds.
+const NEWEST: usize = 100;
+const PAGE: i32 = 100;
+
+impl Deployments {
+    /// The newest deployment among the newest 100 executions: the one that succeeded last and is no rollback. A later execution that
+    /// failed does not hide it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn newest(&self) -> Result<Option<Deployment>, CallError> {
+        let mut seen = 0;
+        let mut newest: Option<Deployment> = None;
+        let mut next_token = None;
+        loop {
+            let page = self
+                .client
+                .list_pipeline_executions()
+                .pipeline_name(&self.pipeline)
+                .max_results(PAGE)
+                .set_next_token(next_token)
+                .send()
+                .await
+                .map_err(|error| {
+                    let operation = format!("list the executions of CodePipeline {}", self.pipeline);
+                    CallError::new(operation, check("codepipeline:ListPipelineExecutions"), error)
+                })?;
+            let executions = page.pipeline_execution_summaries.unwrap_or_default();
+            seen += executions.len();
+            let deployments = executions.into_iter().filter_map(deployment);
+            newest = newest.into_iter().chain(deployments).max_by_key(|deployment| deployment.succeeded);
+            next_token = page.next_token.filter(|token| !token.is_empty());
+            if next_token.is_none() || seen >= NEWEST {
+                return Ok(newest);
+            }
+        }
+    }
+}
+
+fn deployment(execution: PipelineExecutionSummary) -> Option<Deployment> {
+    let is_rollback = execution.execution_type == Some(ExecutionType::Rollback);
+    let has_succeeded = execution.status == Some(PipelineExecutionStatus::Succeeded);
+    let succeeded = execution.last_update_time.and_then(|time| SystemTime::try_from(time).ok())?;
+    let execution_id = execution.pipeline_execution_id?;
+    (has_succeeded && !is_rollback).then_some(Deployment { execution_id, succeeded })
 }
 
 /// The jobs of Lambda actions.

@@ -1,8 +1,10 @@
-//! EventBridge: the guard of one rule, which the interlock disables and enables.
+//! EventBridge: the guard of one rule, which the interlock disables and enables, and the tag of an owed tick.
 //!
 //! State and mark are two writes, and EventBridge has no compare-and-set. The tag is written before the rule is disabled and removed
 //! after it is enabled, so a kill between the two leaves a state that the next observation repairs.
 //! <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DisableRule.html>
+
+use std::time::SystemTime;
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{RuleState, Tag};
@@ -10,13 +12,13 @@ use aws_sdk_eventbridge::types::{RuleState, Tag};
 use super::call::{CallError, Check};
 use super::guard::Found;
 use crate::model::{DesiredState, GuardRole, GuardState};
-use crate::policy::{self, RULE_MARK};
+use crate::policy::{self, OWED_TAG, RULE_MARK};
 
 /// One rule of the default event bus.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(super) client: Client,
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) role: GuardRole,
     /// The variable that names the rule, for messages.
     pub(super) variable: &'static str,
@@ -51,21 +53,22 @@ impl Rule {
     /// without the tag is not held by anybody. Two invocations crossed, and one removed the tag that the other had set.
     pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
         let guess = arns.map(|arns| arns.of(&self.name));
-        let early_mark = async {
+        let early_tags = async {
             match &guess {
-                Some(arn) => Some(self.mark(arn).await),
+                Some(arn) => Some(self.tags(arn).await),
                 None => None,
             }
         };
-        let (rule, early_mark) = tokio::join!(self.client.describe_rule().name(&self.name).send(), early_mark);
+        let (rule, early_tags) = tokio::join!(self.client.describe_rule().name(&self.name).send(), early_tags);
         let rule = rule.map_err(|error| CallError::new(self.to("read"), self.check("events:DescribeRule"), error))?;
         let arn = rule.arn.ok_or_else(|| CallError::unusable(self.to("read"), "EventBridge's answer has no Arn"))?;
-        let mark = match early_mark {
-            Some(mark) if guess.as_ref() == Some(&arn) => mark?,
-            _ => self.mark(&arn).await?,
+        let tags = match early_tags {
+            Some(tags) if guess.as_ref() == Some(&arn) => tags?,
+            _ => self.tags(&arn).await?,
         };
+        let value = |key| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
         let is_disabled = rule.state == Some(RuleState::Disabled);
-        let state = match mark.as_deref().map(|mark| policy::rule_mark_owner(mark, &self.owner)) {
+        let state = match value(RULE_MARK).map(|mark| policy::rule_mark_owner(mark, &self.owner)) {
             Some(owner) if owner != self.owner => GuardState::MarkedByOtherRouter { owner: owner.to_owned() },
             Some(_) if is_disabled => GuardState::DisabledByRouter,
             Some(_) => GuardState::Inconsistent,
@@ -73,15 +76,32 @@ impl Rule {
             None if is_disabled => GuardState::DisabledByOther,
             None => GuardState::Enabled,
         };
-        Ok(Found { state, resource: arn })
+        let owed = value(OWED_TAG).map(|value| policy::read_owed_tag(value, &self.owner));
+        Ok(Found { state, resource: arn, owed })
     }
 
-    async fn mark(&self, arn: &str) -> Result<Option<String>, CallError> {
+    async fn tags(&self, arn: &str) -> Result<Vec<Tag>, CallError> {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = answer
             .map_err(|error| CallError::new(self.to("read"), self.check("events:ListTagsForResource"), error))?
             .tags;
-        Ok(tags.unwrap_or_default().into_iter().find(|tag| tag.key == RULE_MARK).map(|tag| tag.value))
+        Ok(tags.unwrap_or_default())
+    }
+
+    /// Notes on the rule that the tick of `at` is owed.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn note_owed(&self, arn: &str, at: SystemTime) -> Result<(), CallError> {
+        self.tag(arn, OWED_TAG, policy::owed_tag(&self.owner, at), "note that a tick is owed on").await
+    }
+
+    /// Removes the note.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn forget_owed(&self, arn: &str) -> Result<(), CallError> {
+        self.untag(arn, OWED_TAG, "remove the note that a tick is owed from").await
     }
 
     pub(super) async fn set(&self, arn: &str, desired: &DesiredState) -> Result<(), CallError> {
@@ -92,10 +112,7 @@ impl Rule {
     }
 
     async fn disable(&self, arn: &str, execution_id: &str) -> Result<(), CallError> {
-        let error = |permission| move |error| CallError::new(self.to("disable"), self.check(permission), error);
-        let tag = Tag::builder().key(RULE_MARK).value(policy::rule_mark(&self.owner, execution_id)).build();
-        let tag = tag.map_err(|error| CallError::unusable(self.to("disable"), error))?;
-        self.client.tag_resource().resource_arn(arn).tags(tag).send().await.map_err(error("events:TagResource"))?;
+        self.tag(arn, RULE_MARK, policy::rule_mark(&self.owner, execution_id), "disable").await?;
         let disabled = self.client.disable_rule().name(&self.name).send().await;
         disabled.map(drop).map_err(|error| CallError::new(self.to("disable"), self.check("events:DisableRule"), error))
     }
@@ -103,8 +120,19 @@ impl Rule {
     async fn enable(&self, arn: &str) -> Result<(), CallError> {
         let enabled = self.client.enable_rule().name(&self.name).send().await;
         enabled.map_err(|error| CallError::new(self.to("enable"), self.check("events:EnableRule"), error))?;
-        let untagged = self.client.untag_resource().resource_arn(arn).tag_keys(RULE_MARK).send().await;
-        untagged.map(drop).map_err(|error| CallError::new(self.to("enable"), self.check("events:UntagResource"), error))
+        self.untag(arn, RULE_MARK, "enable").await
+    }
+
+    async fn tag(&self, arn: &str, key: &str, value: String, verb: &str) -> Result<(), CallError> {
+        let tag = Tag::builder().key(key).value(value).build();
+        let tag = tag.map_err(|error| CallError::unusable(self.to(verb), error))?;
+        let tagged = self.client.tag_resource().resource_arn(arn).tags(tag).send().await;
+        tagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.check("events:TagResource"), error))
+    }
+
+    async fn untag(&self, arn: &str, key: &str, verb: &str) -> Result<(), CallError> {
+        let untagged = self.client.untag_resource().resource_arn(arn).tag_keys(key).send().await;
+        untagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.check("events:UntagResource"), error))
     }
 
     fn to(&self, verb: &str) -> String {

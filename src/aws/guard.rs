@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::call::CallError;
 use super::codepipeline::Stage;
 use super::eventbridge::{Rule, RuleArns};
-use crate::model::{DesiredState, GuardRole, GuardState};
+use crate::model::{DesiredState, GuardRole, GuardState, OwedTag};
 use crate::policy;
 
 /// One guard.
@@ -19,8 +19,10 @@ pub(crate) enum Guard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) state: GuardState,
-    /// The resource that a write names: a rule's ARN.
-    pub(super) resource: String,
+    /// What a write names: a rule's ARN, a stage's name.
+    pub(crate) resource: String,
+    /// The tag of an owed tick. Only rules have it.
+    pub(crate) owed: Option<OwedTag>,
 }
 
 /// A guard as one observation found it.
@@ -61,10 +63,21 @@ impl Guard {
 
     async fn set(&self, found: &Found, desired: &DesiredState) -> Result<(), CallError> {
         match self {
-            Self::Stage(stage) => stage.set(desired).await,
+            Self::Stage(stage) => stage.set(&found.resource, desired).await,
             Self::Rule(rule) => rule.set(&found.resource, desired).await,
         }
     }
+}
+
+/// The schedule rule and what was found of it, if it is configured and could be read.
+pub(crate) fn schedule_rule<'g, 'o>(
+    guards: &'g [Guard],
+    observed: &'o [ObservedGuard],
+) -> Option<(&'g Rule, &'o Found)> {
+    guards.iter().zip(observed).find_map(|(guard, observed)| match (guard, &observed.found) {
+        (Guard::Rule(rule), Ok(found)) if rule.role == GuardRole::ScheduleRule => Some((rule, found)),
+        _ => None,
+    })
 }
 
 /// Reads every guard at once, in one round trip if `arns` are known. `before` is what this invocation observed last.

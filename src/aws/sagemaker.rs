@@ -22,8 +22,11 @@ pub(crate) struct Pipeline {
     pub(super) trigger_parameter: Option<String>,
 }
 
-/// How many executions decisions look at. It is also the most that one page holds.
+/// How many executions decisions look at.
 const NEWEST: usize = 100;
+
+/// The most that one page holds.
+const PAGE: i32 = 100;
 
 impl Pipeline {
     pub(crate) fn name(&self) -> &str {
@@ -44,7 +47,7 @@ impl Pipeline {
                 .pipeline_name(&self.name)
                 .sort_by(SortPipelineExecutionsBy::CreationTime)
                 .sort_order(SortOrder::Descending)
-                .max_results(i32::try_from(NEWEST - executions.len()).unwrap_or(1))
+                .max_results(PAGE)
                 .set_next_token(next_token)
                 .send()
                 .await
@@ -66,6 +69,7 @@ impl Pipeline {
             ));
             next_token = page.next_token.filter(|token| !token.is_empty());
             if next_token.is_none() || executions.len() >= NEWEST {
+                executions.truncate(NEWEST);
                 return Ok(executions);
             }
         }
