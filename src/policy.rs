@@ -44,7 +44,7 @@ pub(crate) fn alarm_relevance(change: &AlarmChange, listed: &[String], heartbeat
 /// The occurrence of an alarm's change. Its key is the same by every route: EventBridge, the alarm's own action, `DescribeAlarms`.
 fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
     // A time that was sent as a floating-point number may be a little less than its millisecond.
-    let rounded = changed + Duration::from_micros(500);
+    let rounded = writable(changed) + Duration::from_micros(500);
     let time = format_rfc3339_millis(rounded).to_string();
     let key = format!("{alarm} {}+0000", time.trim_end_matches('Z'));
     Occurrence { trigger: Trigger::Drift, key, at: Some(changed), memory }
@@ -110,7 +110,7 @@ pub(crate) fn tick_meaning(
 }
 
 fn schedule(rule: &str, at: SystemTime, memory: Memory) -> Occurrence {
-    let key = format!("{rule} {}", format_rfc3339_seconds(at));
+    let key = format!("{rule} {}", format_rfc3339_seconds(writable(at)));
     Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory }
 }
 
@@ -286,7 +286,7 @@ pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situat
         situation.executions.iter().find(|e| e.started.is_some_and(is_late_enough))
     };
     let by_time = match (occurrence.trigger, occurrence.at) {
-        (Trigger::Drift, Some(at)) => started(&|started| started + DRIFT_MARGIN > at),
+        (Trigger::Drift, Some(at)) => started(&|started| age(started, at) < DRIFT_MARGIN),
         (Trigger::Schedule, Some(at)) => started(&|started| started >= at),
         (Trigger::Code, Some(at)) if asker == Asker::Heartbeat => started(&|started| started >= at),
         _ => None,
@@ -312,6 +312,12 @@ pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situat
 fn is_within_window(occurrence: &Occurrence, situation: &Situation<'_>) -> bool {
     let window = CATCH_UP_WINDOW + situation.drift_cooldown.unwrap_or_default();
     occurrence.at.is_some_and(|at| age(at, situation.now) <= window)
+}
+
+/// A time that RFC 3339 can write, as `humantime` panics on others: from 1970 to 9999.
+fn writable(time: SystemTime) -> SystemTime {
+    const LATEST: Duration = Duration::from_secs(253_402_300_798);
+    time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LATEST)
 }
 
 /// Zero for a time that is ahead of this clock.
@@ -616,7 +622,7 @@ pub(crate) const OWED_TAG: &str = "drift-router:owed-since";
 
 /// The value of [`OWED_TAG`]: `<owner>/<time of the tick>`.
 pub(crate) fn owed_tag(owner: &str, tick: SystemTime) -> String {
-    format!("{owner}/{}", format_rfc3339_seconds(tick))
+    format!("{owner}/{}", format_rfc3339_seconds(writable(tick)))
 }
 
 /// Reads the value of [`OWED_TAG`].
@@ -685,27 +691,50 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
-    const NOON: SystemTime = SystemTime::UNIX_EPOCH;
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// 2021-06-01T12:00:00Z.
+    fn noon() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_622_548_800)
+    }
+
+    /// At noon, with nothing held and no cooldown.
+    fn situation(executions: &[Execution]) -> Situation<'_> {
+        Situation {
+            pipeline: "p",
+            executions,
+            schedule_is_held: false,
+            drift_is_held: false,
+            drift_cooldown: None,
+            now: noon(),
+        }
+    }
 
     fn decide(occurrence: &Occurrence, executions: &[Execution]) -> StartDecision {
-        decide_start(occurrence, "p", executions, None, NOON)
+        decide_start(occurrence, Asker::Event, &situation(executions))
     }
 
     fn arn(id: &str) -> ExecutionArn {
         ExecutionArn::parse(&format!("arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/{id}")).unwrap()
     }
 
+    /// It happens at noon.
     fn occurrence(trigger: Trigger, key: &str) -> Occurrence {
-        Occurrence { trigger, key: key.to_owned() }
+        Occurrence { trigger, key: key.to_owned(), at: Some(noon()), memory: Memory::Event }
     }
 
+    /// It started half an hour before noon.
     fn execution(id: &str, active: bool, display_name: &str) -> Execution {
         Execution {
             arn: arn(id),
             status: if active { ExecutionStatus::Active } else { ExecutionStatus::Succeeded },
             display_name: Some(display_name.to_owned()),
-            started: Some(NOON),
+            started: Some(noon() - 30 * MINUTE),
         }
+    }
+
+    fn started(at: SystemTime) -> Execution {
+        Execution { started: Some(at), ..execution("x", false, "by hand") }
     }
 
     fn token(decision: StartDecision) -> String {
@@ -737,30 +766,29 @@ mod tests {
 
     #[test]
     fn within_the_cooldown_a_drift_alarm_starts_nothing_and_the_schedule_does() {
-        let retrained = Execution { started: Some(NOON - 5 * HOUR), ..execution("new", false, "x") };
+        let retrained = started(noon() - 5 * HOUR);
         let unknown = Execution { started: None, ..execution("old", false, "y") };
         let history = [retrained, unknown];
-        let at = |trigger, cooldown, now| decide_start(&occurrence(trigger, "a"), "p", &history, Some(cooldown), now);
-        assert_eq!(
-            at(Trigger::Drift, 6 * HOUR, NOON),
-            StartDecision::Enough(history[0].arn.clone(), Enough::CoolingDown { left: HOUR })
-        );
+        let at = |trigger, cooldown, now| {
+            let situation = Situation { drift_cooldown: Some(cooldown), now, ..situation(&history) };
+            decide_start(&occurrence(trigger, "a"), Asker::Event, &situation)
+        };
+        let cooling = |left| StartDecision::NoStart(NoStart::CoolingDown { after: history[0].arn.clone(), left });
+        assert_eq!(at(Trigger::Drift, 6 * HOUR, noon()), cooling(HOUR));
         for (trigger, cooldown, now) in [
-            (Trigger::Drift, 5 * HOUR, NOON),
-            (Trigger::Drift, 6 * HOUR, NOON + HOUR),
-            (Trigger::Schedule, 6 * HOUR, NOON),
-            (Trigger::Code, 6 * HOUR, NOON),
-            (Trigger::Job, 6 * HOUR, NOON),
+            (Trigger::Drift, 5 * HOUR, noon()),
+            (Trigger::Drift, 6 * HOUR, noon() + HOUR),
+            (Trigger::Schedule, 6 * HOUR, noon()),
+            (Trigger::Code, 6 * HOUR, noon()),
+            (Trigger::Job, 6 * HOUR, noon()),
         ] {
             assert!(matches!(at(trigger, cooldown, now), StartDecision::Start(_)), "{trigger:?} {cooldown:?}");
         }
         // If the clock is behind SageMaker's, the whole cooldown is left.
-        let early = at(Trigger::Drift, 6 * HOUR, NOON - 24 * HOUR);
-        assert_eq!(early, StartDecision::Enough(history[0].arn.clone(), Enough::CoolingDown { left: 6 * HOUR }));
-        assert!(matches!(
-            decide_start(&occurrence(Trigger::Drift, "a"), "p", &[], Some(HOUR), NOON),
-            StartDecision::Start(_)
-        ));
+        assert_eq!(at(Trigger::Drift, 6 * HOUR, noon() - 24 * HOUR), cooling(6 * HOUR));
+        let first = Situation { drift_cooldown: Some(HOUR), ..situation(&[]) };
+        let first = decide_start(&occurrence(Trigger::Drift, "a"), Asker::Event, &first);
+        assert!(matches!(first, StartDecision::Start(_)));
     }
 
     #[test]
@@ -768,7 +796,7 @@ mod tests {
         let served = [execution("x", false, "code-abc")];
         assert_eq!(
             decide(&occurrence(Trigger::Code, "abc"), &served),
-            StartDecision::Enough(served[0].arn.clone(), Enough::Duplicate)
+            StartDecision::NoStart(NoStart::Duplicate(served[0].arn.clone()))
         );
         assert!(matches!(decide(&occurrence(Trigger::Drift, "abc"), &served), StartDecision::Start(_)));
     }
@@ -776,9 +804,205 @@ mod tests {
     #[test]
     fn the_same_history_in_another_pipeline_gives_another_token() {
         for trigger in [Trigger::Code, Trigger::Drift] {
-            let token = |pipeline| token(decide_start(&occurrence(trigger, "a"), pipeline, &[], None, NOON));
+            let token = |pipeline| {
+                let situation = Situation { pipeline, ..situation(&[]) };
+                token(decide_start(&occurrence(trigger, "a"), Asker::Event, &situation))
+            };
             assert_ne!(token("p"), token("q"));
             assert_eq!(token("p"), token("P"), "SageMaker's names do not depend on case");
+        }
+    }
+
+    #[test]
+    fn an_execution_that_started_since_serves_a_tick_and_drift_with_a_margin_but_code_only_for_a_heartbeat() {
+        let served = |trigger, asker, start: SystemTime| {
+            let history = [started(start)];
+            matches!(owed(&occurrence(trigger, "a"), asker, &situation(&history)), Claim::ServedByTime(_))
+        };
+        let second = Duration::from_secs(1);
+        for asker in [Asker::Event, Asker::Heartbeat] {
+            assert!(served(Trigger::Schedule, asker, noon()) && !served(Trigger::Schedule, asker, noon() - second));
+            assert!(served(Trigger::Drift, asker, noon() - 10 * MINUTE + second));
+            assert!(!served(Trigger::Drift, asker, noon() - 10 * MINUTE));
+            assert!(!served(Trigger::Job, asker, noon() + HOUR));
+        }
+        assert!(
+            !served(Trigger::Code, Asker::Event, noon() + HOUR),
+            "a deployment's event always gets its own execution"
+        );
+        assert!(
+            served(Trigger::Code, Asker::Heartbeat, noon())
+                && !served(Trigger::Code, Asker::Heartbeat, noon() - second)
+        );
+    }
+
+    #[test]
+    fn what_failed_or_was_stopped_serves_as_well() {
+        for word in ["Failed", "Stopped"] {
+            let history = [Execution { status: ExecutionStatus::from(word), ..started(noon()) }];
+            let claim = owed(&occurrence(Trigger::Drift, "a"), Asker::Heartbeat, &situation(&history));
+            assert_eq!(claim, Claim::ServedByTime(&history[0]), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_execution_without_a_start_time_serves_only_what_it_is_named_after() {
+        let history = [Execution { started: None, ..execution("x", false, "drift-a") }];
+        let claim = |key| owed(&occurrence(Trigger::Drift, key), Asker::Event, &situation(&history));
+        assert_eq!(claim("a"), Claim::ServedByName(&history[0]));
+        assert_eq!(claim("b"), Claim::Owed);
+    }
+
+    #[test]
+    fn a_hold_on_its_rule_cancels_drift_and_ticks_and_nothing_else() {
+        let held = Situation { schedule_is_held: true, drift_is_held: true, ..situation(&[]) };
+        for (trigger, claim) in [
+            (Trigger::Drift, Claim::Held),
+            (Trigger::Schedule, Claim::Held),
+            (Trigger::Code, Claim::Owed),
+            (Trigger::Job, Claim::Owed),
+        ] {
+            assert_eq!(owed(&occurrence(trigger, "a"), Asker::Event, &held), claim);
+        }
+        let schedule_only = Situation { schedule_is_held: true, ..situation(&[]) };
+        assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &schedule_only), Claim::Owed);
+    }
+
+    #[test]
+    fn a_heartbeat_serves_what_is_a_week_and_the_cooldown_old_and_an_event_may_be_older() {
+        let week = 7 * 24 * HOUR;
+        let claim = |asker, age| {
+            let situation = Situation { drift_cooldown: Some(HOUR), now: noon() + age, ..situation(&[]) };
+            owed(&occurrence(Trigger::Drift, "a"), asker, &situation)
+        };
+        assert_eq!(claim(Asker::Heartbeat, week + HOUR), Claim::Owed);
+        assert_eq!(claim(Asker::Heartbeat, week + HOUR + MINUTE), Claim::Expired);
+        assert_eq!(claim(Asker::Event, 1000 * week), Claim::Owed);
+        let timeless = Occurrence { at: None, ..occurrence(Trigger::Code, "a") };
+        assert_eq!(owed(&timeless, Asker::Heartbeat, &situation(&[])), Claim::Expired);
+    }
+
+    #[test]
+    fn an_alarm_has_the_same_key_by_every_route() {
+        let exact = SystemTime::UNIX_EPOCH + Duration::from_millis(1_627_455_724_149);
+        let as_a_float = exact - Duration::from_nanos(70);
+        for changed in [exact, as_a_float] {
+            assert_eq!(drift("a", changed, Memory::Event).key, "a 2021-07-28T07:02:04.149+0000");
+        }
+    }
+
+    #[test]
+    fn a_time_that_nobody_can_write_gives_a_key_all_the_same() {
+        for years in [-100, -1, 300_000] {
+            let length = Duration::from_hours(24 * 365).saturating_mul(i32::abs(years).unsigned_abs());
+            let at = if years < 0 { SystemTime::UNIX_EPOCH - length } else { SystemTime::UNIX_EPOCH + length };
+            assert!(drift("a", at, Memory::Event).key.starts_with("a "), "{years}");
+            assert!(schedule("a", at, Memory::Event).key.starts_with("a "), "{years}");
+        }
+    }
+
+    /// Findings, each as old as said: the newest deployment, the owed tick, two alarms.
+    fn findings(deployment: Duration, tick: Duration, alarms: [Duration; 2]) -> Findings {
+        Findings {
+            deployment: Some(Deployment { execution_id: "new".to_owned(), succeeded: noon() - deployment }),
+            tick: Some(("rule".to_owned(), OwedTag::Since(noon() - tick))),
+            alarms: vec![
+                Alarm { name: "older".to_owned(), changed: noon() - alarms[0] },
+                Alarm { name: "newer".to_owned(), changed: noon() - alarms[1] },
+            ],
+        }
+    }
+
+    fn triggers(owed: &[Occurrence]) -> Vec<&str> {
+        owed.iter().map(|occurrence| occurrence.trigger.word()).collect()
+    }
+
+    #[test]
+    fn a_heartbeat_serves_the_deployment_first_then_the_tick_then_the_newest_drift() {
+        let findings = findings(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
+        let debts = debts(&findings, &situation(&[]));
+        assert_eq!(triggers(&debts.owed), ["code", "schedule", "drift", "drift"]);
+        assert_eq!(debts.alarms, ["newer", "older"]);
+        assert_eq!(oldest_age(&debts.owed, noon()), 4 * HOUR);
+        assert!(!debts.tick_is_settled);
+        assert_eq!(catch_up(&debts.owed, 4, &situation(&[])), CatchUp::Start(debts.owed[0].clone()));
+    }
+
+    #[test]
+    fn a_heartbeat_leaves_what_is_younger_than_five_minutes_to_its_event() {
+        let minutes = |deployment, tick| {
+            let findings = Findings { alarms: vec![], ..findings(deployment * MINUTE, tick * MINUTE, [HOUR; 2]) };
+            let owed = debts(&findings, &situation(&[])).owed;
+            match catch_up(&owed, 4, &situation(&[])) {
+                CatchUp::Start(occurrence) => occurrence.trigger.word(),
+                CatchUp::Nothing => "nothing",
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(minutes(5, 5), "code");
+        assert_eq!(minutes(4, 5), "schedule");
+        assert_eq!(minutes(4, 4), "nothing");
+    }
+
+    #[test]
+    fn a_tick_that_is_served_held_or_expired_is_settled_and_another_routers_is_left_alone() {
+        let settled = |tag, situation: &Situation<'_>| {
+            let findings = Findings { tick: Some(("rule".to_owned(), tag)), ..Findings::default() };
+            debts(&findings, situation).tick_is_settled
+        };
+        let tick = || OwedTag::Since(noon() - HOUR);
+        let served = [started(noon())];
+        assert!(!settled(tick(), &situation(&[])));
+        assert!(settled(tick(), &situation(&served)));
+        assert!(settled(tick(), &Situation { schedule_is_held: true, ..situation(&[]) }));
+        assert!(settled(tick(), &Situation { now: noon() + 8 * 24 * HOUR, ..situation(&[]) }));
+        assert!(settled(OwedTag::Unreadable, &situation(&[])));
+        assert!(!settled(OwedTag::OtherRouter, &situation(&served)));
+    }
+
+    #[test]
+    fn drift_that_waits_for_the_cooldown_is_neither_owed_nor_forgotten() {
+        let history = [started(noon() - 5 * HOUR)];
+        let situation = Situation { drift_cooldown: Some(6 * HOUR), ..situation(&history) };
+        let findings = Findings { deployment: None, tick: None, ..findings(HOUR, HOUR, [2 * HOUR, HOUR]) };
+        let debts = debts(&findings, &situation);
+        assert_eq!((debts.owed.len(), debts.alarms.len()), (0, 0));
+        let (waiting, left) = debts.cooling_down.unwrap();
+        assert!(waiting.key.starts_with("newer "), "{waiting:?}");
+        assert_eq!(left, HOUR);
+    }
+
+    #[test]
+    fn so_many_executions_within_a_day_stop_a_heartbeat_and_so_does_a_newest_one_without_a_start_time() {
+        let owed = [Occurrence { at: Some(noon() - HOUR), ..occurrence(Trigger::Drift, "a") }];
+        let history = [2, 3, 25].map(|hours| started(noon() - hours * HOUR));
+        let catch_up = |history: &[Execution], per_day| catch_up(&owed, per_day, &situation(history));
+        assert_eq!(catch_up(&history, 3), CatchUp::Start(owed[0].clone()));
+        assert_eq!(catch_up(&history, 2), CatchUp::Braked { started: 2 });
+        let unknown = Execution { started: None, ..history[1].clone() };
+        assert_eq!(catch_up(&[history[0].clone(), unknown.clone()], 2), CatchUp::Braked { started: 2 });
+        assert_eq!(catch_up(&[unknown], 4), CatchUp::NoStartTime);
+        assert_eq!(super::catch_up(&[], 0, &situation(&history)), CatchUp::Nothing);
+    }
+
+    #[test]
+    fn the_tag_of_an_owed_tick_is_read_as_it_was_written_and_the_later_time_wins() {
+        let tag = |time| owed_tag("a-b", time);
+        assert_eq!(tag(noon()), "a-b/2021-06-01T12:00:00Z");
+        assert_eq!(read_owed_tag(&tag(noon()), "a-b"), OwedTag::Since(noon()));
+        assert_eq!(read_owed_tag(&tag(noon()), "a"), OwedTag::OtherRouter);
+        assert_eq!(read_owed_tag("a/noon", "a"), OwedTag::Unreadable);
+        let longest = owed_tag(&owner(&"x".repeat(256)), noon());
+        assert!(longest.len() <= 256, "{longest}");
+        for (found, write) in [
+            (None, OwedWrite::Write),
+            (Some(OwedTag::Since(noon() - HOUR)), OwedWrite::Write),
+            (Some(OwedTag::Since(noon())), OwedWrite::Keep),
+            (Some(OwedTag::Since(noon() + HOUR)), OwedWrite::Keep),
+            (Some(OwedTag::Unreadable), OwedWrite::Write),
+            (Some(OwedTag::OtherRouter), OwedWrite::Foreign),
+        ] {
+            assert_eq!(owed_write(found.as_ref(), noon()), write, "{found:?}");
         }
     }
 
@@ -837,23 +1061,40 @@ mod tests {
     #[test]
     fn a_continuation_token_is_read_as_it_was_written() {
         for unknown_since in [None, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_622_187_201))] {
-            let token = ContinuationToken { arn: arn("a"), unknown_since };
+            let token = ContinuationToken::Execution { arn: arn("a"), unknown_since };
             assert_eq!(ContinuationToken::parse(&token.text()), Some(token));
         }
-        for bad in ["", "abc", &format!("{} unknown since noon", arn("a").as_str())] {
+        let not_started = ContinuationToken::NotStarted { first_job: "0000-11".to_owned() };
+        assert_eq!(ContinuationToken::parse(&not_started.text()), Some(not_started));
+        for bad in ["", "abc", NOT_STARTED, &format!("{} unknown since noon", arn("a").as_str())] {
             assert_eq!(ContinuationToken::parse(bad), None, "{bad}");
         }
+    }
+
+    fn job(call: &JobCall, trigger: DeploymentTrigger) -> JobRequest {
+        job_request("the-id", call, "nyctaxi", trigger)
     }
 
     #[test]
     fn a_job_may_name_our_pipeline_by_its_name_or_its_arn() {
         let first = |name: &str| JobCall::First { pipeline_name: Some(name.to_owned()) };
         for ours in ["Nyctaxi", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi"] {
-            assert_eq!(job_request(&first(ours), "nyctaxi"), JobRequest::Start, "{ours}");
+            let request = job(&first(ours), DeploymentTrigger::Action);
+            assert!(matches!(request, JobRequest::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
         }
         for other in ["", "fraud", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud", "arn:nyctaxi"] {
-            assert!(matches!(job_request(&first(other), "nyctaxi"), JobRequest::Impossible(_)), "{other}");
+            let request = job(&first(other), DeploymentTrigger::Action);
+            assert!(matches!(request, JobRequest::Impossible(_)), "{other}");
         }
+    }
+
+    #[test]
+    fn an_action_that_waits_for_its_start_keeps_the_key_of_its_first_job() {
+        let token = ContinuationToken::NotStarted { first_job: "first".to_owned() }.text();
+        let call = JobCall::Continuation { token };
+        let request = job(&call, DeploymentTrigger::Action);
+        assert!(matches!(request, JobRequest::Start(occurrence) if occurrence.key == "first"));
+        assert!(matches!(job(&call, DeploymentTrigger::Event), JobRequest::Impossible(_)));
     }
 
     #[test]

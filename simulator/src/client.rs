@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::Simulator;
 use crate::fault::Symptom;
+use crate::protocol::Request;
 
 impl Simulator {
     /// An HTTP client for the AWS SDK that reaches this simulator and nothing else, whatever endpoint is asked for.
@@ -70,7 +71,7 @@ impl Simulator {
 
 impl TimeSource for Simulator {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.world().now()
+        SystemTime::UNIX_EPOCH + self.world().client_time()
     }
 }
 
@@ -78,26 +79,33 @@ impl HttpConnector for Simulator {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let simulator = self.clone();
         HttpConnectorFuture::new(async move {
-            let header = |name| request.headers().get(name).unwrap_or_default();
-            let (target, authorization) = (header("x-amz-target"), header("authorization"));
-            let body = request.body().bytes().unwrap_or_default();
-            respond(simulator.exchange(target, authorization, body).await)
+            let request = read(&request);
+            let answer = simulator.exchange(&request.target, &request.authorization, &request.body).await;
+            respond(&request, answer)
         })
     }
+}
+
+/// A request of the AWS SDK's HTTP client.
+#[must_use]
+pub fn read(request: &HttpRequest) -> Request {
+    let path =
+        request.uri().split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let header = |name| request.headers().get(name).unwrap_or_default();
+    Request::read(header, path, request.body().bytes().unwrap_or_default())
 }
 
 /// An answer as the AWS SDK's HTTP client gives it.
 ///
 /// # Errors
 /// A connection that was reset.
-pub fn respond(answer: Result<Value, Symptom>) -> Result<HttpResponse, ConnectorError> {
-    let (status, body) = match answer {
-        Ok(answer) => (200, answer),
-        Err(Symptom::Answer(error)) => (error.status, error.body()),
-        Err(Symptom::Reset | Symptom::Silence) => {
-            return Err(ConnectorError::io("connection reset by peer".into()));
-        }
-    };
+pub fn respond(request: &Request, answer: Result<Value, Symptom>) -> Result<HttpResponse, ConnectorError> {
+    let (status, headers, body) =
+        request.answer(answer).map_err(|_| ConnectorError::io("connection reset by peer".into()))?;
     let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
-    Ok(HttpResponse::new(status, SdkBody::from(body.to_string())))
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
 }

@@ -1,4 +1,4 @@
-//! CodePipeline's stage transitions, and the jobs of its Lambda-invoke actions.
+//! CodePipeline's executions and stage transitions, and the jobs of its Lambda-invoke actions.
 //!
 //! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipelineState.html> and its neighbours,
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>.
@@ -12,7 +12,7 @@ use crate::shape::{
     ApiError, CODE_PIPELINE_NAME, CONTINUATION_TOKEN, DISABLED_REASON, EXTERNAL_EXECUTION_ID, FAILURE_MESSAGE,
     FAILURE_TYPE, Input, JOB_ID, OUTPUT_VARIABLE_KEY, TRANSITION_TYPE,
 };
-use crate::world::{Place, Time, seconds};
+use crate::world::{Place, Time, seconds, shifted};
 
 /// One stage's inbound transition.
 #[derive(Clone, Debug)]
@@ -49,6 +49,19 @@ pub enum ActionState {
     Stopped,
 }
 
+/// An execution of the pipeline that has ended.
+#[derive(Clone, Debug)]
+pub struct EndedExecution {
+    /// Its id.
+    pub id: String,
+    /// How it ended: `Succeeded`, `Failed`, `Stopped` or `Superseded`.
+    pub status: String,
+    /// Whether it rolled the pipeline back to an earlier one.
+    pub is_rollback: bool,
+    /// When it ended.
+    pub ended: Time,
+}
+
 /// The service, with one pipeline.
 #[derive(Debug)]
 pub struct CodePipeline {
@@ -56,6 +69,12 @@ pub struct CodePipeline {
     pipeline: String,
     /// The pipeline's stages, in their order.
     pub stages: Vec<Stage>,
+    /// Every execution of the pipeline that has ended, oldest first.
+    pub executions: Vec<EndedExecution>,
+    /// The most executions that a page has, even where the request asks for more.
+    pub page_limit: Option<usize>,
+    /// How many milliseconds this service's clock is ahead.
+    pub clock_skew: i64,
     /// Every run of a Lambda-invoke action, oldest first.
     pub actions: Vec<Action>,
     /// How far reads of a transition lag behind writes.
@@ -75,6 +94,9 @@ impl CodePipeline {
                 .iter()
                 .map(|name| Stage { name: name.clone(), disabled_reason: None, history: Vec::new() })
                 .collect(),
+            executions: Vec::new(),
+            page_limit: None,
+            clock_skew: 0,
             actions: Vec::new(),
             read_lag: Duration::ZERO,
             jobs: Vec::new(),
@@ -85,6 +107,7 @@ impl CodePipeline {
     pub(crate) fn call(&mut self, operation: &str, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         match operation {
             "GetPipelineState" => self.get_pipeline_state(input, now),
+            "ListPipelineExecutions" => self.list_pipeline_executions(input),
             "DisableStageTransition" => {
                 let reason = input.required("reason", &DISABLED_REASON)?;
                 self.transition(input, Some(reason), now)
@@ -120,6 +143,14 @@ impl CodePipeline {
     /// Deletes a stage. Calls about it are refused from now on.
     pub fn delete_stage(&mut self, stage: &str) {
         self.stages.retain(|s| s.name != stage);
+    }
+
+    /// An execution of the pipeline ends. Does nothing where one of this id has ended already.
+    pub fn end_execution(&mut self, id: &str, status: &str, is_rollback: bool, now: Time) {
+        if self.executions.iter().all(|execution| execution.id != id) {
+            let (id, status) = (id.to_owned(), status.to_owned());
+            self.executions.push(EndedExecution { id, status, is_rollback, ended: now });
+        }
     }
 
     /// An action runs: the function is given a job.
@@ -217,6 +248,36 @@ impl CodePipeline {
             let message = format!("Account does not have a pipeline with name '{name}'");
             Err(ApiError::refused("PipelineNotFoundException", message))
         }
+    }
+
+    fn list_pipeline_executions(&self, input: Input<'_>) -> Result<Value, ApiError> {
+        self.check_pipeline(input.required("pipelineName", &CODE_PIPELINE_NAME)?)?;
+        let asked = input.integer("maxResults", 1, 100)?.unwrap_or(100);
+        let page = usize::try_from(asked).unwrap_or(usize::MAX).min(self.page_limit.unwrap_or(usize::MAX));
+        let start = input.0["nextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0);
+        let summaries: Vec<Value> = self
+            .executions
+            .iter()
+            .rev()
+            .skip(start)
+            .take(page)
+            .map(|execution| {
+                let ended = seconds(shifted(execution.ended, self.clock_skew));
+                json!({
+                    "pipelineExecutionId": execution.id,
+                    "status": execution.status,
+                    "executionType": if execution.is_rollback { "ROLLBACK" } else { "STANDARD" },
+                    "startTime": ended - 60.0,
+                    "lastUpdateTime": ended,
+                })
+            })
+            .collect();
+        let end = start + summaries.len();
+        let mut answer = json!({ "pipelineExecutionSummaries": summaries });
+        if end < self.executions.len() {
+            answer["nextToken"] = end.to_string().into();
+        }
+        Ok(answer)
     }
 
     fn get_pipeline_state(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {

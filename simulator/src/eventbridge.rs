@@ -58,6 +58,8 @@ pub struct EventBridge {
     pub delay: Duration,
     /// How far reads of a rule's state and tags lag behind writes.
     pub read_lag: Duration,
+    /// How many milliseconds this service's clock is ahead.
+    pub clock_skew: i64,
 }
 
 impl EventBridge {
@@ -75,6 +77,7 @@ impl EventBridge {
                 .collect(),
             delay: Duration::ZERO,
             read_lag: Duration::ZERO,
+            clock_skew: 0,
         }
     }
 

@@ -56,15 +56,26 @@ pub enum Symptom {
     Silence,
 }
 
-/// Decides which calls go wrong: given the operation's name, the fault of this call, if any.
-pub type FaultSource = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+/// What a call calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called<'c> {
+    /// The service, as IAM names it.
+    pub service: &'static str,
+    /// The operation.
+    pub operation: &'c str,
+}
 
-/// A source that makes the next `times` calls of `operation` go wrong, one after another.
+/// Decides which calls go wrong: the fault of this call, if any.
+pub type FaultSource = Box<dyn FnMut(Called<'_>) -> Option<Fault> + Send>;
+
+/// A source that makes the next `times` calls of `operation` go wrong, one after another. `operation` is an operation's name, or
+/// `service:Operation` where two services have one of this name.
 #[must_use]
 pub fn next(operation: &'static str, times: usize, fault: Fault) -> FaultSource {
     let mut left = times;
+    let (service, operation) = operation.split_once(':').map_or((None, operation), |(s, o)| (Some(s), o));
     Box::new(move |called| {
-        if called == operation && left > 0 {
+        if called.operation == operation && service.is_none_or(|service| service == called.service) && left > 0 {
             left -= 1;
             Some(fault.clone())
         } else {

@@ -1,13 +1,15 @@
-//! SageMaker pipelines, CodePipeline stage transitions and EventBridge rules as one in-process state machine.
+//! SageMaker pipelines, CodePipeline executions and stage transitions, EventBridge rules and CloudWatch alarms as one in-process
+//! state machine.
 //!
-//! A test instrument: it speaks the services' JSON protocol, keeps state, refuses what the services refuse with their error
+//! A test instrument: it speaks the services' protocols, keeps state, refuses what the services refuse with their error
 //! codes, honours idempotency tokens, emits the events that AWS would, and misbehaves on request. It never looks at how the
 //! router works, only at the requests that it makes.
 //!
 //! The map:
 //!
 //! - [`world`]: [`World`], the state of one project's life, and what people and AWS do to it. Start reading here.
-//! - [`sagemaker`], [`codepipeline`], [`eventbridge`]: one service each: its state and its operations.
+//! - [`sagemaker`], [`codepipeline`], [`eventbridge`], [`cloudwatch`]: one service each: its state and its operations.
+//! - [`protocol`]: requests and answers as they are on the wire.
 //! - [`shape`]: the documented patterns and lengths of the services' inputs.
 //! - [`fault`]: how a call may go wrong.
 //! - [`client`]: the AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
@@ -16,11 +18,13 @@
 //!   the environment variables.
 
 pub mod client;
+pub mod cloudwatch;
 pub mod codepipeline;
 mod environment;
 pub mod eventbridge;
 pub mod fault;
 pub mod lambda;
+pub mod protocol;
 pub mod record;
 pub mod sagemaker;
 pub mod samples;
@@ -30,7 +34,7 @@ pub mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use crate::fault::Fault;
+pub use crate::fault::{Called, Fault};
 pub use crate::world::{Call, Project, World};
 
 /// A handle on a [`World`] that clients, servers and tests share.

@@ -1,16 +1,15 @@
 //! The simulator on a port: give its `AWS_ENDPOINT_URL` to `cargo lambda watch`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
-use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use lexopt::prelude::{Long, Short, ValueExt};
 use simulator::{Call, Project, Simulator, server};
+use std::process::ExitCode;
 use tokio::net::TcpListener;
 
 const USAGE: &str = "\
-SageMaker pipelines, CodePipeline stage transitions and EventBridge rules on this machine,
-with the project of the sample events in them.
+SageMaker pipelines, CodePipeline executions and stage transitions, EventBridge rules and
+CloudWatch alarms on this machine, with the project of the sample events in them. The time is
+that of the sample events, in 2021.
 
 Usage: simulator [--port PORT]
 
@@ -19,9 +18,9 @@ Usage: simulator [--port PORT]
 
 While it runs:
   curl http://127.0.0.1:4566/simulator/state
-      the guards and the executions
+      the guards, the executions and the alarms
   curl --data @events/execution-succeeded.json http://127.0.0.1:4566/simulator/event
-      make a status event true: its execution exists and has its status";
+      make an event true: the execution or the alarm that it names has its status";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -43,8 +42,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}: choose another with --port"))?;
     println!("AWS_ENDPOINT_URL=http://{}", listener.local_addr()?);
-    let project = Project { begins: SystemTime::now().duration_since(UNIX_EPOCH)?, ..Project::nyctaxi() };
-    let simulator = Simulator::new(&project);
+    // It begins at the time of the sample events, so that each of them does what its name says.
+    let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().observe(Box::new(print));
     tokio::select! {
         served = server::serve(simulator, listener) => Ok(served?),

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html> and its neighbours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::shape::{
     ApiError, IDEMPOTENCY_TOKEN, Input, PIPELINE_EXECUTION_ARN, PIPELINE_EXECUTION_NAME, PIPELINE_NAME_OR_ARN,
 };
-use crate::world::{Emitted, Place, Time, seconds, timestamp};
+use crate::world::{Emitted, Place, Time, seconds, shifted, timestamp};
 
 /// One run of the pipeline.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Execution {
     history: Vec<(Time, String)>,
     /// Whether its pipeline was deleted.
     deleted: bool,
+    /// Whether lists say when it started.
+    pub has_start_time: bool,
 }
 
 impl Execution {
@@ -73,6 +75,8 @@ impl Execution {
 pub enum ReusedToken {
     /// The start is refused.
     Refused,
+    /// The start is refused, and from then on the token is refused with its own request too.
+    RefusedForGood,
     /// The execution that the token started is given again.
     SameExecution,
 }
@@ -97,8 +101,16 @@ pub struct SageMaker {
     pub describe_lag: Duration,
     /// What a reused token does.
     pub reused_token: ReusedToken,
+    /// How many executions may run at once; more are refused with `ResourceLimitExceeded`.
+    pub limit: Option<usize>,
+    /// How many milliseconds this service's clock is ahead.
+    pub clock_skew: i64,
+    /// Lists give no start time of every execution whose number, from 1, is a multiple of this.
+    pub start_time_missing: Option<usize>,
     /// By token: the request it came with, and the execution that it started.
     tokens: BTreeMap<String, (Value, String)>,
+    /// Tokens that are refused for good.
+    refused_tokens: BTreeSet<String>,
     /// Status events that EventBridge has not taken yet.
     pub(crate) events: Vec<Emitted>,
 }
@@ -115,7 +127,11 @@ impl SageMaker {
             list_lag: Duration::ZERO,
             describe_lag: Duration::ZERO,
             reused_token: ReusedToken::Refused,
+            limit: None,
+            clock_skew: 0,
+            start_time_missing: None,
             tokens: BTreeMap::new(),
+            refused_tokens: BTreeSet::new(),
             events: Vec::new(),
         }
     }
@@ -210,7 +226,9 @@ impl SageMaker {
     }
 
     fn add(&mut self, arn: String, display_name: Option<&str>, parameters: Value, now: Time) {
+        let number = self.executions.len() + 1;
         self.executions.push(Execution {
+            has_start_time: self.start_time_missing.is_none_or(|every| !number.is_multiple_of(every)),
             arn,
             display_name: display_name.map(str::to_owned),
             parameters,
@@ -270,14 +288,23 @@ impl SageMaker {
             }
         }
         if let Some((request, arn)) = self.tokens.get(&token) {
-            return if request == input.0 || self.reused_token == ReusedToken::SameExecution {
+            let is_same = request == input.0 && !self.refused_tokens.contains(&token);
+            return if is_same || self.reused_token == ReusedToken::SameExecution {
                 Ok(json!({ "PipelineExecutionArn": arn }))
             } else {
+                if self.reused_token == ReusedToken::RefusedForGood {
+                    self.refused_tokens.insert(token.clone());
+                }
                 Err(ApiError::refused(
                     "ConflictException",
                     format!("The token {token} was used with other parameters."),
                 ))
             };
+        }
+        let active = self.executions.iter().filter(|e| e.is_active()).count();
+        if self.limit.is_some_and(|limit| active >= limit) {
+            let message = "The account-level service limit 'Number of concurrent pipeline executions' is reached.";
+            return Err(ApiError::refused("ResourceLimitExceeded", message));
         }
         let arn = self.start(&pipeline, display_name, now);
         if let Some(execution) = self.executions.last_mut() {
@@ -316,7 +343,7 @@ impl SageMaker {
                     "PipelineExecutionArn": e.arn,
                     "PipelineExecutionStatus": e.status_at(seen),
                     "PipelineExecutionDisplayName": e.display_name,
-                    "StartTime": seconds(e.created),
+                    "StartTime": e.has_start_time.then(|| seconds(shifted(e.created, self.clock_skew))),
                 })
             })
             .collect();
@@ -343,7 +370,7 @@ impl SageMaker {
             "PipelineExecutionArn": execution.arn,
             "PipelineExecutionStatus": status,
             "PipelineExecutionDisplayName": execution.display_name,
-            "CreationTime": seconds(execution.created),
+            "CreationTime": seconds(shifted(execution.created, self.clock_skew)),
             "LastModifiedTime": seconds(execution.changed()),
         }))
     }

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::rt::{Read, Write};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::Simulator;
-use crate::fault::Symptom;
+use crate::protocol;
 
 /// Serves until the task is dropped.
 ///
@@ -55,14 +55,16 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         }),
         (&Method::POST, _) => {
             let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let answer = simulator.exchange(header("x-amz-target"), header("authorization"), &body).await;
-            match answer {
-                Ok(answer) => Ok(respond(200, &answer)),
-                Err(Symptom::Answer(error)) => Ok(respond(error.status, &error.body())),
-                Err(Symptom::Reset | Symptom::Silence) => {
-                    Err(io::Error::new(io::ErrorKind::ConnectionReset, "simulated"))
-                }
+            let called = protocol::Request::read(header, head.uri.path(), &body);
+            let answer = simulator.exchange(&called.target, &called.authorization, &called.body).await;
+            let (status, headers, body) =
+                called.answer(answer).map_err(|_| io::Error::new(io::ErrorKind::ConnectionReset, "simulated"))?;
+            let mut response = Response::new(Full::new(Bytes::from(body)));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            for (name, value) in headers {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
             }
+            Ok(response)
         }
         _ => Ok(respond(404, &json!({ "message": "every call is a POST" }))),
     }

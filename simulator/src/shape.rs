@@ -91,6 +91,8 @@ pub static FAILURE_TYPE: Shape = shape!(
 pub static FAILURE_MESSAGE: Shape = shape!(1, 5000, r"(?s).*");
 /// CodePipeline's `ExecutionId`.
 pub static EXTERNAL_EXECUTION_ID: Shape = shape!(1, 1500, r"(?s).*");
+/// CloudWatch's `AlarmName`.
+pub static ALARM_NAME: Shape = shape!(1, 255, r"(?s).*");
 /// EventBridge's `RuleName`.
 pub static RULE_NAME: Shape = shape!(1, 64, r"[\.\-_A-Za-z0-9]+");
 /// EventBridge's `Arn`.

@@ -1,4 +1,4 @@
-//! One project's world: three services, one clock, the events that leave it, and the calls that reach it.
+//! One project's world: four services, one clock, the events that leave it, and the calls that reach it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use aws_smithy_types::date_time::Format;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::cloudwatch::CloudWatch;
 use crate::codepipeline::CodePipeline;
 use crate::eventbridge::EventBridge;
-use crate::fault::{FaultSource, Symptom};
+use crate::fault::{Called, FaultSource, Symptom};
 use crate::sagemaker::SageMaker;
 use crate::shape::{ApiError, Input};
 
@@ -114,7 +115,7 @@ pub(crate) struct Emitted {
 pub struct Call {
     /// When it was served.
     pub at: Time,
-    /// The service, as IAM names it: `sagemaker`, `codepipeline` or `events`.
+    /// The service, as IAM names it: `sagemaker`, `codepipeline`, `events` or `cloudwatch`.
     pub service: &'static str,
     /// The operation.
     pub operation: String,
@@ -137,6 +138,10 @@ pub struct World {
     pub codepipeline: CodePipeline,
     /// EventBridge.
     pub eventbridge: EventBridge,
+    /// CloudWatch.
+    pub cloudwatch: CloudWatch,
+    /// How many milliseconds the clock of the router's machine is ahead.
+    pub client_clock_skew: i64,
     /// How long every call takes.
     pub latency: Duration,
     /// Every call so far.
@@ -162,6 +167,7 @@ enum Service {
     SageMaker,
     CodePipeline,
     EventBridge,
+    CloudWatch,
 }
 
 impl Service {
@@ -171,17 +177,27 @@ impl Service {
             "SageMaker" => Self::SageMaker,
             "CodePipeline_20150709" => Self::CodePipeline,
             "AWSEvents" => Self::EventBridge,
+            "GraniteServiceVersion20100801" => Self::CloudWatch,
             _ => return None,
         };
         Some((service, operation))
     }
 
-    /// The name in signatures and IAM actions.
+    /// The name in IAM actions.
     fn name(self) -> &'static str {
         match self {
             Self::SageMaker => "sagemaker",
             Self::CodePipeline => "codepipeline",
             Self::EventBridge => "events",
+            Self::CloudWatch => "cloudwatch",
+        }
+    }
+
+    /// The name in signatures.
+    fn signing_name(self) -> &'static str {
+        match self {
+            Self::CloudWatch => "monitoring",
+            other => other.name(),
         }
     }
 }
@@ -194,6 +210,8 @@ impl World {
             sagemaker: SageMaker::new(place.clone(), &project.sagemaker_pipeline),
             codepipeline: CodePipeline::new(place.clone(), &project.code_pipeline, &project.stages),
             eventbridge: EventBridge::new(place.clone(), &rules),
+            cloudwatch: CloudWatch::new(place.clone()),
+            client_clock_skew: 0,
             latency: Duration::ZERO,
             calls: Vec::new(),
             observer: None,
@@ -210,6 +228,12 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Time {
         self.project.begins + self.began.elapsed()
+    }
+
+    /// What time it is on the router's machine.
+    #[must_use]
+    pub fn client_time(&self) -> Time {
+        shifted(self.now(), self.client_clock_skew)
     }
 
     /// The AWS Region of this world.
@@ -233,7 +257,7 @@ impl World {
         self.observer = Some(observer);
     }
 
-    /// Serves one request of the JSON protocol: the answer's body, or what the caller sees of an error. `target` is the header
+    /// Serves one request: the answer's body, or what the caller sees of an error. `target` is the header
     /// `X-Amz-Target`, `authorization` the header of that name.
     ///
     /// # Errors
@@ -242,7 +266,8 @@ impl World {
         let Some((service, operation)) = Service::of_target(target) else {
             return Err(Symptom::Answer(ApiError::refused("UnknownOperationException", target)));
         };
-        let fault = self.faults.iter_mut().find_map(|source| source(operation));
+        let called = Called { service: service.name(), operation };
+        let fault = self.faults.iter_mut().find_map(|source| source(called));
         let (input, answer) = match (serde_json::from_slice(body), &fault) {
             (Err(error), _) => (Value::Null, Err(ApiError::refused("SerializationException", error.to_string()))),
             (Ok(input), Some(fault)) if !fault.is_applied() => (input, Ok(Value::Null)),
@@ -261,6 +286,8 @@ impl World {
             Service::SageMaker => self.sagemaker.resource(Input(&input)),
             Service::CodePipeline => self.codepipeline.resource(Input(&input)),
             Service::EventBridge => self.eventbridge.resource(Input(&input)),
+            // Composite alarms have no permissions of their own, so none are asked for by name.
+            Service::CloudWatch => "*".to_owned(),
         };
         let call = Call {
             at: self.now(),
@@ -283,7 +310,7 @@ impl World {
 
     /// Signatures are not verified, but their scope is: a client of the wrong region or service is found out.
     fn authenticate(&self, service: Service, authorization: &str) -> Result<(), ApiError> {
-        let scope = format!("/{}/{}/aws4_request", self.place.region, service.name());
+        let scope = format!("/{}/{}/aws4_request", self.place.region, service.signing_name());
         if authorization.is_empty() {
             Err(ApiError::refused("MissingAuthenticationTokenException", "Missing Authentication Token"))
         } else if !authorization.contains(&scope) {
@@ -300,6 +327,7 @@ impl World {
             Service::SageMaker => self.sagemaker.call(operation, input, now),
             Service::CodePipeline => self.codepipeline.call(operation, input, now),
             Service::EventBridge => self.eventbridge.call(operation, input, now),
+            Service::CloudWatch => self.cloudwatch.call(operation, input),
         };
         self.collect();
         answer
@@ -343,23 +371,21 @@ impl World {
             "detail-type": emitted.detail_type,
             "source": emitted.source,
             "account": self.project.account,
-            "time": timestamp(self.now()),
+            "time": timestamp(shifted(self.now(), self.eventbridge.clock_skew)),
             "region": self.project.region,
             "resources": emitted.resources,
             "detail": emitted.detail,
         })
     }
 
-    /// A drift alarm goes off: the event that EventBridge delivers, or `None` while the drift rule lets none through.
-    pub fn drift_alarm(&mut self, alarm: &str) -> Option<Value> {
-        let now = self.now();
-        let stamp = timestamp(now);
-        let milliseconds = now.subsec_millis();
-        let stamp = format!("{}.{milliseconds:03}+0000", stamp.trim_end_matches('Z'));
-        let arn = self.place.arn("cloudwatch", &format!("alarm:{alarm}"));
-        let detail = json!({ "alarmName": alarm, "state": { "value": "ALARM", "timestamp": stamp } });
+    /// An alarm changes its state: the event that EventBridge delivers, or `None` if the alarm has that state already or the drift
+    /// rule lets none through. The rule matches the change to ALARM only.
+    pub fn change_alarm(&mut self, alarm: &str, state: &str) -> Option<Value> {
+        let detail = self.cloudwatch.change(alarm, state, self.now())?;
+        let arn = self.cloudwatch.arn(alarm);
         let rule = self.project.drift_rule.clone();
-        self.through(&rule, "aws.cloudwatch", "CloudWatch Alarm State Change", arn, detail)
+        let matches = state == "ALARM";
+        matches.then(|| self.through(&rule, "aws.cloudwatch", "CloudWatch Alarm State Change", arn, detail)).flatten()
     }
 
     /// The rule of the schedule or of the heartbeat ticks: the event that EventBridge delivers, or `None` while the rule lets
@@ -371,6 +397,7 @@ impl World {
 
     /// An execution of the CodePipeline succeeds: the event that EventBridge delivers.
     pub fn code_deployed(&mut self, execution_id: &str) -> Value {
+        self.codepipeline.end_execution(execution_id, "Succeeded", false, self.now());
         let pipeline = self.project.code_pipeline.clone();
         let detail =
             json!({ "pipeline": pipeline, "execution-id": execution_id, "state": "SUCCEEDED", "version": 1.0 });
@@ -414,7 +441,7 @@ impl World {
     }
 
     /// Makes the world such that an event (a sample, say) is true: a status event's execution exists and has its status, a job's
-    /// action waits for an answer. Other events need nothing to be true. No event is emitted.
+    /// action waits for an answer, an alarm has its state, an execution of the CodePipeline has succeeded. Other events need nothing to be true. No event is emitted.
     pub fn force_state(&mut self, event: &Value) {
         if let Some(job_id) = event["CodePipeline.job"]["id"].as_str() {
             self.codepipeline.force_state(job_id);
@@ -424,6 +451,12 @@ impl World {
         let status = detail["currentPipelineExecutionStatus"].as_str();
         if let (Some(arn), Some(status)) = (execution, status) {
             self.sagemaker.force_state(arn, status, self.now());
+        }
+        let alarm = if event["alarmData"].is_null() { detail } else { &event["alarmData"] };
+        self.cloudwatch.force_state(alarm, self.now());
+        if let (Some(id), "SUCCEEDED") = (detail["execution-id"].as_str(), detail["state"].as_str().unwrap_or_default())
+        {
+            self.codepipeline.end_execution(id, "Succeeded", false, self.now());
         }
     }
 
@@ -448,7 +481,7 @@ impl World {
         self.eventbridge.replace(name, self.now());
     }
 
-    /// The state that a person asks for: the guards, and the executions from the newest to the oldest.
+    /// The state that a person asks for: the guards, the executions from the newest to the oldest, and the alarms.
     #[must_use]
     pub fn state(&self) -> Value {
         let stages: serde_json::Map<String, Value> = self
@@ -476,13 +509,26 @@ impl World {
             .rev()
             .map(|e| json!({ "arn": e.arn, "displayName": e.display_name, "status": e.status() }))
             .collect();
-        json!({ "stages": stages, "rules": rules, "executions": executions })
+        let alarms: serde_json::Map<String, Value> =
+            self.cloudwatch.alarms.iter().map(|alarm| (alarm.name.clone(), alarm.state().into())).collect();
+        json!({ "stages": stages, "rules": rules, "executions": executions, "alarms": alarms })
     }
 }
 
 /// A time as the JSON protocol carries it: seconds since the epoch.
 pub(crate) fn seconds(time: Time) -> f64 {
     time.as_secs_f64()
+}
+
+/// A time as a clock shows it that is this many milliseconds ahead.
+pub(crate) fn shifted(time: Time, ahead: i64) -> Time {
+    let by = Time::from_millis(ahead.unsigned_abs());
+    if ahead < 0 { time.saturating_sub(by) } else { time + by }
+}
+
+/// A time to the millisecond.
+pub(crate) fn milliseconds(time: Time) -> String {
+    format!("{}.{:03}Z", timestamp(time).trim_end_matches('Z'), time.subsec_millis())
 }
 
 /// A time as events carry it, to the second.

@@ -44,6 +44,11 @@ impl Lab {
         Self::with(&[])
     }
 
+    /// A lab whose deployments come by an action of the CodePipeline.
+    pub fn with_actions() -> Self {
+        Self::with(&[("DEPLOYMENT_TRIGGER", "action")])
+    }
+
     /// A lab whose router has some environment variables changed.
     pub fn with(changed: &[(&str, &str)]) -> Self {
         let project = Project::nyctaxi();
@@ -70,8 +75,13 @@ impl Lab {
 
     /// The router of another SageMaker pipeline, with the same stage, rules and simulator.
     pub fn router_of(&self, pipeline: &str) -> Self {
-        let (simulator, other) = (self.simulator.clone(), Self::with(&[("SAGEMAKER_PIPELINE_NAME", pipeline)]));
-        let config = Config::from_lookup(Project::nyctaxi().lookup(&[("SAGEMAKER_PIPELINE_NAME", pipeline)]));
+        self.with_variables(&[("SAGEMAKER_PIPELINE_NAME", pipeline)])
+    }
+
+    /// A router with some environment variables changed, and the same simulator.
+    pub fn with_variables(&self, changed: &[(&str, &str)]) -> Self {
+        let (simulator, other) = (self.simulator.clone(), Self::with(changed));
+        let config = Config::from_lookup(Project::nyctaxi().lookup(changed));
         let sdk = simulator.sdk_config().timeout_config(timeouts()).build();
         let router = Router::new(config.unwrap().0, &sdk, other.metrics.clone());
         Self { simulator, router: Arc::new(router), ..other }

@@ -61,7 +61,6 @@ async fn a_field_that_is_missing_null_or_empty_is_named_by_its_path() {
         ("code-deployed", "detail.state"),
         ("code-deployed", "detail.execution-id"),
         ("schedule", "resources"),
-        ("schedule", "time"),
         ("codepipeline-job", "CodePipeline.job.id"),
         ("execution-succeeded", "detail"),
         ("execution-succeeded", "detail.pipelineArn"),

@@ -8,7 +8,7 @@ use simulator::{Fault, fault};
 use crate::common::Lab;
 
 const OPERATIONS: [&str; 11] = [
-    "ListPipelineExecutions",
+    "sagemaker:ListPipelineExecutions",
     "DescribePipelineExecution",
     "StartPipelineExecution",
     "GetPipelineState",
@@ -59,7 +59,7 @@ async fn a_call_that_hangs_is_given_up_and_tried_again_within_the_invocation() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_timeout() {
     let lab = Lab::new();
-    lab.simulator.world().inject(fault::next("ListPipelineExecutions", 99, Fault::Hang));
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, Fault::Hang));
     let begins = tokio::time::Instant::now();
     let error = lab.refused(sample_event("reconcile")).await;
     assert!(begins.elapsed() <= Duration::from_secs(20), "{:?}", begins.elapsed());
@@ -70,7 +70,7 @@ async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_time
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_says_what_to_look_at() {
     for (operation, sample, advice) in [
-        ("ListPipelineExecutions", "reconcile", "sagemaker:ListPipelineExecutions"),
+        ("sagemaker:ListPipelineExecutions", "reconcile", "sagemaker:ListPipelineExecutions"),
         ("DescribePipelineExecution", "execution-executing", "sagemaker:DescribePipelineExecution"),
         ("StartPipelineExecution", "schedule", "sagemaker:StartPipelineExecution"),
         ("GetPipelineState", "reconcile", "codepipeline:GetPipelineState"),
@@ -86,7 +86,7 @@ async fn a_missing_permission_says_what_to_look_at() {
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_does_not_exist_names_the_variable() {
     for (operation, code, variable) in [
-        ("ListPipelineExecutions", "ResourceNotFound", "SAGEMAKER_PIPELINE_NAME"),
+        ("sagemaker:ListPipelineExecutions", "ResourceNotFound", "SAGEMAKER_PIPELINE_NAME"),
         ("GetPipelineState", "PipelineNotFoundException", "CODE_PIPELINE_NAME"),
     ] {
         let lab = Lab::new();

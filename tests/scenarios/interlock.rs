@@ -382,9 +382,9 @@ async fn guards_that_cannot_be_read_after_they_were_written_are_named() {
         let lab = Lab::new();
         let mut reads = 0;
         let rules = fault.clone();
-        lab.simulator.world().inject(Box::new(move |operation| {
-            reads += usize::from(operation == "DescribeRule");
-            (operation == "DescribeRule" && reads > 2).then(|| rules.clone())
+        lab.simulator.world().inject(Box::new(move |called| {
+            reads += usize::from(called.operation == "DescribeRule");
+            (called.operation == "DescribeRule" && reads > 2).then(|| rules.clone())
         }));
         lab.simulator.world().inject(fault::next("DisableStageTransition", 99, Fault::Throttled));
         let error = lab.refused(sample_event("code-deployed")).await;

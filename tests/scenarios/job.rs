@@ -42,7 +42,7 @@ impl Lab {
 
 #[tokio::test(start_paused = true)]
 async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     let first = lab.action(None);
     let id = first["CodePipeline.job"]["id"].clone();
     let answer = lab.send(first).await;
@@ -75,7 +75,7 @@ async fn an_action_fails_with_the_execution_and_its_reason() {
         ("Stopped", "execution ib87gnc408me is Stopped: SageMaker gives no reason"),
         ("SomeWordOfTomorrow", "execution ib87gnc408me is SomeWordOfTomorrow"),
     ] {
-        let lab = Lab::new();
+        let lab = Lab::with_actions();
         lab.send(lab.action(None)).await;
         lab.simulator.world().set_execution_status(FIRST, "Stopping");
         assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
@@ -93,7 +93,7 @@ async fn an_action_fails_with_the_execution_and_its_reason() {
 #[tokio::test(start_paused = true)]
 async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
     for parameters in [None, Some(""), Some("{}"), Some("{\"PipelineName\": \"NYCtaxi-Pipeline\"}"), Some(OUR_ARN)] {
-        let lab = Lab::new();
+        let lab = Lab::with_actions();
         assert_eq!(lab.send(lab.action(parameters)).await["action"], "started", "{parameters:?}");
     }
 }
@@ -106,7 +106,7 @@ async fn user_parameters_that_can_never_be_served_fail_the_action() {
         ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as expected"),
         ("{\"PipelineName\": \"fraud-pipeline\"}", "name another SageMaker pipeline than nyctaxi-pipeline"),
     ] {
-        let lab = Lab::new();
+        let lab = Lab::with_actions();
         let answer = lab.send(lab.action(Some(parameters))).await;
         assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("failed"), &Value::Null));
         assert!(answer["reason"].as_str().unwrap().contains(message), "{answer}");
@@ -118,7 +118,7 @@ async fn user_parameters_that_can_never_be_served_fail_the_action() {
 #[tokio::test(start_paused = true)]
 async fn a_continuation_token_of_another_pipeline_fails_the_action() {
     for token in ["x", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud-pipeline/execution/abc"] {
-        let lab = Lab::new();
+        let lab = Lab::with_actions();
         let mut job = lab.action(None);
         job["CodePipeline.job"]["data"]["continuationToken"] = token.into();
         assert_eq!(lab.send(job).await["action"], "failed");
@@ -128,7 +128,7 @@ async fn a_continuation_token_of_another_pipeline_fails_the_action() {
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_delivered_again_while_its_execution_runs_starts_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     let job = lab.action(None);
     lab.send(job.clone()).await;
     let answer = lab.send(job.clone()).await;
@@ -142,7 +142,7 @@ async fn a_job_that_is_delivered_again_while_its_execution_runs_starts_nothing()
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_was_stopped_meanwhile_is_no_error() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     let next = lab.next_job();
     lab.simulator.world().codepipeline.actions[0].state = ActionState::Stopped;
@@ -156,8 +156,8 @@ async fn a_job_that_was_stopped_meanwhile_is_no_error() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_no_retry_can_mend_fails_the_action() {
     for code in ["AccessDeniedException", "ValidationException", "ResourceNotFound"] {
-        for operation in ["ListPipelineExecutions", "StartPipelineExecution"] {
-            let lab = Lab::new();
+        for operation in ["sagemaker:ListPipelineExecutions", "StartPipelineExecution"] {
+            let lab = Lab::with_actions();
             lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused(code)));
             let answer = lab.send(lab.action(None)).await;
             assert_eq!(answer["action"], "failed", "{operation} {code}");
@@ -169,9 +169,9 @@ async fn a_start_that_no_retry_can_mend_fails_the_action() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_a_retry_can_mend_leaves_the_job_open_for_the_retry() {
-    for fault in [Fault::Throttled, Fault::ErrorBefore, Fault::Hang, Fault::Refused("ResourceLimitExceeded")] {
-        for operation in ["ListPipelineExecutions", "StartPipelineExecution", "PutJobSuccessResult"] {
-            let lab = Lab::new();
+    for fault in [Fault::Throttled, Fault::ErrorBefore, Fault::Hang] {
+        for operation in ["sagemaker:ListPipelineExecutions", "StartPipelineExecution", "PutJobSuccessResult"] {
+            let lab = Lab::with_actions();
             let job = lab.action(None);
             lab.simulator.world().inject(fault::next(operation, 9, fault.clone()));
             lab.refused(job.clone()).await;
@@ -191,7 +191,7 @@ async fn an_error_that_a_retry_can_mend_leaves_the_job_open_for_the_retry() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_is_given_again() {
     for operation in ["PutJobSuccessResult", "PutJobFailureResult"] {
-        let lab = Lab::new();
+        let lab = Lab::with_actions();
         lab.send(lab.action(None)).await;
         let end = if operation == "PutJobSuccessResult" { "Succeeded" } else { "Failed" };
         lab.simulator.world().set_execution_status(FIRST, end);
@@ -204,7 +204,7 @@ async fn an_answer_that_is_lost_is_given_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_fails_does_not_keep_the_action_from_its_answer() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Refused("AccessDeniedException")));
     let job = lab.action(None);
     let error = lab.refused(job).await;
@@ -215,7 +215,7 @@ async fn a_guard_that_fails_does_not_keep_the_action_from_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_execution_that_sagemaker_does_not_know_yet_is_waited_for() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(60);
     lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(60);
@@ -228,17 +228,19 @@ async fn an_execution_that_sagemaker_does_not_know_yet_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_gone_fails_the_action() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
-    lab.simulator.world().sagemaker.executions.clear();
-    lab.simulator.world().inject(fault::next("ListPipelineExecutions", 9, Fault::Refused("ResourceNotFound")));
-    assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
+    lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
+    // The action gets its answer, and the invocation fails: an operator has to see it.
+    let error = lab.refused(lab.next_job()).await;
+    assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
+    lab.assert_released();
     lab.assert_action_failed("ConfigurationError", "cannot list the executions of SageMaker pipeline nyctaxi-pipeline");
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_actions_get_an_execution_each() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     assert_eq!(lab.send(lab.action(None)).await["action"], "started");
     lab.next_job();
     assert_eq!(lab.send(lab.action(None)).await["action"], "started");
@@ -248,7 +250,7 @@ async fn two_actions_get_an_execution_each() {
 /// While the action waits, CodePipeline sends a job about every 30 seconds. Each costs two calls.
 #[tokio::test(start_paused = true)]
 async fn asking_again_costs_two_calls() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     lab.take_calls();
     lab.send(lab.next_job()).await;
@@ -278,10 +280,13 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
         spoiled(parameters, format!("{{\"{secret}\": 1}}").into()),
     ];
     for event in events {
-        for fault in
-            [None, Some("ListPipelineExecutions"), Some("DescribePipelineExecution"), Some("PutJobFailureResult")]
-        {
-            let lab = Lab::new();
+        for fault in [
+            None,
+            Some("sagemaker:ListPipelineExecutions"),
+            Some("DescribePipelineExecution"),
+            Some("PutJobFailureResult"),
+        ] {
+            let lab = Lab::with_actions();
             lab.simulator.world().force_state(&event);
             if let Some(operation) = fault {
                 lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused("AccessDeniedException")));
@@ -297,7 +302,7 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn the_samples_are_a_first_and_a_further_call() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.simulator.world().force_state(&sample_event("codepipeline-job"));
     assert_eq!(
         lab.send(sample_event("codepipeline-job")).await["executionArn"],
@@ -309,7 +314,7 @@ async fn the_samples_are_a_first_and_a_further_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_refused_for_good_fails_the_action_even_if_the_look_up_fails() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     crate::start::refuse_start_then_list(&lab);
     assert_eq!(lab.send(lab.action(None)).await["action"], "failed");
     lab.assert_action_failed("ConfigurationError", "cannot start SageMaker pipeline nyctaxi-pipeline");
@@ -317,14 +322,14 @@ async fn a_start_that_is_refused_for_good_fails_the_action_even_if_the_look_up_f
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_codepipeline_does_not_know_is_no_error() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     let answer = lab.send(sample_event("codepipeline-job")).await;
     assert_eq!(answer["reason"], "the job is not in progress any more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_guards_are_put_right_even_if_the_final_answer_cannot_be_given() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     lab.simulator.world().set_execution_status(FIRST, "Succeeded");
     lab.simulator.world().inject(fault::next("PutJobSuccessResult", 99, Fault::Throttled));
@@ -339,7 +344,7 @@ async fn the_guards_are_put_right_even_if_the_final_answer_cannot_be_given() {
 
 #[tokio::test(start_paused = true)]
 async fn an_execution_that_sagemaker_never_knows_fails_the_action_after_15_minutes() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     lab.simulator.world().sagemaker.executions.clear();
     for minute in 0..15 {
@@ -352,8 +357,83 @@ async fn an_execution_that_sagemaker_never_knows_fails_the_action_after_15_minut
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_continuation_token_is_none() {
-    let lab = Lab::new();
+    let lab = Lab::with_actions();
     let mut job = lab.action(None);
     job["CodePipeline.job"]["data"]["continuationToken"] = "".into();
     assert_eq!(lab.send(job).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_when_there_is_room() {
+    let lab = Lab::with_actions();
+    lab.simulator.world().sagemaker.limit = Some(0);
+    let first = lab.action(None);
+    let answer = lab.send(first.clone()).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&"deferred".into(), &"codePipelineJob".into()));
+    assert_eq!(lab.take_metrics(), ["JobTriggers 1", "InterlockEngaged 0"]);
+    // The first job, delivered once more, has its answer already.
+    assert_eq!(lab.send(first.clone()).await["reason"], "the job is not in progress any more");
+    for _ in 0..3 {
+        assert_eq!(lab.send(lab.next_job()).await["action"], "deferred");
+        assert_eq!((lab.action_state(), lab.executions().len()), (ActionState::InProgress, 0));
+    }
+    lab.assert_released();
+
+    lab.simulator.world().sagemaker.limit = None;
+    lab.take_metrics();
+    let job = lab.next_job();
+    assert_eq!(lab.send(job.clone()).await["action"], "started");
+    assert_eq!(lab.take_metrics(), ["Started 1", "InterlockEngaged 1"], "the trigger was counted at the first call");
+    lab.assert_engaged();
+    let id = first["CodePipeline.job"]["id"].as_str().unwrap();
+    assert_eq!(lab.executions(), [format!("job-{id}")]);
+    assert_eq!(lab.send(job).await["action"], "duplicate");
+    assert_eq!(lab.send(first).await["action"], "duplicate");
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_deployments_come_by_event_an_action_is_refused_before_anything_is_started() {
+    for lab in [Lab::new(), Lab::with(&[("DEPLOYMENT_TRIGGER", "event")])] {
+        assert_eq!(lab.send(lab.action(None)).await["action"], "failed");
+        assert_eq!(lab.take_calls(), ["PutJobFailureResult"]);
+        lab.assert_action_failed("ConfigurationError", "DEPLOYMENT_TRIGGER is event");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_waited_when_deployments_changed_to_events_is_answered_truthfully() {
+    let lab = Lab::with_actions();
+    lab.send(lab.action(None)).await;
+    let by_event = lab.with_variables(&[]);
+    assert_eq!(by_event.send(lab.next_job()).await["action"], "continued");
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    assert_eq!(by_event.send(lab.next_job()).await["action"], "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_be_set_does_not_hide_that_the_answer_failed() {
+    let lab = Lab::with_actions();
+    let job = lab.action(None);
+    for operation in ["PutJobSuccessResult", "DisableRule"] {
+        lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
+    }
+    let error = lab.refused(job).await;
+    for part in ["cannot answer CodePipeline job", "cannot disable rule"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_whose_execution_was_deleted_fails_and_the_guards_are_enabled() {
+    let lab = Lab::with_actions();
+    lab.send(lab.action(None)).await;
+    lab.assert_engaged();
+    lab.simulator.world().sagemaker.executions.clear();
+    assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
+    tokio::time::advance(Duration::from_mins(16)).await;
+    assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
+    lab.assert_released();
 }

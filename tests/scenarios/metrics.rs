@@ -14,7 +14,7 @@ async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
         ("code-deployed", "CodeTriggers 1"),
         ("codepipeline-job", "JobTriggers 1"),
     ] {
-        let lab = Lab::new();
+        let lab = if sample == "codepipeline-job" { Lab::with_actions() } else { Lab::new() };
         lab.simulator.world().force_state(&sample_event(sample));
         lab.send(sample_event(sample)).await;
         assert_eq!(lab.take_metrics(), [trigger, "Started 1", "InterlockEngaged 1"]);
@@ -38,10 +38,10 @@ async fn triggers_that_start_nothing_are_counted_as_such() {
 async fn every_heartbeat_says_whether_the_interlock_is_engaged() {
     let lab = Lab::new();
     lab.send(sample_event("reconcile")).await;
-    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"]);
     lab.simulator.world().start_execution(None);
     lab.send(sample_event("reconcile")).await;
-    assert_eq!(lab.take_metrics(), ["InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,7 +215,7 @@ async fn within_the_cooldown_an_alarm_starts_nothing_and_says_for_how_long() {
     let answer = lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await;
     assert_eq!((&answer["action"], &answer["executionArn"]), (&"coolingDown".into(), &FIRST.into()));
     let reason = answer["reason"].as_str().unwrap();
-    assert!(reason.ends_with("drift alarms start nothing for another 3h 30m"), "{reason}");
+    assert!(reason.ends_with("drift starts nothing for another 3h 30m"), "{reason}");
     lab.assert_released();
     // A second delivery of the alarm gets the same answer. Another trigger starts an execution.
     assert_eq!(lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await["action"], "coolingDown");
@@ -248,7 +248,8 @@ async fn the_pipelines_parameter_is_told_what_started_it() {
         ("drift-alarm", "Drift"),
         ("drift-alarm-action", "Drift"),
     ] {
-        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+        let trigger = if sample == "codepipeline-job" { "action" } else { "event" };
+        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource"), ("DEPLOYMENT_TRIGGER", trigger)]);
         lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
         lab.simulator.world().force_state(&sample_event(sample));
         assert_eq!(lab.send(sample_event(sample)).await["action"], "started");
@@ -310,10 +311,11 @@ async fn no_more_than_a_hundred_executions_are_read() {
     }
     for (page_limit, pages) in [(None, 1), (Some(60), 2)] {
         lab.simulator.world().sagemaker.page_limit = page_limit;
-        lab.take_calls();
+        lab.simulator.world().calls.clear();
         lab.send(sample_event("reconcile")).await;
-        let calls = lab.take_calls();
-        assert_eq!(calls.iter().filter(|call| *call == "ListPipelineExecutions").count(), pages);
+        let world = lab.simulator.world();
+        let lists = world.calls.iter().filter(|call| call.operation == "ListPipelineExecutions");
+        assert_eq!(lists.filter(|call| call.service == "sagemaker").count(), pages);
     }
 }
 
@@ -344,9 +346,9 @@ async fn a_start_that_fails_is_reported_even_if_the_look_up_after_it_fails() {
 /// The start is refused for good, and from then on the list fails.
 pub fn refuse_start_then_list(lab: &Lab) {
     let mut refused = false;
-    lab.simulator.world().inject(Box::new(move |operation| {
-        refused |= operation == "StartPipelineExecution";
-        match operation {
+    lab.simulator.world().inject(Box::new(move |called| {
+        refused |= called.operation == "StartPipelineExecution";
+        match called.operation {
             "StartPipelineExecution" => Some(Fault::Refused("ValidationException")),
             "ListPipelineExecutions" if refused => Some(Fault::Throttled),
             _ => None,

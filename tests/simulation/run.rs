@@ -432,7 +432,8 @@ impl<'h> Run<'h> {
             StepKind::Alarm | StepKind::Alarms | StepKind::AlarmOnBothRoutes => {
                 let alarms = if kind == StepKind::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
                 for alarm in alarms {
-                    let by_rule = self.simulator.world().drift_alarm(alarm);
+                    self.simulator.world().change_alarm(alarm, "OK");
+                    let by_rule = self.simulator.world().change_alarm(alarm, "ALARM");
                     let Some(event) = by_rule else { continue };
                     if kind == StepKind::AlarmOnBothRoutes {
                         let action = serde_json::json!({ "source": "aws.cloudwatch", "alarmData": event["detail"] });

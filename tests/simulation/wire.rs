@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use simulator::Simulator;
-use simulator::client::respond;
+use simulator::client::{read, respond};
 use simulator::fault::Symptom;
 
 const MARK: &str = "Disabled by drift-router";
@@ -331,13 +331,14 @@ impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let wire = self.clone();
         HttpConnectorFuture::new(async move {
-            let header = |name| request.headers().get(name).unwrap_or_default();
-            let (target, authorization) = (header("x-amz-target"), header("authorization"));
-            let input = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-            respond(match wire.defect {
+            let request = read(&request);
+            let (target, authorization) = (&request.target, &request.authorization);
+            let input = serde_json::from_slice(&request.body).unwrap();
+            let answer = match wire.defect {
                 None => wire.exchange(target, authorization, input).await,
                 Some(defect) => wire.sabotage(defect, target, authorization, input).await,
-            })
+            };
+            respond(&request, answer)
         })
     }
 }
