@@ -7,6 +7,7 @@
 mod common;
 
 mod bad_input;
+mod catch_up;
 mod events;
 mod faults;
 mod interlock;

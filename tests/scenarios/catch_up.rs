@@ -1,0 +1,638 @@
+//! No reason to retrain is lost: what a heartbeat starts, what it leaves alone, and what waits for it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::samples::{sample_event, sample_with};
+use simulator::{Fault, fault};
+
+use crate::common::{DRIFT, Lab, SCHEDULE};
+
+const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
+const OTHER_ALARM: &str = "sagemaker-nyctaxi-staging-threshold";
+const ALARMS: (&str, &str) =
+    ("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold, sagemaker-nyctaxi-staging-threshold");
+const OWED: &str = "drift-router:owed-since";
+
+impl Lab {
+    /// A lab whose router looks at two alarms, which are OK.
+    fn with_alarms(changed: &[(&str, &str)]) -> Self {
+        let lab = Self::with(&[&[ALARMS], changed].concat());
+        for alarm in [ALARM, OTHER_ALARM] {
+            lab.simulator.world().change_alarm(alarm, "OK");
+        }
+        lab
+    }
+
+    /// An alarm goes off, and the event is lost.
+    fn goes_off(&self, alarm: &str) {
+        self.simulator.world().change_alarm(alarm, "ALARM");
+    }
+
+    /// New code is deployed, and the event is lost.
+    fn deployed(&self, id: &str) {
+        self.simulator.world().code_deployed(id);
+    }
+
+    /// A tick of the schedule, as it happens.
+    fn tick(&self) -> Value {
+        self.simulator.world().tick(SCHEDULE).unwrap()
+    }
+
+    async fn heartbeat(&self) -> Value {
+        self.send(sample_event("reconcile")).await
+    }
+
+    /// A heartbeat so much later.
+    async fn heartbeat_after(&self, time: Duration) -> Value {
+        tokio::time::advance(time).await;
+        self.heartbeat().await
+    }
+
+    /// Every execution ends.
+    fn end_all(&self, status: &str) {
+        let arns: Vec<String> =
+            self.simulator.world().sagemaker.executions.iter().map(|execution| execution.arn.clone()).collect();
+        for arn in arns {
+            self.simulator.world().set_execution_status(&arn, status);
+        }
+    }
+
+    fn at_the_limit(&self, is_at_the_limit: bool) {
+        self.simulator.world().sagemaker.limit = is_at_the_limit.then_some(0);
+    }
+
+    fn tag(&self) -> Option<String> {
+        self.simulator.world().eventbridge.rule(SCHEDULE).unwrap().tags.get(OWED).cloned()
+    }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+#[tokio::test(start_paused = true)]
+async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
+    let lab = Lab::with_alarms(&[]);
+    lab.send(sample_event("code-deployed")).await;
+    tokio::time::advance(HOUR).await;
+    // The drift rule is paused, so EventBridge delivers nothing.
+    assert_eq!(lab.simulator.world().change_alarm(ALARM, "ALARM"), None);
+    lab.end_all("Succeeded");
+    let answer = lab.heartbeat_after(MINUTE).await;
+    assert_eq!(answer["action"], "released");
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.contains("waits for the cooldown, another 22h 59m"), "{reason}");
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"], "what waits for the cooldown is not owed");
+    assert_eq!(lab.heartbeat_after(22 * HOUR).await["action"], "unchanged");
+
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")));
+    assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21.000+0000"));
+    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 82860", "InterlockEngaged 1"]);
+    lab.assert_engaged();
+    // The alarm stays in ALARM. It is answered once, however the retraining ends.
+    lab.end_all("Failed");
+    for _ in 0..100 {
+        lab.heartbeat_after(HOUR).await;
+    }
+    assert_eq!(lab.executions().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarms_lost_event_is_made_good_under_the_name_that_the_event_would_have_used() {
+    let lab = Lab::with_alarms(&[]);
+    let event = lab.simulator.world().change_alarm(ALARM, "ALARM").unwrap();
+    assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged", "its event is on the way");
+    assert_eq!(lab.heartbeat_after(MINUTE).await["action"], "started");
+    // The event comes at last.
+    assert_eq!(lab.send(event).await["action"], "duplicate");
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_catches_up_makes_one_round_trip_more_than_a_start_by_event_and_one_that_finds_nothing_makes_one()
+ {
+    async fn round_trips(lab: &Lab, event: Value, action: &str) -> u64 {
+        lab.simulator.world().latency = Duration::from_secs(1);
+        let begins = tokio::time::Instant::now();
+        assert_eq!(lab.send(event).await["action"], action);
+        begins.elapsed().as_secs()
+    }
+    let lab = Lab::with_alarms(&[]);
+    assert_eq!(round_trips(&lab, sample_event("reconcile"), "unchanged").await, 1);
+    lab.deployed("3f0c");
+    let by_event = round_trips(&Lab::with_alarms(&[]), sample_event("drift-alarm"), "started").await;
+    assert_eq!(by_event, 5);
+    for owes in ["code", "drift", "tick"] {
+        let lab = Lab::with_alarms(&[]);
+        match owes {
+            "code" => lab.deployed("3f0c"),
+            "drift" => lab.goes_off(ALARM),
+            _ => {
+                lab.at_the_limit(true);
+                lab.send(lab.tick()).await;
+                lab.at_the_limit(false);
+            }
+        }
+        tokio::time::advance(HOUR).await;
+        let caught_up = round_trips(&lab, sample_event("reconcile"), "started").await;
+        assert!(caught_up <= by_event + 1, "{owes}: {caught_up}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_list_of_alarms_nothing_of_cloudwatch_is_called() {
+    let lab = Lab::new();
+    lab.goes_off(ALARM);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    lab.send(sample_event("drift-alarm")).await;
+    assert!(lab.simulator.world().calls.iter().all(|call| call.service != "cloudwatch"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_is_not_listed_is_no_drift() {
+    let lab = Lab::with_alarms(&[]);
+    let event = sample_with("drift-alarm", &[("/detail/alarmName", "cpu".into())]);
+    let answer = lab.send(event).await;
+    assert_eq!(
+        (&answer["action"], &answer["reason"]),
+        (&json!("ignored"), &json!("DRIFT_ALARM_NAMES does not list alarm cpu"))
+    );
+    lab.goes_off("cpu");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert_eq!(lab.executions().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_listed_alarm_is_seen_however_short_the_pages_and_whatever_its_type() {
+    for is_composite in [false, true] {
+        let lab = Lab::with_alarms(&[]);
+        lab.simulator.world().cloudwatch.page_limit = Some(1);
+        lab.simulator.world().cloudwatch.alarm_mut(OTHER_ALARM).is_composite = is_composite;
+        lab.goes_off(OTHER_ALARM);
+        let answer = lab.heartbeat_after(HOUR).await;
+        assert_eq!(answer["action"], "started");
+        assert!(answer["key"].as_str().unwrap().starts_with(OTHER_ALARM), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
+    for state in ["ok", "muted", "suppressed", "held"] {
+        let lab = Lab::with_alarms(&[]);
+        lab.goes_off(ALARM);
+        {
+            let mut world = lab.simulator.world();
+            match state {
+                "ok" => drop(world.change_alarm(ALARM, "OK")),
+                "muted" => world.cloudwatch.alarm_mut(ALARM).is_muted = true,
+                "suppressed" => {
+                    let alarm = world.cloudwatch.alarm_mut(ALARM);
+                    (alarm.is_composite, alarm.suppressed_by) = (true, Some("Alarm".to_owned()));
+                }
+                _ => world.operate_rule(DRIFT, false),
+            }
+        }
+        assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "{state}");
+        assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"], "{state}");
+        assert_eq!(lab.executions().len(), 0, "{state}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mutes_are_asked_for_only_where_an_alarm_would_start_an_execution() {
+    let lab = Lab::with_alarms(&[]);
+    let asked = || lab.take_calls().iter().filter(|call| *call == "ListAlarmMuteRules").count();
+    lab.goes_off(ALARM);
+    lab.goes_off(OTHER_ALARM);
+    lab.simulator.world().cloudwatch.alarm_mut(OTHER_ALARM).is_muted = true;
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert!(answer["key"].as_str().unwrap().starts_with(ALARM), "{answer}");
+    assert_eq!(asked(), 2);
+    lab.end_all("Succeeded");
+    lab.heartbeat_after(HOUR).await;
+    assert_eq!(asked(), 0, "both are served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_started_shortly_before_the_alarm_serves_it() {
+    for (minutes, action) in [(9, "unchanged"), (11, "started")] {
+        let lab = Lab::with_alarms(&[("DRIFT_COOLDOWN", "1h")]);
+        lab.simulator.world().start_execution(None);
+        tokio::time::advance(minutes * MINUTE).await;
+        lab.goes_off(ALARM);
+        lab.end_all("Stopped");
+        assert_eq!(lab.heartbeat_after(2 * HOUR).await["action"], action, "{minutes} minutes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_deployment_is_retrained_and_a_later_failure_or_rollback_does_not_hide_it() {
+    let lab = Lab::new();
+    lab.simulator.world().codepipeline.page_limit = Some(1);
+    lab.deployed("3f0c");
+    {
+        let mut world = lab.simulator.world();
+        let now = world.now() + MINUTE;
+        world.codepipeline.end_execution("failed", "Failed", false, now);
+        world.codepipeline.end_execution("back", "Succeeded", true, now);
+    }
+    assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged");
+    let answer = lab.heartbeat_after(MINUTE).await;
+    assert_eq!((&answer["action"], &answer["key"]), (&json!("started"), &json!("3f0c")));
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+    lab.end_all("Failed");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "what failed is not repeated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_deployment_alone_is_made_good() {
+    let lab = Lab::new();
+    lab.deployed("older");
+    tokio::time::advance(HOUR).await;
+    lab.deployed("newer");
+    lab.heartbeat_after(HOUR).await;
+    lab.end_all("Succeeded");
+    lab.heartbeat_after(HOUR).await;
+    assert_eq!(lab.executions(), ["code-newer"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_another_execution_trained_is_not_trained_again_by_a_heartbeat() {
+    let lab = Lab::new();
+    lab.deployed("3f0c");
+    tokio::time::advance(MINUTE).await;
+    lab.simulator.world().start_execution(None);
+    lab.end_all("Stopped");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    // Its own event still gets its own execution.
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_an_action_deploys_no_deployment_is_looked_for() {
+    let lab = Lab::with_actions();
+    lab.deployed("3f0c");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert!(
+        lab.simulator
+            .world()
+            .calls
+            .iter()
+            .all(|call| call.operation != "ListPipelineExecutions" || call.service == "sagemaker")
+    );
+    let answer = lab.send(sample_event("code-deployed")).await;
+    assert_eq!(answer["action"], "ignored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_a_tick_is_noted_on_its_rule_and_started_when_there_is_room() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    let tick = lab.tick();
+    let answer = lab.send(tick.clone()).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("deferred"), &json!("schedule")));
+    assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "InterlockEngaged 0"]);
+    assert_eq!(lab.tag().unwrap(), "nyctaxi-pipeline/2021-05-28T07:33:21Z");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "deferred");
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0"]);
+    assert!(lab.tag().is_some());
+
+    lab.at_the_limit(false);
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert_eq!(
+        (&answer["action"], &answer["key"]),
+        (&json!("started"), &json!(format!("{SCHEDULE} 2021-05-28T07:33:21Z")))
+    );
+    assert_eq!(lab.tag(), None);
+    lab.assert_engaged();
+    assert_eq!(lab.send(tick).await["action"], "duplicate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_owed_ticks_the_later_one_is_remembered() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    let first = lab.tick();
+    tokio::time::advance(HOUR).await;
+    assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+    assert_eq!(lab.send(first).await["action"], "deferred");
+    assert_eq!(lab.tag().unwrap(), "nyctaxi-pipeline/2021-05-28T08:33:21Z");
+    lab.at_the_limit(false);
+    lab.heartbeat_after(HOUR).await;
+    lab.end_all("Succeeded");
+    lab.heartbeat_after(HOUR).await;
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_whose_start_fails_for_a_reason_that_passes_is_remembered_and_the_invocation_still_fails() {
+    for (operation, fault, is_remembered) in [
+        ("StartPipelineExecution", Fault::ErrorBefore, true),
+        ("sagemaker:ListPipelineExecutions", Fault::Throttled, true),
+        ("StartPipelineExecution", Fault::Refused("AccessDeniedException"), false),
+        ("StartPipelineExecution", Fault::Refused("ValidationException"), false),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().inject(fault::next(operation, 99, fault.clone()));
+        lab.refused(lab.tick()).await;
+        assert_eq!(lab.tag().is_some(), is_remembered, "{operation} {fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_cannot_be_noted_fails_the_invocation() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    lab.simulator.world().inject(fault::next("TagResource", 99, Fault::Refused("AccessDeniedException")));
+    let error = lab.refused(lab.tick()).await;
+    for part in
+        ["as many pipeline executions as its quota allows", "events:TagResource", "cannot note that a tick is owed"]
+    {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owed_tick_is_forgotten_once_it_is_served_held_or_expired() {
+    for end in ["served", "held", "expired"] {
+        let lab = Lab::new();
+        lab.at_the_limit(true);
+        lab.send(lab.tick()).await;
+        let (age, reason) = match end {
+            "served" => {
+                lab.simulator.world().start_execution(None);
+                lab.end_all("Succeeded");
+                (HOUR, "no execution runs")
+            }
+            "held" => {
+                lab.simulator.world().operate_rule(SCHEDULE, false);
+                (HOUR, "no execution runs")
+            }
+            _ => (8 * DAY, "is older than the catch-up window"),
+        };
+        let answer = lab.heartbeat_after(age).await;
+        assert_eq!(answer["action"], "unchanged", "{end}");
+        assert!(answer["reason"].as_str().unwrap().ends_with(reason), "{end}: {answer}");
+        assert_eq!(lab.tag(), None, "{end}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_routers_owed_tick_is_left_alone() {
+    let lab = Lab::new();
+    let other = lab.router_of("fraud-pipeline");
+    lab.simulator.world().sagemaker.add_pipeline("fraud-pipeline");
+    lab.at_the_limit(true);
+    other.send(lab.tick()).await;
+    let tag = lab.tag().unwrap();
+    assert!(tag.starts_with("fraud-pipeline/"), "{tag}");
+    // Nothing would remember this router's tick, so its invocation fails.
+    let error = lab.refused(lab.tick()).await;
+    assert!(error.contains("ResourceLimitExceeded"), "{error}");
+    lab.at_the_limit(false);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert_eq!(lab.tag(), Some(tag));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_what_a_heartbeat_finds_again_is_deferred_and_anything_else_fails() {
+    let now = json!("2021-05-28T07:33:21.000+0000");
+    let alarm = sample_with("drift-alarm", &[("/detail/state/timestamp", now)]);
+    let old_alarm = sample_with("drift-alarm", &[("/detail/state/timestamp", "2021-05-01T07:33:21.000+0000".into())]);
+    let old_code = sample_with("code-deployed", &[("/time", "2021-05-01T07:33:21Z".into())]);
+    let code = sample_event("code-deployed");
+    let off = ("CATCH_UP_PER_DAY", "0");
+    for (case, variables, event, is_deferred) in [
+        ("a listed alarm", vec![ALARMS], &alarm, true),
+        ("a listed alarm that is too old", vec![ALARMS], &old_alarm, false),
+        ("an alarm without a list", vec![], &alarm, false),
+        ("a listed alarm, catching up is off", vec![ALARMS, off], &alarm, false),
+        ("a listed alarm, no heartbeat", vec![ALARMS, ("RECONCILE_RULE_NAME", "")], &alarm, false),
+        ("a deployment", vec![], &code, true),
+        ("a deployment that is too old", vec![], &old_code, false),
+        ("a deployment, catching up is off", vec![off], &code, false),
+    ] {
+        let lab = Lab::with(&variables);
+        lab.at_the_limit(true);
+        match lab.try_send(event.clone()).await {
+            Ok(answer) => assert!(is_deferred && answer["action"] == "deferred", "{case}: {answer}"),
+            Err(error) => assert!(!is_deferred && error.error_message.contains("quota"), "{case}: {error:?}"),
+        }
+        lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deferred_at_the_limit_starts_once_there_is_room() {
+    let lab = Lab::with_alarms(&[]);
+    lab.at_the_limit(true);
+    let event = lab.simulator.world().change_alarm(ALARM, "ALARM").unwrap();
+    assert_eq!(lab.send(event.clone()).await["action"], "deferred");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "deferred");
+    lab.at_the_limit(false);
+    assert_eq!(lab.heartbeat_after(MINUTE).await["action"], "started");
+    assert_eq!(lab.send(event).await["action"], "duplicate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_starts_one_execution_the_deployment_before_the_tick_before_the_drift() {
+    let lab = Lab::with_alarms(&[("DRIFT_COOLDOWN", "1s")]);
+    lab.at_the_limit(true);
+    lab.goes_off(ALARM);
+    lab.send(lab.tick()).await;
+    lab.deployed("3f0c");
+    lab.at_the_limit(false);
+    lab.heartbeat_after(HOUR).await;
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+    // The execution started after all of them, so it serves them all.
+    lab.end_all("Succeeded");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
+    assert_eq!(lab.executions().len(), 1);
+    assert_eq!(lab.tag(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_an_active_execution_a_heartbeat_starts_nothing() {
+    let lab = Lab::with_alarms(&[("DRIFT_COOLDOWN", "1h")]);
+    lab.simulator.world().start_execution(None);
+    tokio::time::advance(HOUR).await;
+    lab.goes_off(ALARM);
+    lab.deployed("3f0c");
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert_eq!(answer["action"], "engaged");
+    assert_eq!(lab.executions().len(), 1);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_executions_within_a_day_brake_the_heartbeat_and_not_the_events() {
+    let lab = Lab::with(&[("CATCH_UP_PER_DAY", "2")]);
+    for _ in 0..2 {
+        lab.simulator.world().start_execution(None);
+    }
+    lab.end_all("Succeeded");
+    tokio::time::advance(MINUTE).await;
+    lab.deployed("3f0c");
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert_eq!(answer["action"], "braked");
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.contains("2 executions started within 24 hours (CATCH_UP_PER_DAY is 2)"), "{reason}");
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0"]);
+    assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
+    lab.end_all("Succeeded");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
+    tokio::time::advance(DAY).await;
+    lab.deployed("b1d2");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_catching_up_off_a_heartbeat_looks_at_nothing_more() {
+    let lab = Lab::with_alarms(&[("CATCH_UP_PER_DAY", "0")]);
+    lab.goes_off(ALARM);
+    lab.deployed("3f0c");
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    let world = lab.simulator.world();
+    assert!(world.calls.iter().all(|call| call.service != "cloudwatch"));
+    assert_eq!(world.calls.iter().filter(|call| call.operation == "ListPipelineExecutions").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newest_execution_without_a_start_time_stops_the_heartbeat() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().start_execution(None);
+    lab.simulator.world().sagemaker.executions[0].has_start_time = false;
+    lab.end_all("Succeeded");
+    tokio::time::advance(HOUR).await;
+    lab.goes_off(ALARM);
+    let answer = lab.heartbeat_after(2 * DAY).await;
+    assert_eq!(answer["action"], "unchanged");
+    assert!(answer["reason"].as_str().unwrap().contains("does not say when the newest execution started"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_its_end() {
+    for (operation, permission, served) in [
+        ("DescribeAlarms", "cloudwatch:DescribeAlarms", "code-3f0c"),
+        ("ListAlarmMuteRules", "cloudwatch:ListAlarmMuteRules", "code-3f0c"),
+        ("codepipeline:ListPipelineExecutions", "codepipeline:ListPipelineExecutions", "drift-"),
+    ] {
+        let lab = Lab::with_alarms(&[]);
+        // An execution ended and its status event was lost.
+        lab.simulator.world().start_execution(None);
+        lab.heartbeat().await;
+        lab.assert_engaged();
+        lab.end_all("Succeeded");
+        tokio::time::advance(DAY).await;
+        lab.goes_off(ALARM);
+        lab.deployed("3f0c");
+        tokio::time::advance(HOUR).await;
+        lab.take_metrics();
+        lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
+        let error = lab.refused(sample_event("reconcile")).await;
+        assert!(error.contains(&format!("check the permission {permission}")), "{error}");
+        // What could be read is served.
+        lab.assert_engaged();
+        assert!(lab.executions()[1].starts_with(served), "{operation}: {:?}", lab.executions());
+        assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "InterlockEngaged 1"], "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_whose_mutes_cannot_be_read_starts_nothing() {
+    let lab = Lab::with_alarms(&[]);
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("ListAlarmMuteRules", 99, Fault::Throttled));
+    lab.refused(sample_event("reconcile")).await;
+    assert_eq!(lab.executions().len(), 0);
+    lab.simulator.world().heal();
+    assert_eq!(lab.heartbeat().await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_be_set_keeps_the_heartbeat_from_starting() {
+    let lab = Lab::new();
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
+    lab.refused(sample_event("reconcile")).await;
+    assert_eq!(lab.executions().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_repeated_and_replayed_drift_and_ticks_that_an_execution_answered_start_nothing() {
+    let lab = Lab::new();
+    let (tick, alarm) = (lab.tick(), lab.simulator.world().change_alarm(ALARM, "ALARM").unwrap());
+    // More executions than the router looks at.
+    for _ in 0..130 {
+        tokio::time::advance(HOUR).await;
+        lab.simulator.world().start_execution(None);
+        lab.end_all("Succeeded");
+    }
+    for event in [tick, alarm] {
+        let answer = lab.send(event).await;
+        assert_eq!(answer["action"], "alreadyServed");
+        assert!(answer["executionArn"].is_string(), "{answer}");
+    }
+    assert_eq!(lab.executions().len(), 130);
+    assert_eq!(lab.take_metrics()[0], "DriftTriggers 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_rule_cancels_its_trigger_by_every_route() {
+    let lab = Lab::new();
+    for rule in [SCHEDULE, DRIFT] {
+        lab.simulator.world().operate_rule(rule, false);
+    }
+    for sample in ["drift-alarm", "drift-alarm-action", "schedule"] {
+        let answer = lab.send(sample_event(sample)).await;
+        assert_eq!(answer["action"], "held", "{sample}");
+    }
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_routers_mark_on_a_rule_is_no_hold() {
+    let lab = Lab::new();
+    let other = lab.router_of("fraud-pipeline");
+    lab.simulator.world().sagemaker.add_pipeline("fraud-pipeline");
+    other.send(sample_event("code-deployed")).await;
+    for sample in ["schedule", "drift-alarm"] {
+        assert_eq!(lab.send(sample_event(sample)).await["action"], "started", "{sample}");
+        lab.end_all("Succeeded");
+        tokio::time::advance(DAY).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_a_person_sends_without_a_time_happens_now() {
+    let lab = Lab::new();
+    let mut tick = sample_event("schedule");
+    tick.as_object_mut().unwrap().remove("time");
+    let answer = lab.send(tick).await;
+    assert_eq!(
+        (&answer["action"], &answer["key"]),
+        (&json!("started"), &json!(format!("{SCHEDULE} 2021-05-28T07:33:21Z")))
+    );
+    let heartbeat = json!({
+        "source": "aws.events", "detail-type": "Scheduled Event", "resources": ["sagemaker-nyctaxi-reconcile-build"],
+    });
+    assert_eq!(lab.send(heartbeat).await["action"], "unchanged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_was_already_made_good_is_not_repeated_after_a_lost_answer() {
+    let lab = Lab::new();
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 1, Fault::ResetAfter));
+    let answer = lab.heartbeat().await;
+    assert!(["started", "duplicate"].contains(&answer["action"].as_str().unwrap()), "{answer}");
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+    lab.assert_engaged();
+}
