@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use humantime::{format_rfc3339_millis, format_rfc3339_seconds, parse_rfc3339};
+use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
@@ -43,10 +43,8 @@ pub(crate) fn alarm_relevance(change: &AlarmChange, listed: &[String], heartbeat
 
 /// The occurrence of an alarm's change. Its key is the same by every route: EventBridge, the alarm's own action, `DescribeAlarms`.
 fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
-    // A time that was sent as a floating-point number may be a little less than its millisecond.
-    let rounded = writable(changed) + Duration::from_micros(500);
-    let time = format_rfc3339_millis(rounded).to_string();
-    let key = format!("{alarm} {}+0000", time.trim_end_matches('Z'));
+    // To the second: the SDK cuts the time of `DescribeAlarms`, a floating-point number, and may lose a millisecond.
+    let key = format!("{alarm} {}", format_rfc3339_seconds(writable(changed)));
     Occurrence { trigger: Trigger::Drift, key, at: Some(changed), memory }
 }
 
@@ -231,13 +229,21 @@ pub(crate) struct Situation<'s> {
     pub(crate) pipeline: &'s str,
     /// The newest executions, newest first.
     pub(crate) executions: &'s [Execution],
-    /// Whether somebody else disabled the schedule rule.
-    pub(crate) schedule_is_held: bool,
-    /// Whether somebody else disabled the drift rule.
-    pub(crate) drift_is_held: bool,
+    pub(crate) schedule_rule: Hold,
+    pub(crate) drift_rule: Hold,
     /// Drift starts nothing for this long after the start of any execution.
     pub(crate) drift_cooldown: Option<Duration>,
     pub(crate) now: SystemTime,
+}
+
+/// Whether somebody else disabled a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody did, or there is no such rule.
+    No,
+    Yes,
+    /// The rule could not be read.
+    Unknown,
 }
 
 /// Who asks whether an occurrence is owed.
@@ -260,6 +266,8 @@ pub(crate) enum Claim<'e> {
     ServedByTime(&'e Execution),
     /// Somebody else disabled the rule by which it comes.
     Held,
+    /// The rule by which it comes could not be read, and somebody may hold it.
+    Unknown,
     /// It is too old for a heartbeat.
     Expired,
 }
@@ -294,17 +302,16 @@ pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situat
     if let Some(execution) = by_time {
         return Claim::ServedByTime(execution);
     }
-    let is_held = match occurrence.trigger {
-        Trigger::Drift => situation.drift_is_held,
-        Trigger::Schedule => situation.schedule_is_held,
-        Trigger::Code | Trigger::Job => false,
+    let hold = match occurrence.trigger {
+        Trigger::Drift => situation.drift_rule,
+        Trigger::Schedule => situation.schedule_rule,
+        Trigger::Code | Trigger::Job => Hold::No,
     };
-    if is_held {
-        Claim::Held
-    } else if asker == Asker::Heartbeat && !is_within_window(occurrence, situation) {
-        Claim::Expired
-    } else {
-        Claim::Owed
+    match hold {
+        Hold::Yes => Claim::Held,
+        Hold::Unknown => Claim::Unknown,
+        Hold::No if asker == Asker::Heartbeat && !is_within_window(occurrence, situation) => Claim::Expired,
+        Hold::No => Claim::Owed,
     }
 }
 
@@ -343,6 +350,8 @@ pub(crate) enum NoStart {
     AlreadyServed(ExecutionArn),
     /// Somebody else disabled the rule by which it comes.
     Held,
+    /// The rule by which it comes could not be read, and somebody may hold it.
+    Unknown,
     /// This execution was started last, and drift starts nothing until `left` has passed.
     CoolingDown { after: ExecutionArn, left: Duration },
     /// It is too old for a heartbeat.
@@ -371,6 +380,8 @@ pub(crate) fn decide_start(occurrence: &Occurrence, asker: Asker, situation: &Si
         NoStart::AlreadyServed(execution.arn.clone())
     } else if claim == Claim::Held {
         NoStart::Held
+    } else if claim == Claim::Unknown {
+        NoStart::Unknown
     } else if claim == Claim::Expired {
         NoStart::Expired
     } else if let Some((execution, left)) = cooling_down(occurrence, situation) {
@@ -475,6 +486,7 @@ pub(crate) fn debts(findings: &Findings, situation: &Situation<'_>) -> Debts {
                 debts.expired.push(occurrence);
             }
             Claim::ServedByName(_) | Claim::ServedByTime(_) | Claim::Held => debts.tick_is_settled |= is_tick,
+            Claim::Unknown => {}
         }
     }
     debts
@@ -703,8 +715,8 @@ mod tests {
         Situation {
             pipeline: "p",
             executions,
-            schedule_is_held: false,
-            drift_is_held: false,
+            schedule_rule: Hold::No,
+            drift_rule: Hold::No,
             drift_cooldown: None,
             now: noon(),
         }
@@ -855,7 +867,7 @@ mod tests {
 
     #[test]
     fn a_hold_on_its_rule_cancels_drift_and_ticks_and_nothing_else() {
-        let held = Situation { schedule_is_held: true, drift_is_held: true, ..situation(&[]) };
+        let held = Situation { schedule_rule: Hold::Yes, drift_rule: Hold::Yes, ..situation(&[]) };
         for (trigger, claim) in [
             (Trigger::Drift, Claim::Held),
             (Trigger::Schedule, Claim::Held),
@@ -864,8 +876,10 @@ mod tests {
         ] {
             assert_eq!(owed(&occurrence(trigger, "a"), Asker::Event, &held), claim);
         }
-        let schedule_only = Situation { schedule_is_held: true, ..situation(&[]) };
+        let schedule_only = Situation { schedule_rule: Hold::Yes, ..situation(&[]) };
         assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &schedule_only), Claim::Owed);
+        let unread = Situation { drift_rule: Hold::Unknown, ..situation(&[]) };
+        assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &unread), Claim::Unknown);
     }
 
     #[test]
@@ -885,9 +899,9 @@ mod tests {
     #[test]
     fn an_alarm_has_the_same_key_by_every_route() {
         let exact = SystemTime::UNIX_EPOCH + Duration::from_millis(1_627_455_724_149);
-        let as_a_float = exact - Duration::from_nanos(70);
-        for changed in [exact, as_a_float] {
-            assert_eq!(drift("a", changed, Memory::Event).key, "a 2021-07-28T07:02:04.149+0000");
+        let as_the_sdk_reads_it = exact - Duration::from_millis(1);
+        for changed in [exact, as_the_sdk_reads_it] {
+            assert_eq!(drift("a", changed, Memory::Event).key, "a 2021-07-28T07:02:04Z");
         }
     }
 
@@ -954,7 +968,7 @@ mod tests {
         let served = [started(noon())];
         assert!(!settled(tick(), &situation(&[])));
         assert!(settled(tick(), &situation(&served)));
-        assert!(settled(tick(), &Situation { schedule_is_held: true, ..situation(&[]) }));
+        assert!(settled(tick(), &Situation { schedule_rule: Hold::Yes, ..situation(&[]) }));
         assert!(settled(tick(), &Situation { now: noon() + 8 * 24 * HOUR, ..situation(&[]) }));
         assert!(settled(OwedTag::Unreadable, &situation(&[])));
         assert!(!settled(OwedTag::OtherRouter, &situation(&served)));

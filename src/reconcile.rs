@@ -7,7 +7,7 @@ use crate::aws::{self, Aws, CallError, ObservedGuard, RuleArns};
 use crate::config::Config;
 use crate::model::{DesiredState, Execution, GuardRole, GuardState, StatusHint};
 use crate::outcome::{Action, GuardReport, Outcome};
-use crate::policy::{self, Situation};
+use crate::policy::{self, Hold, Situation};
 
 /// What every flow of one invocation works with.
 #[derive(Debug)]
@@ -141,6 +141,11 @@ impl Snapshot {
         policy::desired_state(&self.executions, self.named.as_ref())
     }
 
+    /// An error that names every guard that could not be read.
+    pub(crate) fn unread(self) -> Error {
+        Error(unread(self.guards).map(Fault::Call).collect())
+    }
+
     fn is_settled(&self) -> bool {
         let desired = self.desired_state();
         self.guards.iter().all(|guard| guard.is_settled(&desired))
@@ -148,17 +153,16 @@ impl Snapshot {
 
     /// What decisions about starts are made from.
     pub(crate) fn situation<'s>(&'s self, invocation: &'s Invocation<'_>) -> Situation<'s> {
-        let is_held = |role| {
-            self.guards.iter().any(|guard| {
-                let held = |found: &aws::Found| found.state == GuardState::DisabledByOther;
-                guard.role == role && guard.found.as_ref().is_ok_and(held)
-            })
+        let hold = |role| match self.guards.iter().find(|guard| guard.role == role).map(|guard| &guard.found) {
+            Some(Ok(found)) if found.state == GuardState::DisabledByOther => Hold::Yes,
+            Some(Ok(_)) | None => Hold::No,
+            Some(Err(_)) => Hold::Unknown,
         };
         Situation {
             pipeline: invocation.aws.pipeline.name(),
             executions: &self.executions,
-            schedule_is_held: is_held(GuardRole::ScheduleRule),
-            drift_is_held: is_held(GuardRole::DriftRule),
+            schedule_rule: hold(GuardRole::ScheduleRule),
+            drift_rule: hold(GuardRole::DriftRule),
             drift_cooldown: invocation.config.drift_cooldown,
             now: invocation.aws.now(),
         }

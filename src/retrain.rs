@@ -65,6 +65,7 @@ pub(crate) async fn ensure_execution(
 ) -> Result<Ensured, Error> {
     let request = match policy::decide_start(occurrence, asker, &snapshot.situation(invocation)) {
         StartDecision::Start(request) => request,
+        StartDecision::NoStart(NoStart::Unknown) => return Err(snapshot.unread()),
         StartDecision::NoStart(why) => return Ok(Ensured { start: report(why, outcome), snapshot }),
     };
     let pipeline = &invocation.aws.pipeline;
@@ -156,6 +157,10 @@ fn report(why: NoStart, outcome: &mut Outcome) -> Start {
         NoStart::Held => {
             outcome.action = Some(Action::Held);
             outcome.reason = Some("somebody disabled the rule by which this trigger comes".to_owned());
+            Start::None
+        }
+        NoStart::Unknown => {
+            outcome.reason = Some("the rule by which this trigger comes could not be read".to_owned());
             Start::None
         }
         NoStart::Expired => {

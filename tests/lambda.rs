@@ -57,7 +57,7 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let handled: Vec<&Value> = log.iter().filter(|line| line["message"] == "event handled").collect();
     assert_eq!(handled.len(), 3, "one line an invocation: {log:#?}");
     assert_eq!(handled[0]["event"], "driftAlarm");
-    assert_eq!(handled[0]["key"], "sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04.149+0000");
+    assert_eq!(handled[0]["key"], "sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04Z");
     assert_eq!(handled[0]["action"], "started");
     assert!(handled[0]["executionArn"].as_str().unwrap().ends_with("/execution/ib87gnc408me"));
     for guard in ["stage", "scheduleRule", "driftRule"] {

@@ -87,6 +87,8 @@ impl CloudWatch {
 
     /// Gives an alarm another state: the detail of the event that reports it, or `None` if the alarm has that state already.
     pub(crate) fn change(&mut self, name: &str, state: &str, now: Time) -> Option<Value> {
+        // CloudWatch's times are to the millisecond.
+        let now = Time::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
         let stamp = shifted(now, self.clock_skew);
         let alarm = self.alarm_mut(name);
         let previous = alarm.history.last().cloned();

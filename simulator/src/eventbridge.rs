@@ -136,6 +136,16 @@ impl EventBridge {
         Some(())
     }
 
+    /// Sets a tag of the rule of this name, or removes it.
+    pub fn set_tag(&mut self, name: &str, key: &str, value: Option<&str>, now: Time) {
+        if let Some(rule) = self.rules.iter_mut().find(|rule| rule.name == name) {
+            rule.change_tags(now, |tags| match value {
+                Some(value) => drop(tags.insert(key.to_owned(), value.to_owned())),
+                None => drop(tags.remove(key)),
+            });
+        }
+    }
+
     /// Replaces the rule of this name by one that is enabled and has no tags.
     pub fn replace(&mut self, name: &str, now: Time) {
         if let Some(rule) = self.rules.iter_mut().find(|rule| rule.name == name) {

@@ -421,6 +421,12 @@ impl World {
         lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
     }
 
+    /// An execution of the CodePipeline ends otherwise than [`World::code_deployed`] says: it fails, or rolls back. The router gets
+    /// no event of it.
+    pub fn end_code_pipeline(&mut self, execution_id: &str, status: &str, is_rollback: bool) {
+        self.codepipeline.end_execution(execution_id, status, is_rollback, self.now());
+    }
+
     /// Starts an execution of the project's pipeline, as a person or another program does.
     pub fn start_execution(&mut self, display_name: Option<&str>) -> String {
         let pipeline = self.sagemaker.pipeline_arn();
@@ -474,6 +480,11 @@ impl World {
     /// An operator enables or disables a rule.
     pub fn operate_rule(&mut self, name: &str, enabled: bool) {
         self.eventbridge.set_enabled(name, enabled, self.now());
+    }
+
+    /// Somebody tags a rule, or removes the tag.
+    pub fn tag_rule(&mut self, name: &str, key: &str, value: Option<&str>) {
+        self.eventbridge.set_tag(name, key, value, self.now());
     }
 
     /// A stack update replaces a rule: it is enabled, and its tags are gone.

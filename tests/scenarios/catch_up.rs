@@ -88,7 +88,7 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
 
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")));
-    assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21.000+0000"));
+    assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
     assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 82860", "InterlockEngaged 1"]);
     lab.assert_engaged();
     // The alarm stays in ALARM. It is answered once, however the retraining ends.
@@ -594,6 +594,19 @@ async fn a_held_rule_cancels_its_trigger_by_every_route() {
         assert_eq!(answer["action"], "held", "{sample}");
     }
     assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_whose_rule_cannot_be_read_starts_nothing_and_is_tried_again() {
+    let lab = Lab::new();
+    for sample in ["drift-alarm", "schedule"] {
+        lab.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
+        let error = lab.refused(sample_event(sample)).await;
+        assert!(error.contains("cannot read rule"), "{error}");
+        assert_eq!(lab.executions().len(), 0);
+        lab.simulator.world().heal();
+    }
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "started");
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,42 @@ pub enum Lambda {
     Both,
 }
 
+/// What the services and the events suffer from, beside what every history may suffer from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Nothing more.
+    Ordinary,
+    /// 30 % of all events but the heartbeat are lost.
+    Lossy,
+    /// Every event but the heartbeat is lost.
+    Silent,
+    /// One service or all of them fail for minutes to hours.
+    Outages,
+    /// SageMaker runs as many executions as the account may have, for hours.
+    Limits,
+}
+
+/// When a service, or every service, fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Outage {
+    /// As IAM names it; `None` is every service.
+    pub service: Option<&'static str>,
+    pub from: Duration,
+    pub to: Duration,
+}
+
+/// How many milliseconds each clock is ahead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clocks {
+    pub router: i64,
+    pub sagemaker: i64,
+    pub codepipeline: i64,
+    pub eventbridge: i64,
+    pub cloudwatch: i64,
+    /// How much later `DescribeAlarms` says that an alarm changed than its event does.
+    pub description: i64,
+}
+
 /// Something that happens to the project from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepKind {
@@ -48,6 +84,20 @@ pub enum StepKind {
     FreeRule(usize),
     /// A stack update replaces a rule.
     ReplaceRule(usize),
+    /// An alarm is OK again.
+    AlarmOk(usize),
+    /// An active mute rule names an alarm, or does so no more.
+    Mute(usize, bool),
+    /// An alarm's actions are suppressed, or are so no more.
+    Suppress(usize, bool),
+    /// An execution of the CodePipeline fails.
+    DeploymentFails,
+    /// The CodePipeline is rolled back.
+    Rollback,
+    /// The router of another SageMaker pipeline pauses a rule, or enables it.
+    OtherRouter(usize, bool),
+    /// SageMaker reaches its limit, or has room again.
+    Limit(bool),
 }
 
 /// A step, its time, and its number. The number stays the same when other steps are dropped.
@@ -62,6 +112,7 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct History {
     pub seed: u64,
+    pub weather: Weather,
     pub lambda: Lambda,
     /// Status events may be lost.
     pub lossy: bool,
@@ -79,6 +130,16 @@ pub struct History {
     pub reused_token: ReusedToken,
     /// How long after a retraining a drift alarm starts none.
     pub cooldown: Option<Duration>,
+    /// Whether the router looks at the alarms.
+    pub lists_alarms: bool,
+    /// `CATCH_UP_PER_DAY`, if it is set.
+    pub catch_up_per_day: Option<usize>,
+    pub clocks: Clocks,
+    /// Lists give no start time of every execution whose number is a multiple of this.
+    pub start_time_missing: Option<usize>,
+    pub outages: Vec<Outage>,
+    /// Deployments come by actions of the CodePipeline, not by event.
+    pub has_actions: bool,
     /// Sometimes an execution starts in the moment in which another ends.
     pub echoes: bool,
     /// When calls fail: beginnings and ends.
@@ -89,34 +150,121 @@ pub struct History {
 impl History {
     /// The history of `seed`: invocations are killed in the even ones, and run at once in the odd ones.
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, Weather::Ordinary)
+    }
+
+    pub fn lossy(seed: u64) -> Self {
+        Self::with(seed, Weather::Lossy)
+    }
+
+    pub fn silent(seed: u64) -> Self {
+        Self::with(seed, Weather::Silent)
+    }
+
+    pub fn outages(seed: u64) -> Self {
+        Self::with(seed, Weather::Outages)
+    }
+
+    pub fn limits(seed: u64) -> Self {
+        Self::with(seed, Weather::Limits)
+    }
+
+    fn with(seed: u64, weather: Weather) -> Self {
         let rng = &mut rng_for(seed, "history");
         let lossy = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
         Self {
             seed,
+            weather,
             lambda: if seed.is_multiple_of(2) { Lambda::Killed } else { Lambda::Concurrent },
             lossy,
-            heartbeat: (lossy || rng.bool()).then(|| Duration::from_mins([15, 60, 240][rng.usize(..3)])),
+            heartbeat: (lossy || rng.bool() || weather != Weather::Ordinary)
+                .then(|| Duration::from_mins([15, 60, 240][rng.usize(..3)])),
             latency: Duration::from_millis([1, 50, 200][rng.usize(..3)]),
             list_lag: lag(rng),
             describe_lag: lag(rng),
             rule_delay: Duration::from_secs(rng.u64(..60)),
-            reused_token: if rng.bool() { ReusedToken::Refused } else { ReusedToken::SameExecution },
+            reused_token: match (rng.bool(), rng_for(seed, "sticky").bool()) {
+                (true, true) => ReusedToken::Refused,
+                (true, false) => ReusedToken::RefusedForGood,
+                (false, _) => ReusedToken::SameExecution,
+            },
             echoes: rng.bool(),
             bursts: bursts(rng),
             cooldown: cooldown(&mut rng_for(seed, "cooldown")),
             page_limit: page_limit(&mut rng_for(seed, "pages")),
             guard_read_lag: guard_read_lag(&mut rng_for(seed, "guard reads")),
+            lists_alarms: rng_for(seed, "list of alarms").u8(..3) > 0,
+            catch_up_per_day: catch_up_per_day(&mut rng_for(seed, "brake")),
+            clocks: clocks(&mut rng_for(seed, "clocks")),
+            start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
+            outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
+            has_actions: false,
             steps: steps(rng),
         }
         .with_actions()
+        .with_more_steps()
+    }
+
+    /// Steps that do not ask for a retraining by themselves, and the limits.
+    fn with_more_steps(mut self) -> Self {
+        let rng = &mut rng_for(self.seed, "more steps");
+        let last = self.steps.last().map_or(Duration::ZERO, |step| step.at);
+        let mut more = Vec::new();
+        for _ in 0..rng.usize(..6) {
+            let at = last.mul_f64(rng.f64());
+            let later = at + Duration::from_secs(rng.u64(60..14_400));
+            let (alarm, rule) = (rng.usize(..3), rng.usize(..2));
+            match rng.u8(..8) {
+                0..=1 => more.push((at, StepKind::AlarmOk(alarm))),
+                2 => more.extend([(at, StepKind::Mute(alarm, true)), (later, StepKind::Mute(alarm, false))]),
+                3 => more.extend([(at, StepKind::Suppress(alarm, true)), (later, StepKind::Suppress(alarm, false))]),
+                4 => more.push((at, StepKind::DeploymentFails)),
+                5 => more.push((at, StepKind::Rollback)),
+                _ => {
+                    more.extend([(at, StepKind::OtherRouter(rule, true)), (later, StepKind::OtherRouter(rule, false))])
+                }
+            }
+        }
+        if self.weather == Weather::Limits {
+            let mut from = Duration::from_secs(rng.u64(..3600));
+            for _ in 0..1 + rng.usize(..3) {
+                let to = from + Duration::from_secs(rng.u64(600..10_800));
+                more.extend([(from, StepKind::Limit(true)), (to, StepKind::Limit(false))]);
+                from = to + Duration::from_secs(rng.u64(60..7200));
+            }
+        }
+        // Numbers that no other step has.
+        let more = more.into_iter().enumerate().map(|(number, (at, kind))| Step { number: 200 + number, at, kind });
+        self.steps.extend(more);
+        self.steps.sort_by_key(|step| step.at);
+        self
+    }
+
+    /// The cooldown that the router keeps.
+    pub fn kept_cooldown(&self) -> Option<Duration> {
+        self.cooldown.or(self.lists_alarms.then_some(Duration::from_hours(24)))
+    }
+
+    /// When the last outage is over.
+    pub fn outages_end(&self) -> Duration {
+        self.outages.iter().map(|outage| outage.to).max().unwrap_or_default()
     }
 
     /// In some histories, actions of the CodePipeline ask for retrainings too.
     fn with_actions(mut self) -> Self {
         let rng = &mut rng_for(self.seed, "actions");
-        if rng.u8(..3) == 0 {
+        // An action whose event is lost is never answered.
+        let is_lost = matches!(self.weather, Weather::Lossy | Weather::Silent);
+        if rng.u8(..3) == 0 && !is_lost {
+            self.has_actions = true;
+            // Deployments come by event or by action, never both.
+            for step in &mut self.steps {
+                if step.kind == StepKind::Code {
+                    step.kind = StepKind::Action;
+                }
+            }
             let last = self.steps.last().map_or(Duration::ZERO, |h| h.at);
             self.steps.extend((0..1 + rng.usize(..3)).map(|number| Step {
                 // Numbers that no other step has.
@@ -196,6 +344,33 @@ fn page_limit(rng: &mut Rng) -> Option<usize> {
 
 fn guard_read_lag(rng: &mut Rng) -> Duration {
     Duration::from_millis(if rng.u8(..4) == 0 { rng.u64(..600) } else { 0 })
+}
+
+fn catch_up_per_day(rng: &mut Rng) -> Option<usize> {
+    [None, None, None, Some(1), Some(2), Some(100)][rng.usize(..6)]
+}
+
+fn clocks(rng: &mut Rng) -> Clocks {
+    let mut skew = || if rng.bool() { 0 } else { rng.i64(-5000..=5000) };
+    let (router, sagemaker, codepipeline, eventbridge, cloudwatch) = (skew(), skew(), skew(), skew(), skew());
+    let description = if rng.bool() { 0 } else { rng.i64(-2000..=2000) };
+    Clocks { router, sagemaker, codepipeline, eventbridge, cloudwatch, description }
+}
+
+fn start_time_missing(rng: &mut Rng) -> Option<usize> {
+    (rng.u8(..10) == 0).then(|| rng.usize(1..=3))
+}
+
+fn outages(rng: &mut Rng) -> Vec<Outage> {
+    let mut outages = Vec::new();
+    let mut from = Duration::from_secs(rng.u64(..3600));
+    for _ in 0..1 + rng.usize(..3) {
+        let services = [Some("sagemaker"), Some("codepipeline"), Some("events"), Some("cloudwatch"), None];
+        let to = from + Duration::from_secs(rng.u64(120..10_800));
+        outages.push(Outage { service: services[rng.usize(..services.len())], from, to });
+        from = to + Duration::from_secs(rng.u64(60..7200));
+    }
+    outages
 }
 
 fn cooldown(rng: &mut Rng) -> Option<Duration> {

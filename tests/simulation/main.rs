@@ -13,6 +13,7 @@
 )]
 
 mod history;
+mod owed;
 mod run;
 mod wire;
 
@@ -146,6 +147,26 @@ fn assert_no_violation(seeds: Range<u64>, history: impl Fn(u64) -> History + Syn
 #[test]
 fn the_invariants_hold_in_every_history() {
     assert_no_violation(seeds(), History::new);
+}
+
+#[test]
+fn the_invariants_hold_when_some_events_are_lost() {
+    assert_no_violation(seeds(), History::lossy);
+}
+
+#[test]
+fn the_invariants_hold_when_every_event_but_the_heartbeat_is_lost() {
+    assert_no_violation(seeds(), History::silent);
+}
+
+#[test]
+fn the_invariants_hold_in_outages() {
+    assert_no_violation(seeds(), History::outages);
+}
+
+#[test]
+fn the_invariants_hold_at_the_limit_of_executions() {
+    assert_no_violation(seeds(), History::limits);
 }
 
 /// Seeds that once failed. 36967: two alarms race while lists lag. The second one finds its token taken, twice, and a fault fails

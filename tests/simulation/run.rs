@@ -15,17 +15,24 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use simulator::codepipeline::ActionState;
 use simulator::sagemaker::Execution;
+use simulator::world::Time;
 use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::history::{History, Lambda, Step, StepKind, asks_again, course, deliveries, rng_for};
+use crate::history::{History, Lambda, Step, StepKind, Weather, asks_again, course, deliveries, rng_for};
+use crate::owed::{self, Cause, TOLERANCE};
 use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
 const STAGE: &str = "Build";
 const ALARMS: [&str; 3] = ["nyctaxi-prod-threshold", "nyctaxi-staging-threshold", "nyctaxi-batch-prod-threshold"];
 const MARK: &str = "Disabled by drift-router";
-const TAG: &str = "drift-router:paused-by";
+pub const TAG: &str = "drift-router:paused-by";
+const OWED_TAG: &str = "drift-router:owed-since";
+pub const DRIFT_RULE: &str = "sagemaker-nyctaxi-drift-build";
+/// How another router marks a rule.
+const OTHER: &str = "fraud-pipeline/abc";
+const DAY: Duration = Duration::from_hours(24);
 const HOLD: &str = "release freeze";
 
 /// A history that ran to its end without a violation.
@@ -114,6 +121,16 @@ struct Run<'h> {
     rule_holds: [OperatorHold; 2],
     /// When an operator last disabled a guard.
     held_at: Instant,
+    /// Since when an operator holds each rule, with no invocation in flight when it began.
+    rule_held_since: [Option<Time>; 2],
+    /// When an operator or a stack update last took the schedule rule's owed tick away.
+    ticks_dropped: Time,
+    /// The display name that each tick's execution would have, and the tick's time.
+    ticks: BTreeMap<String, Time>,
+    /// The ticks that were deferred, by their event's time.
+    deferred_ticks: Vec<Time>,
+    /// By execution: whether a heartbeat started it.
+    by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
     /// The last time at which anything but the running invocations changed something.
     undisturbed: Instant,
     in_flight: usize,
@@ -137,7 +154,14 @@ impl<'h> Run<'h> {
         // The SDK keeps one retry quota for each region, so every history has its own region.
         let project = Project { region: format!("us-sim-{}", history.seed), ..Project::nyctaxi() };
         let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs())).unwrap_or_default();
-        let config = Config::from_lookup(project.lookup(&[("DRIFT_COOLDOWN", &cooldown)]));
+        let alarms = if history.lists_alarms { ALARMS.join(",") } else { String::new() };
+        let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
+        let config = Config::from_lookup(project.lookup(&[
+            ("DRIFT_COOLDOWN", &cooldown),
+            ("DRIFT_ALARM_NAMES", &alarms),
+            ("CATCH_UP_PER_DAY", &per_day),
+            ("DEPLOYMENT_TRIGGER", if history.has_actions { "action" } else { "event" }),
+        ]));
         let simulator = Simulator::new(&project);
         let begins = Instant::now();
         let trace = Arc::new(Mutex::new(Vec::new()));
@@ -151,6 +175,18 @@ impl<'h> Run<'h> {
             world.codepipeline.read_lag = history.guard_read_lag;
             world.eventbridge.read_lag = history.guard_read_lag;
             world.eventbridge.delay = history.rule_delay;
+            world.codepipeline.page_limit = history.page_limit;
+            world.cloudwatch.page_limit = history.page_limit.map(|limit| limit - 2);
+            world.sagemaker.start_time_missing = history.start_time_missing;
+            world.client_clock_skew = history.clocks.router;
+            world.sagemaker.clock_skew = history.clocks.sagemaker;
+            world.codepipeline.clock_skew = history.clocks.codepipeline;
+            world.eventbridge.clock_skew = history.clocks.eventbridge;
+            world.cloudwatch.clock_skew = history.clocks.cloudwatch;
+            world.cloudwatch.description_skew = history.clocks.description;
+            for alarm in ALARMS {
+                world.change_alarm(alarm, "OK");
+            }
             let (started, trace) = (started.clone(), trace.clone());
             world.observe(Box::new(move |call| {
                 let result = call.result.as_ref().map_or_else(String::as_str, |_| "ok");
@@ -163,9 +199,17 @@ impl<'h> Run<'h> {
             }));
             let bursts = history.bursts.clone();
             let mut rng = rng_for(history.seed, "faults");
-            world.inject(Box::new(move |_| {
+            let outages = history.outages.clone();
+            world.inject(Box::new(move |called| {
                 let now = begins.elapsed();
                 let bad = bursts.iter().any(|(from, to)| (*from..*to).contains(&now));
+                let is_out = outages.iter().any(|outage| {
+                    (outage.from..outage.to).contains(&now) && outage.service.is_none_or(|s| s == called.service)
+                });
+                if is_out {
+                    let faults = [Fault::Throttled, Fault::ErrorBefore, Fault::Reset];
+                    return Some(faults[rng.usize(..faults.len())].clone());
+                }
                 (bad && rng.bool()).then(|| {
                     let faults = [
                         Fault::Throttled,
@@ -181,6 +225,7 @@ impl<'h> Run<'h> {
             }));
         }
         let wire = Wire::new(simulator.clone(), history.latency, rng_for(history.seed, "latency"), defect);
+        let by_heartbeat = wire.by_heartbeat.clone();
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
@@ -197,6 +242,11 @@ impl<'h> Run<'h> {
             stage_hold: OperatorHold::None,
             rule_holds: [OperatorHold::None; 2],
             held_at: begins,
+            rule_held_since: [None; 2],
+            ticks_dropped: Time::ZERO,
+            ticks: BTreeMap::new(),
+            deferred_ticks: Vec::new(),
+            by_heartbeat,
             undisturbed: begins,
             in_flight: 0,
             invocations: 0,
@@ -234,7 +284,9 @@ impl<'h> Run<'h> {
     }
 
     async fn run(&mut self) -> Result<(), String> {
+        let history = self.history;
         self.run_until_quiet().await?;
+        tokio::time::advance(history.outages_end().saturating_sub(self.begins.elapsed())).await;
         // Nothing is planned any more. If something happened that sends no event, one heartbeat follows.
         let silent = |h: &Step| {
             !matches!(
@@ -248,9 +300,8 @@ impl<'h> Run<'h> {
                     | StepKind::StartByHand
             )
         };
-        let history = self.history;
         let lag = history.lag().max(history.guard_read_lag);
-        if history.lossy || !lag.is_zero() || history.steps.iter().any(silent) {
+        if history.lossy || history.weather != Weather::Ordinary || !lag.is_zero() || history.steps.iter().any(silent) {
             let mut deployed = usize::MAX;
             // It may release code that waited, and that starts one more execution.
             while deployed != self.codes.len() {
@@ -264,16 +315,81 @@ impl<'h> Run<'h> {
             self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
             self.run_until_quiet().await?;
         }
-        self.check_guards("at the end")?;
+        // A heartbeat may have started an execution whose end no event reports.
+        if !history.lossy && history.weather == Weather::Ordinary {
+            self.check_guards("at the end")?;
+        }
+        self.settle().await?;
+        self.check_guards("when all is served")?;
+        self.check_ticks()?;
+        // A deployment that waits at the limit, or whose event is lost, may be superseded by a newer one.
+        let least = usize::from(history.weather == Weather::Ordinary);
         for code in &self.codes {
             let name = format!("code-{code}");
             let world = self.simulator.world();
             let count = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name)).count();
-            if count != 1 {
+            if !(least..=1).contains(&count) {
                 return Err(format!("invariant 4: {count} executions for new code {code}"));
             }
         }
         self.check_actions()
+    }
+
+    /// Lets heartbeats serve all that is owed, and checks invariant 10: after that, heartbeats start nothing.
+    async fn settle(&mut self) -> Result<(), String> {
+        let wait = DAY.max(self.history.kept_cooldown().unwrap_or_default()) + 2 * TOLERANCE;
+        self.set_limit(false);
+        let mut rounds = 0;
+        // Each heartbeat starts one execution, and its end may let code through that waited.
+        while self.heartbeat_changes_something(wait).await? {
+            rounds += 1;
+            if rounds > 20 {
+                return Err("invariant 10: heartbeats start one execution after another".to_owned());
+            }
+        }
+        {
+            let world = self.simulator.world();
+            if owed::may_start(&world, self.history, world.now()) {
+                if let Some(owed) = owed::owed(&world, self.history, world.now()).pop() {
+                    return Err(format!("{owed}, at the end"));
+                }
+                if let Some(tag) = world.eventbridge.rule(&self.rules[0]).unwrap().tags.get(OWED_TAG) {
+                    return Err(format!("a tick is still owed at the end: {tag}"));
+                }
+            }
+        }
+        let heartbeats = if self.history.seed.is_multiple_of(50) { 100 } else { 3 };
+        for _ in 0..heartbeats {
+            if self.heartbeat_changes_something(Duration::from_hours(1)).await? {
+                return Err("invariant 10: a heartbeat started something although everything is served".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a heartbeat so much later, and runs until all is quiet again. Returns whether an execution was started, or code that
+    /// waited was let through.
+    async fn heartbeat_changes_something(&mut self, later: Duration) -> Result<bool, String> {
+        let seen = |run: &Self| (run.simulator.world().sagemaker.executions.len(), run.codes.len());
+        let before = seen(self);
+        tokio::time::advance(later).await;
+        self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
+        self.run_until_quiet().await?;
+        Ok(seen(self) != before)
+    }
+
+    /// Every tick that was deferred was served, or somebody took it away.
+    fn check_ticks(&self) -> Result<(), String> {
+        let world = self.simulator.world();
+        for tick in &self.deferred_ticks {
+            let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *tick);
+            let newest = world.sagemaker.executions.last();
+            let has_start_times = newest.is_none_or(|newest| newest.has_start_time);
+            if !is_served && self.ticks_dropped < *tick && has_start_times {
+                return Err(format!("the tick of {tick:?} was deferred and never served"));
+            }
+        }
+        Ok(())
     }
 
     /// Invariant 4 for actions: each has one execution, and ended as it did.
@@ -282,7 +398,11 @@ impl<'h> Run<'h> {
         for (first_job, action) in self.first_jobs.iter().zip(&world.codepipeline.actions) {
             let name = format!("job-{first_job}");
             let mut executions = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name));
-            let (Some(execution), None) = (executions.next(), executions.next()) else {
+            let (execution, second) = (executions.next(), executions.next());
+            if execution.is_none() && self.history.weather == Weather::Outages {
+                continue;
+            }
+            let (Some(execution), None) = (execution, second) else {
                 return Err(format!("invariant 4: not one execution for action {first_job}"));
             };
             let ended_so = match &action.state {
@@ -295,7 +415,8 @@ impl<'h> Run<'h> {
                 }
                 ActionState::InProgress | ActionState::Stopped => false,
             };
-            if !ended_so {
+            // After an outage, an action may wait for its own timeout.
+            if !ended_so && self.history.weather != Weather::Outages {
                 return Err(format!("invariant 4: {name} is {:?}, its action {:?}", execution.status(), action.state));
             }
         }
@@ -385,6 +506,15 @@ impl<'h> Run<'h> {
     }
 
     fn send_after(&mut self, pause: Duration, name: &str, event: &Value, id: &str) {
+        let is_lost = match self.history.weather {
+            Weather::Lossy => self.rng_for(("lost event", id)).u8(..10) < 3,
+            Weather::Silent => true,
+            Weather::Ordinary | Weather::Outages | Weather::Limits => false,
+        };
+        if is_lost {
+            self.note(&format!("event {name} is lost"));
+            return;
+        }
         for delay in deliveries(&mut self.rng_for(("deliveries", id))) {
             self.plan(pause + delay, ScheduledAction::Deliver { name: name.to_owned(), event: event.clone() });
         }
@@ -408,7 +538,8 @@ impl<'h> Run<'h> {
                 if self.history.echoes && status != "Executing" && status != "Stopping" && rng.bool() {
                     let number = 1000 + self.acts;
                     let at = Duration::from_millis(rng.u64(..300));
-                    let kind = if rng.bool() { StepKind::Code } else { StepKind::StartByHand };
+                    let code = if self.history.has_actions { StepKind::Action } else { StepKind::Code };
+                    let kind = if rng.bool() { code } else { StepKind::StartByHand };
                     self.plan(at, ScheduledAction::Step(Step { number, at, kind }));
                 }
             }
@@ -432,7 +563,10 @@ impl<'h> Run<'h> {
             StepKind::Alarm | StepKind::Alarms | StepKind::AlarmOnBothRoutes => {
                 let alarms = if kind == StepKind::Alarms { &ALARMS[..] } else { &ALARMS[..1] };
                 for alarm in alarms {
-                    self.simulator.world().change_alarm(alarm, "OK");
+                    // An alarm that is in ALARM already may be OK for a moment.
+                    if self.rng_for(("flaps", alarm, number)).bool() {
+                        self.simulator.world().change_alarm(alarm, "OK");
+                    }
                     let by_rule = self.simulator.world().change_alarm(alarm, "ALARM");
                     let Some(event) = by_rule else { continue };
                     if kind == StepKind::AlarmOnBothRoutes {
@@ -445,6 +579,8 @@ impl<'h> Run<'h> {
             StepKind::Tick => {
                 let tick = self.simulator.world().tick(&self.rules[0]);
                 if let Some(event) = tick {
+                    let time = event["time"].as_str().unwrap();
+                    self.ticks.insert(owed::tick_name(&self.rules[0], time), self.simulator.world().now());
                     self.send("tick", &event, &format!("tick {number}"));
                 }
             }
@@ -473,17 +609,61 @@ impl<'h> Run<'h> {
                 world.operate_rule(name, false);
                 if !tagged || hold == OperatorHold::Contested {
                     self.rule_holds[rule] = hold;
+                    self.rule_held_since[rule] = (hold == OperatorHold::Held).then(|| world.now());
                 }
+                self.ticks_dropped = if rule == 0 { world.now() } else { self.ticks_dropped };
             }
             StepKind::FreeRule(rule) => {
                 self.simulator.world().operate_rule(&self.rules[rule], true);
                 self.rule_holds[rule] = OperatorHold::None;
+                self.rule_held_since[rule] = None;
             }
             StepKind::ReplaceRule(rule) => {
-                self.simulator.world().replace_rule(&self.rules[rule]);
+                let mut world = self.simulator.world();
+                world.replace_rule(&self.rules[rule]);
                 self.rule_holds[rule] = OperatorHold::None;
+                self.rule_held_since[rule] = None;
+                self.ticks_dropped = if rule == 0 { world.now() } else { self.ticks_dropped };
             }
+            StepKind::AlarmOk(alarm) => drop(self.simulator.world().change_alarm(ALARMS[alarm], "OK")),
+            StepKind::Mute(alarm, is_muted) => {
+                self.simulator.world().cloudwatch.alarm_mut(ALARMS[alarm]).is_muted = is_muted;
+            }
+            StepKind::Suppress(alarm, is_suppressed) => {
+                let mut world = self.simulator.world();
+                let alarm = world.cloudwatch.alarm_mut(ALARMS[alarm]);
+                alarm.is_composite = true;
+                alarm.suppressed_by = is_suppressed.then(|| "Alarm".to_owned());
+            }
+            StepKind::DeploymentFails => {
+                self.simulator.world().end_code_pipeline(&deployment_id(number), "Failed", false);
+            }
+            StepKind::Rollback => {
+                self.simulator.world().end_code_pipeline(&deployment_id(number), "Succeeded", true);
+            }
+            StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(rule, pauses),
+            StepKind::Limit(is_reached) => self.set_limit(is_reached),
         }
+    }
+
+    /// The router of another SageMaker pipeline pauses a rule that nobody else has paused, or enables the one that it paused.
+    fn act_as_other_router(&mut self, rule: usize, pauses: bool) {
+        let name = self.rules[rule].clone();
+        let mut world = self.simulator.world();
+        let found = world.eventbridge.rule(&name).unwrap();
+        let mark = found.tags.get(TAG).map(String::as_str);
+        if pauses && mark.is_none() && found.is_enabled() && self.in_flight == 0 {
+            world.tag_rule(&name, TAG, Some(OTHER));
+            world.operate_rule(&name, false);
+        } else if !pauses && mark == Some(OTHER) {
+            world.operate_rule(&name, true);
+            world.tag_rule(&name, TAG, None);
+        }
+    }
+
+    fn set_limit(&mut self, is_reached: bool) {
+        self.simulator.world().sagemaker.limit = is_reached.then_some(0);
+        self.undisturbed = Instant::now();
     }
 
     fn stage_is_disabled(&self) -> bool {
@@ -491,7 +671,7 @@ impl<'h> Run<'h> {
     }
 
     fn deploy(&mut self, number: usize) {
-        let id = format!("{number:08x}-afff-4465-a5f8-651f1d80bba0");
+        let id = deployment_id(number);
         let event = self.simulator.world().code_deployed(&id);
         self.send("code", &event, &id);
         self.codes.push(id);
@@ -561,6 +741,15 @@ impl<'h> Run<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
+    /// An outage outlasts Lambda's tries. At the limit, nothing remembers an alarm that is not listed.
+    fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
+        match self.history.weather {
+            Weather::Outages => true,
+            Weather::Limits => delivery.name.starts_with("alarm") && !self.history.lists_alarms,
+            Weather::Ordinary | Weather::Lossy | Weather::Silent => false,
+        }
+    }
+
     /// Whether lists, descriptions and reads of guards show the present.
     fn reads_are_current(&self) -> bool {
         let world = self.simulator.world();
@@ -594,6 +783,10 @@ impl<'h> Run<'h> {
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
+                if answer["action"] == "deferred" && delivery.name == "tick" {
+                    let time = humantime::parse_rfc3339(delivery.event["time"].as_str().unwrap()).unwrap();
+                    self.deferred_ticks.push(time.duration_since(std::time::UNIX_EPOCH).unwrap());
+                }
                 // It observed the present state, so the guards must be as the executions ask.
                 let has_looked = answer["interlock"].is_object();
                 if self.in_flight == 0
@@ -602,6 +795,15 @@ impl<'h> Run<'h> {
                     && has_looked
                 {
                     self.check_guards("after an invocation that nothing disturbed")?;
+                    if delivery.name == "heartbeat" {
+                        let world = self.simulator.world();
+                        let at = world.now() - begins.elapsed();
+                        if owed::may_start(&world, self.history, at)
+                            && let Some(owed) = owed::owed(&world, self.history, at).pop()
+                        {
+                            return Err(format!("{owed}, and a heartbeat left it"));
+                        }
+                    }
                 } else {
                     self.check_holds()?;
                 }
@@ -612,7 +814,8 @@ impl<'h> Run<'h> {
                 self.check_holds()?;
                 delivery.refused |= reason.contains("ConflictException");
                 if delivery.tries == 3 {
-                    if self.asked_for_what_another_started(&delivery) {
+                    if self.asked_for_what_another_started(&delivery) || self.may_be_dead_lettered(&delivery) {
+                        self.note(&format!("* {} is in the dead-letter queue", delivery.name));
                         return Ok(());
                     }
                     return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
@@ -638,7 +841,10 @@ impl<'h> Run<'h> {
             if earlier.iter().any(|e| e.display_name.as_ref() == Some(name)) {
                 return Err(format!("two executions are named {name}"));
             }
-            if !coalesces(name) {
+            let is_by_heartbeat = self.by_heartbeat.lock().unwrap().get(&new.arn).copied().unwrap_or_default();
+            let coalesces_itself = coalesces(name);
+            if !coalesces_itself && !is_by_heartbeat {
+                self.cause(&world, name)?;
                 continue;
             }
             // Between the router's observation and its start, others may start: for some seconds, or longer while calls fail. But
@@ -646,27 +852,62 @@ impl<'h> Run<'h> {
             let age = Instant::now().duration_since(self.begins);
             let faulty = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
             let faults = self.history.bursts.iter().any(faulty);
-            let gap = |e: &Execution| match (faults, e.display_name.as_deref().is_some_and(coalesces)) {
-                (true, _) => Duration::from_mins(1),
-                (false, true) => Duration::ZERO,
-                (false, false) => Duration::from_secs(5),
-            };
+            let gap =
+                |e: &Execution| match (faults, coalesces_itself && e.display_name.as_deref().is_some_and(coalesces)) {
+                    (true, _) => Duration::from_mins(1),
+                    (false, true) => Duration::ZERO,
+                    (false, false) => Duration::from_secs(5),
+                };
             let visible = |e: &&Execution| {
                 e.active_since().is_some_and(|since| since + gap(e) + self.history.lag() < new.created)
             };
             if let Some(active) = earlier.iter().find(visible) {
                 return Err(format!("invariant 3: {name} was started beside {}, which runs", active.arn));
             }
-            let cooldown = self.history.cooldown.filter(|_| name.starts_with("drift-")).unwrap_or_default();
-            let hot = |e: &&Execution| {
-                e.created + cooldown > new.created && e.created + gap(e) + self.history.lag() < new.created
-            };
+            let was_listed = |e: &&Execution| e.created + gap(e) + self.history.lag() < new.created;
+            let cooldown = self.history.kept_cooldown().filter(|_| name.starts_with("drift-")).unwrap_or_default();
+            let hot =
+                |e: &&Execution| e.created + cooldown > new.created + TOLERANCE && was_listed(e) && e.has_start_time;
             if let Some(hot) = earlier.iter().find(hot) {
                 return Err(format!("invariant 3: {name} was started within the cooldown after {}", hot.arn));
+            }
+            let cause = self.cause(&world, name)?;
+            if let Some(cause) = cause
+                && let Some(served_by) = earlier.iter().find(|e| was_listed(e) && cause.is_served_by(e))
+            {
+                return Err(format!("invariant 9: {name} was started although {} serves it", served_by.arn));
+            }
+            let rule = usize::from(name.starts_with("drift-"));
+            let held_since = self.rule_held_since[rule].filter(|_| coalesces_itself);
+            if held_since
+                .is_some_and(|since| since + self.history.guard_read_lag + Duration::from_secs(5) < new.created)
+            {
+                return Err(format!("invariant 9: {name} was started although its rule is held"));
+            }
+            if is_by_heartbeat {
+                let is_recent = |e: &&Execution| was_listed(e) && e.created + DAY > new.created + TOLERANCE;
+                let recent = earlier.iter().filter(is_recent).count();
+                if recent >= self.history.catch_up_per_day.unwrap_or(4) {
+                    return Err(format!("invariant 10: a heartbeat started {name} after {recent} executions in a day"));
+                }
+                let is_young = |cause: Cause| cause.time() + Duration::from_mins(5) > new.created + TOLERANCE;
+                if cause.is_some_and(is_young) {
+                    return Err(format!("invariant 10: a heartbeat started {name} before its event could come"));
+                }
             }
         }
         self.executions_seen = executions.len();
         Ok(())
+    }
+
+    /// Invariant 9: what an execution that the router started is named after has happened. A job's has, as CodePipeline gave it.
+    fn cause(&self, world: &simulator::World, name: &str) -> Result<Option<Cause>, String> {
+        let cause = match name.split_once('-') {
+            Some(("job", _)) => return Ok(None),
+            Some(("schedule", _)) => self.ticks.get(name).copied().map(Cause::Tick),
+            _ => owed::cause(world, self.history, name),
+        };
+        cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and nothing of that name has happened"))
     }
 
     /// Invariant 2: what an operator disabled is disabled, with the operator's reason.
@@ -700,6 +941,9 @@ impl<'h> Run<'h> {
         for (name, hold) in self.rules.iter().zip(self.rule_holds) {
             let rule = world.eventbridge.rule(name).unwrap();
             let tagged = rule.tags.contains_key(TAG);
+            if rule.tags.get(TAG).is_some_and(|mark| mark == OTHER) {
+                continue;
+            }
             let held = hold != OperatorHold::None && !rule.is_enabled() && !tagged;
             if !held && (rule.is_enabled() == active || tagged != active) {
                 return Err(format!("{invariant}: {when}, active is {active}, and rule {name} is {rule:?}"));
@@ -707,6 +951,10 @@ impl<'h> Run<'h> {
         }
         Ok(())
     }
+}
+
+fn deployment_id(number: usize) -> String {
+    format!("{number:08x}-afff-4465-a5f8-651f1d80bba0")
 }
 
 /// Whether an execution of this name was started by a trigger that asks only that a retraining runs.

@@ -111,11 +111,13 @@ pub struct Wire {
     latency: Duration,
     rng: Arc<Mutex<Rng>>,
     defect: Option<Defect>,
+    /// By execution that a start returned: whether a heartbeat started it.
+    pub by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
 impl Wire {
     pub fn new(simulator: Simulator, latency: Duration, rng: Rng, defect: Option<Defect>) -> Self {
-        Self { simulator, latency, rng: Arc::new(Mutex::new(rng)), defect }
+        Self { simulator, latency, rng: Arc::new(Mutex::new(rng)), defect, by_heartbeat: Arc::default() }
     }
 
     pub fn http_client(self) -> aws_smithy_runtime_api::client::http::SharedHttpClient {
@@ -132,6 +134,11 @@ impl Wire {
     async fn exchange(&self, target: &str, authorization: &str, input: Value) -> Result<Value, Symptom> {
         self.pass_time().await;
         let answer = self.simulator.exchange(target, authorization, input.to_string().as_bytes()).await;
+        if let Ok(Some(arn)) = answer.as_ref().map(|answer| answer["PipelineExecutionArn"].as_str())
+            && target.ends_with(".StartPipelineExecution")
+        {
+            self.by_heartbeat.lock().unwrap().entry(arn.to_owned()).or_insert_with(is_heartbeat);
+        }
         self.pass_time().await;
         answer
     }
@@ -296,6 +303,11 @@ impl Wire {
 /// Notes something of the invocation whose call this is.
 fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
     INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
+}
+
+/// Whether the invocation's event is a heartbeat.
+fn is_heartbeat() -> bool {
+    with_invocation(|i| i.event["resources"][0].as_str().is_some_and(|arn| arn.ends_with("reconcile-build")))
 }
 
 /// Whether the invocation's event asks for a retraining.

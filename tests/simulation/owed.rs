@@ -1,0 +1,138 @@
+//! What is owed, by the simulator's own history: an account of its own, which shares no code with the router.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use simulator::World;
+use simulator::cloudwatch::Alarm;
+use simulator::sagemaker::Execution;
+use simulator::world::Time;
+
+use crate::history::History;
+
+/// The most by which two clocks and the moments of two looks differ.
+pub const TOLERANCE: Duration = Duration::from_secs(15);
+
+const MARGIN: Duration = Duration::from_mins(10);
+const YOUNGEST: Duration = Duration::from_mins(5);
+const WINDOW: Duration = Duration::from_hours(7 * 24);
+const DAY: Duration = Duration::from_hours(24);
+
+/// What an execution's name says that it was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An alarm's change, at this time.
+    Drift(Time),
+    /// A tick, at this time.
+    Tick(Time),
+    /// A deployment, at this time.
+    Deployment(Time),
+}
+
+impl Cause {
+    pub fn time(self) -> Time {
+        let (Self::Drift(time) | Self::Tick(time) | Self::Deployment(time)) = self;
+        time
+    }
+
+    /// Whether an execution started so much later than the cause that it serves it, whatever the clocks say.
+    pub fn is_served_by(self, execution: &Execution) -> bool {
+        let since = match self {
+            Self::Drift(changed) => changed.saturating_sub(MARGIN),
+            Self::Tick(time) | Self::Deployment(time) => time,
+        };
+        execution.created > since + TOLERANCE && execution.has_start_time
+    }
+
+    /// The same, if the clocks favour it.
+    fn may_be_served_by(self, execution: &Execution) -> bool {
+        let since = match self {
+            Self::Drift(changed) => changed.saturating_sub(MARGIN),
+            Self::Tick(time) | Self::Deployment(time) => time,
+        };
+        execution.created + TOLERANCE > since
+    }
+}
+
+/// Finds the cause of an execution named `drift-…` or `code-…`, or `None` if nothing happened that it could be named after.
+pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
+    if let Some(id) = name.strip_prefix("code-") {
+        let mut deployments = world.codepipeline.executions.iter();
+        let deployment = deployments.find(|e| e.id == id && e.status == "Succeeded" && !e.is_rollback)?;
+        return Some(Cause::Deployment(deployment.ended));
+    }
+    for alarm in &world.cloudwatch.alarms {
+        for (changed, _) in alarm.history.iter().filter(|(_, state)| state == "ALARM") {
+            for skew in [0, history.clocks.description] {
+                let stamp = shifted(*changed, history.clocks.cloudwatch + skew);
+                if name == drift_name(&alarm.name, stamp) {
+                    return Some(Cause::Drift(*changed));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn shifted(time: Time, milliseconds: i64) -> Time {
+    let by = Duration::from_millis(milliseconds.unsigned_abs());
+    if milliseconds < 0 { time - by } else { time + by }
+}
+
+/// The display name of an alarm's change, as ARCHITECTURE.md describes it.
+fn drift_name(alarm: &str, changed: Time) -> String {
+    let time = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + changed);
+    display_name("drift", &format!("{alarm} {time}"))
+}
+
+/// The display name of a tick.
+pub fn tick_name(rule: &str, time: &str) -> String {
+    display_name("schedule", &format!("{rule} {time}"))
+}
+
+fn display_name(trigger: &str, key: &str) -> String {
+    let hash = Sha256::digest(format!("{key}\0"));
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let plain: String = format!("{trigger}-{key}").chars().take(65).collect();
+    let slug = plain.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    format!("{}-{hash}", slug.trim_end_matches('-'))
+}
+
+/// Whether a heartbeat at `now` may start something: nothing is active, there is room, and no brake holds it.
+pub fn may_start(world: &World, history: &History, now: Time) -> bool {
+    let executions = &world.sagemaker.executions;
+    let recent = executions.iter().rev().take_while(|e| !e.has_start_time || e.created + DAY + TOLERANCE > now).count();
+    !executions.iter().any(Execution::is_active)
+        && world.sagemaker.limit.is_none()
+        && executions.last().is_none_or(|newest| newest.has_start_time)
+        && recent < history.catch_up_per_day.unwrap_or(4)
+}
+
+/// Invariants 7 and 8: what a heartbeat at `now` must not leave.
+pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
+    let executions = &world.sagemaker.executions;
+    let window = WINDOW + history.kept_cooldown().unwrap_or_default();
+    let has_age = |at: Time| at + YOUNGEST + TOLERANCE <= now && at + window > now + TOLERANCE;
+    let is_open = |cause: Cause| has_age(cause.time()) && !executions.iter().any(|e| cause.may_be_served_by(e));
+    let is_cool = history
+        .kept_cooldown()
+        .is_none_or(|cooldown| executions.iter().all(|e| e.created + cooldown + TOLERANCE <= now));
+    let drift_rule = world.eventbridge.rule(crate::run::DRIFT_RULE).unwrap();
+    let is_held = !drift_rule.is_enabled() && !drift_rule.tags.contains_key(crate::run::TAG);
+    let asks = |alarm: &&Alarm| alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
+    let mut owed = Vec::new();
+    if history.lists_alarms && is_cool && !is_held {
+        let alarms = world.cloudwatch.alarms.iter().filter(asks);
+        let open = alarms.filter(|alarm| is_open(Cause::Drift(alarm.changed())));
+        owed.extend(open.map(|alarm| format!("invariant 7: alarm {} is in ALARM", alarm.name)));
+    }
+    if !history.has_actions {
+        let mut deployments = world.codepipeline.executions.iter().rev();
+        let newest = deployments.find(|e| e.status == "Succeeded" && !e.is_rollback);
+        let open = newest.filter(|newest| is_open(Cause::Deployment(newest.ended)));
+        let name = |id: &str| Some(format!("code-{id}"));
+        let open = open.filter(|newest| executions.iter().all(|e| e.display_name != name(&newest.id)));
+        owed.extend(open.map(|newest| format!("invariant 8: deployment {} was not trained", newest.id)));
+    }
+    owed
+}
