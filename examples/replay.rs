@@ -1,13 +1,14 @@
 //! Sends events to the real router on a simulated AWS, and prints the answers, the calls and the guards.
 //!
-//! `cargo run --example replay` sends a series of the files in `events/`;
+//! `cargo run --example replay` tells a story of some days: the files in `events/`, and an alarm that no event reports.
 //! `cargo run --example replay -- events/drift-alarm.json …` sends the named files, in that order.
-//! Before a status event is sent, the simulator's execution gets the status that the event reports.
+//! Before a status event is sent, the simulator's execution gets the status that the event reports. No time really passes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
@@ -17,18 +18,26 @@ use serde_json::Value;
 use simulator::samples::sample_path;
 use simulator::{Call, Project, Simulator};
 
-/// The sample events that are sent where no file is named, and what each of them reports.
-const STORY: [(&str, &str); 10] = [
-    ("code-deployed", "New training code is deployed"),
-    ("execution-executing", "SageMaker reports that the retraining has started"),
-    ("drift-alarm", "The data drifts while the retraining runs"),
-    ("code-deployed", "EventBridge delivers the deployment a second time"),
-    ("execution-succeeded", "The retraining succeeds"),
-    ("schedule", "The schedule ticks"),
-    ("drift-alarm", "The data still drifts"),
-    ("reconcile", "The heartbeat looks after everything"),
-    ("execution-failed", "The scheduled retraining fails"),
-    ("drift-alarm-ok", "The data is well again"),
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The alarm of the story.
+const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
+
+/// What happens where no file is named: how long after the step before, the sample event that is sent or `None` for an alarm whose
+/// event EventBridge does not deliver, and what it reports.
+const STORY: [(Duration, Option<&str>, &str); 11] = [
+    (Duration::ZERO, Some("code-deployed"), "New training code is deployed"),
+    (MINUTE, Some("execution-executing"), "SageMaker reports that the retraining has started"),
+    (HOUR, None, "The data drifts while the retraining runs. The drift rule is paused, so no event is delivered"),
+    (MINUTE, Some("code-deployed"), "EventBridge delivers the deployment a second time"),
+    (HOUR, Some("execution-succeeded"), "The retraining succeeds"),
+    (HOUR, Some("reconcile"), "The heartbeat finds the alarm, which waits for the cooldown"),
+    (Duration::from_hours(21), Some("reconcile"), "The cooldown is over: a heartbeat serves the alarm"),
+    (HOUR, Some("execution-failed"), "That retraining fails"),
+    (HOUR, Some("reconcile"), "The alarm is still in ALARM. What failed would fail again, so it is not repeated"),
+    (Duration::from_hours(72), Some("schedule"), "The schedule ticks"),
+    (MINUTE, Some("drift-alarm-ok"), "The alarm is OK again"),
 ];
 
 const STRONG: Style = Style::new().bold();
@@ -37,14 +46,18 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const STOPPED: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// One event to send.
+/// One step.
 struct Step {
-    file: PathBuf,
-    tells: Option<&'static str>,
-    event: Value,
+    /// How long after the step before.
+    after: Duration,
+    /// The file's name, or the alarm's.
+    title: String,
+    reports: Option<&'static str>,
+    /// The event to send. Without one, the alarm goes off and no event is delivered.
+    event: Option<Value>,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,15 +72,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let named: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     // Every file is read before the first event is sent, so that a bad file stops the program at once.
     let steps = if named.is_empty() {
-        let read = |(name, tells): &(&str, &'static str)| read(sample_path(name), Some(*tells));
-        STORY.iter().map(read).collect::<Result<Vec<_>, _>>()?
+        STORY.into_iter().map(story_step).collect::<Result<Vec<_>, _>>()?
     } else {
-        named.into_iter().map(|file| read(file, None)).collect::<Result<Vec<_>, _>>()?
+        named.into_iter().map(|file| read(file, Duration::ZERO, None)).collect::<Result<Vec<_>, _>>()?
     };
 
     let project = Project::nyctaxi();
     let simulator = Simulator::new(&project);
-    let (config, _) = Config::from_lookup(project.lookup(&[]))?;
+    // The story lists its alarm. A single file is sent to a router that takes any alarm, so that each file does what its name says.
+    let alarms = if steps.iter().any(|step| step.event.is_none()) { ALARM } else { "" };
+    let (config, _) = Config::from_lookup(project.lookup(&[("DRIFT_ALARM_NAMES", alarms)]))?;
     let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build(), std::io::sink());
     let mut context = Context::default();
     context.invoked_function_arn = project.function_arn();
@@ -77,11 +91,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     );
     let mut failed = 0;
     for (number, step) in steps.into_iter().enumerate() {
-        simulator.world().force_state(&step.event);
-        let file = step.file.file_name().unwrap_or(step.file.as_os_str()).to_string_lossy().into_owned();
-        let tells = step.tells.map(|tells| format!("   {tells}.")).unwrap_or_default();
-        println!("\n{STRONG}{:>2}  {file}{STRONG:#}{FAINT}{tells}{FAINT:#}", number + 1);
-        match router.handle(LambdaEvent::new(step.event, context.clone())).await {
+        tokio::time::advance(step.after).await;
+        let reports = step.reports.map(|reports| format!("   {reports}.")).unwrap_or_default();
+        let later = match step.after {
+            Duration::ZERO => String::new(),
+            after => format!("   {} later.", humantime::format_duration(after)),
+        };
+        println!("\n{STRONG}{:>2}  {}{STRONG:#}{FAINT}{later}{reports}{FAINT:#}", number + 1, step.title);
+        let Some(event) = step.event else {
+            simulator.world().change_alarm(ALARM, "ALARM");
+            continue;
+        };
+        simulator.world().force_state(&event);
+        match router.handle(LambdaEvent::new(event, context.clone())).await {
             Ok(outcome) => print_answer(&serde_json::to_value(outcome)?),
             Err(error) => {
                 failed += 1;
@@ -94,10 +116,18 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of the events failed").into()) }
 }
 
-fn read(file: PathBuf, tells: Option<&'static str>) -> Result<Step, Box<dyn Error>> {
+fn story_step((after, sample, reports): (Duration, Option<&str>, &'static str)) -> Result<Step, Box<dyn Error>> {
+    match sample {
+        Some(name) => read(sample_path(name), after, Some(reports)),
+        None => Ok(Step { after, title: ALARM.to_owned(), reports: Some(reports), event: None }),
+    }
+}
+
+fn read(file: PathBuf, after: Duration, reports: Option<&'static str>) -> Result<Step, Box<dyn Error>> {
     let text = std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let event = serde_json::from_slice(&text).map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
-    Ok(Step { file, tells, event })
+    let title = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    Ok(Step { after, title, reports, event: Some(event) })
 }
 
 fn print_answer(answer: &Value) {

@@ -19,7 +19,7 @@ pub use self::clients::{ClientError, sdk_config, timeouts};
 pub(crate) use self::cloudwatch::{Alarms, ObservedAlarms};
 pub(crate) use self::codepipeline::{Accepted, Deployments, JobResult, Jobs};
 pub(crate) use self::eventbridge::RuleArns;
-pub(crate) use self::guard::{Found, Guard, ObservedGuard, read_all, schedule_rule, set_all};
+pub(crate) use self::guard::{Guard, ObservedGuard, read_all, schedule_rule, set_all};
 pub use self::preconnect::Preconnect;
 pub(crate) use self::sagemaker::Pipeline;
 use crate::config::Config;

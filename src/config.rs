@@ -449,6 +449,60 @@ mod tests {
         }
     }
 
+    fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        config(&[&REQUIRED, variables].concat())
+    }
+
+    #[test]
+    fn alarms_are_listed_by_name_and_bring_a_cooldown() {
+        let listed = with(&[("DRIFT_ALARM_NAMES", "fare drift, tip-drift,,fare drift,")]).unwrap();
+        assert_eq!(listed.drift_alarms, ["fare drift", "tip-drift"]);
+        assert_eq!(listed.drift_cooldown, Some(Duration::from_hours(24)));
+        let shorter = with(&[("DRIFT_ALARM_NAMES", "a"), ("DRIFT_COOLDOWN", "6h")]).unwrap();
+        assert_eq!(shorter.drift_cooldown, Some(Duration::from_hours(6)));
+        let hundred: Vec<String> = (0..100).map(|number| format!("alarm-{number}")).collect();
+        assert_eq!(with(&[("DRIFT_ALARM_NAMES", &hundred.join(","))]).unwrap().drift_alarms.len(), 100);
+
+        let one_more = hundred.join(",") + ",another";
+        for (variables, part) in [
+            (vec![("DRIFT_ALARM_NAMES", one_more.as_str())], "DRIFT_ALARM_NAMES lists 101 alarms"),
+            (vec![("DRIFT_ALARM_NAMES", "arn:aws:cloudwatch:us-east-1:1:alarm:a")], "not ARNs"),
+            (
+                vec![("DRIFT_ALARM_NAMES", "a"), ("DRIFT_COOLDOWN", "0s")],
+                "DRIFT_COOLDOWN is \"0s\", and DRIFT_ALARM_NAMES",
+            ),
+        ] {
+            let message = with(&variables).unwrap_err().to_string();
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+        let longest = "é".repeat(255);
+        assert!(with(&[("DRIFT_ALARM_NAMES", &longest)]).is_ok());
+        assert!(with(&[("DRIFT_ALARM_NAMES", &format!("{longest}é"))]).is_err());
+    }
+
+    #[test]
+    fn heartbeats_start_what_is_owed_unless_they_are_off_or_there_are_none() {
+        let heartbeat = ("RECONCILE_RULE_NAME", "heartbeat");
+        let starts = |variables: &[(&str, &str)]| with(variables).map(|config| config.heartbeat_starts());
+        assert_eq!(starts(&[heartbeat]), Ok(true));
+        assert_eq!(starts(&[]), Ok(false));
+        assert_eq!(starts(&[heartbeat, ("CATCH_UP_PER_DAY", "0")]), Ok(false));
+        assert_eq!(with(&[("CATCH_UP_PER_DAY", "100")]).unwrap().catch_up_per_day, 100);
+        for bad in ["101", "-1", "four"] {
+            let message = with(&[("CATCH_UP_PER_DAY", bad)]).unwrap_err().to_string();
+            assert!(message.contains("CATCH_UP_PER_DAY is \""), "{message}");
+        }
+    }
+
+    #[test]
+    fn deployments_come_by_event_unless_an_action_asks() {
+        let trigger = |value| with(&[("DEPLOYMENT_TRIGGER", value)]).map(|config| config.deployment_trigger);
+        assert_eq!(trigger(""), Ok(DeploymentTrigger::Event));
+        assert_eq!(trigger("event"), Ok(DeploymentTrigger::Event));
+        assert_eq!(trigger("action"), Ok(DeploymentTrigger::Action));
+        assert!(trigger("Action").unwrap_err().to_string().contains("DEPLOYMENT_TRIGGER is \"Action\""));
+    }
+
     #[test]
     fn an_empty_value_counts_as_unset() {
         let mut variables = REQUIRED.to_vec();

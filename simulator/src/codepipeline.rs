@@ -162,10 +162,16 @@ impl CodePipeline {
 
     /// Makes it true that an action waits for an answer to the job of this id.
     pub fn force_state(&mut self, job_id: &str) {
-        if self.jobs.iter().all(|(id, _)| id != job_id) {
-            self.jobs.push((job_id.to_owned(), self.actions.len()));
-            let state = ActionState::InProgress;
-            self.actions.push(Action { user_parameters: None, state, job_id: job_id.to_owned() });
+        let state = ActionState::InProgress;
+        match self.jobs.iter().find(|(id, _)| id == job_id) {
+            Some((_, action)) => {
+                let action = &mut self.actions[*action];
+                (action.state, action.job_id) = (state, job_id.to_owned());
+            }
+            None => {
+                self.jobs.push((job_id.to_owned(), self.actions.len()));
+                self.actions.push(Action { user_parameters: None, state, job_id: job_id.to_owned() });
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::fault::{self, Symptom};
+use simulator::protocol::Request;
 use simulator::sagemaker::ReusedToken;
 use simulator::{Fault, Project, Simulator, World};
 
@@ -19,6 +20,7 @@ fn call(world: &mut World, target: &str, input: &Value) -> Result<Value, Symptom
     let service = match target.split('.').next().unwrap() {
         "SageMaker" => "sagemaker",
         "AWSEvents" => "events",
+        "GraniteServiceVersion20100801" => "monitoring",
         _ => "codepipeline",
     };
     let authorization =
@@ -343,4 +345,142 @@ async fn what_is_deleted_is_not_found() {
     // A new pipeline of the same name has no executions.
     world.sagemaker.add_pipeline("other");
     assert!(list(world, "other", &Value::Null).0.is_empty());
+}
+
+const DESCRIBE_ALARMS: &str = "GraniteServiceVersion20100801.DescribeAlarms";
+
+#[tokio::test]
+async fn alarms_are_described_by_type_and_in_pages_and_only_a_change_is_an_event() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    for alarm in ["one", "two", "three"] {
+        world.change_alarm(alarm, "OK");
+    }
+    world.cloudwatch.alarm_mut("two").is_composite = true;
+    let event = world.change_alarm("one", "ALARM").unwrap();
+    assert_eq!(event["detail"]["state"]["value"], "ALARM");
+    assert_eq!(event["detail"]["previousState"]["value"], "OK");
+    assert!(event["detail"]["state"]["timestamp"].as_str().unwrap().ends_with("+0000"));
+    assert_eq!(world.change_alarm("one", "ALARM"), None, "an alarm that stays in ALARM sends nothing");
+    assert_eq!(world.change_alarm("one", "OK"), None, "the drift rule matches ALARM alone");
+
+    let answer = call(world, DESCRIBE_ALARMS, &json!({ "AlarmNames": ["one", "two", "unknown"] })).unwrap();
+    assert_eq!(answer["MetricAlarms"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["CompositeAlarms"], json!([]), "without types, only metric alarms are described");
+    world.cloudwatch.page_limit = Some(1);
+    let both = json!({ "AlarmNames": ["one", "two"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"] });
+    let first = call(world, DESCRIBE_ALARMS, &both).unwrap();
+    assert_eq!((&first["MetricAlarms"][0]["AlarmName"], &first["NextToken"]), (&json!("one"), &json!("1")));
+    let mut next = both.clone();
+    next["NextToken"] = first["NextToken"].clone();
+    let second = call(world, DESCRIBE_ALARMS, &next).unwrap();
+    assert_eq!((&second["CompositeAlarms"][0]["AlarmName"], &second["NextToken"]), (&json!("two"), &Value::Null));
+
+    let names: Vec<String> = (0..101).map(|number| number.to_string()).collect();
+    assert_eq!(refused(world, DESCRIBE_ALARMS, &json!({ "AlarmNames": names })), "ValidationException");
+}
+
+#[tokio::test]
+async fn a_mute_rule_is_listed_while_it_is_active() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.change_alarm("one", "ALARM");
+    let list = |world: &mut World, alarm: &str| {
+        let input = json!({ "AlarmName": alarm, "Statuses": ["ACTIVE"] });
+        call(world, "GraniteServiceVersion20100801.ListAlarmMuteRules", &input).unwrap()
+    };
+    assert_eq!(list(world, "one")["AlarmMuteRuleSummaries"], json!([]));
+    world.cloudwatch.alarm_mut("one").is_muted = true;
+    assert_eq!(list(world, "one")["AlarmMuteRuleSummaries"][0]["Status"], "ACTIVE");
+    assert_eq!(list(world, "two")["AlarmMuteRuleSummaries"], json!([]));
+}
+
+#[tokio::test]
+async fn executions_of_the_code_pipeline_are_listed_newest_first_and_rollbacks_are_told_apart() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.code_deployed("one");
+    world.end_code_pipeline("two", "Failed", false);
+    world.end_code_pipeline("three", "Succeeded", true);
+    world.codepipeline.page_limit = Some(2);
+    let list = "CodePipeline_20150709.ListPipelineExecutions";
+    let first = call(world, list, &json!({ "pipelineName": "sagemaker-nyctaxi-build" })).unwrap();
+    let executions = &first["pipelineExecutionSummaries"];
+    assert_eq!((&executions[0]["executionType"], &executions[1]["status"]), (&json!("ROLLBACK"), &json!("Failed")));
+    let input = json!({ "pipelineName": "sagemaker-nyctaxi-build", "nextToken": first["nextToken"] });
+    let second = call(world, list, &input).unwrap();
+    assert_eq!(second["pipelineExecutionSummaries"][0]["pipelineExecutionId"], "one");
+    assert_eq!(refused(world, list, &json!({ "pipelineName": "another" })), "PipelineNotFoundException");
+}
+
+#[tokio::test]
+async fn at_the_limit_a_start_is_refused_and_a_known_token_is_not() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    world.sagemaker.limit = Some(1);
+    let target = "SageMaker.StartPipelineExecution";
+    let first = call(world, target, &start("a", "one")).unwrap();
+    assert_eq!(refused(world, target, &start("b", "two")), "ResourceLimitExceeded");
+    assert_eq!(call(world, target, &start("a", "one")).unwrap(), first);
+    let arn = first["PipelineExecutionArn"].as_str().unwrap().to_owned();
+    world.set_execution_status(&arn, "Succeeded");
+    assert!(call(world, target, &start("b", "two")).is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_was_refused_can_stay_refused() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    let target = "SageMaker.StartPipelineExecution";
+    for (reused_token, is_refused) in [(ReusedToken::Refused, false), (ReusedToken::RefusedForGood, true)] {
+        world.sagemaker.reused_token = reused_token;
+        let token = if is_refused { "a" } else { "b" };
+        call(world, target, &start(token, "one")).unwrap();
+        assert_eq!(refused(world, target, &start(token, "two")), "ConflictException");
+        assert_eq!(call(world, target, &start(token, "one")).is_err(), is_refused, "{reused_token:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_service_has_a_clock_of_its_own() {
+    let simulator = simulator();
+    let world = &mut simulator.world();
+    let now = world.now();
+    world.client_clock_skew = -5000;
+    assert_eq!(world.client_time(), now - Duration::from_secs(5));
+    world.sagemaker.clock_skew = 2000;
+    world.sagemaker.start_time_missing = Some(2);
+    call(world, "SageMaker.StartPipelineExecution", &start("a", "one")).unwrap();
+    call(world, "SageMaker.StartPipelineExecution", &start("b", "two")).unwrap();
+    let answer = call(
+        world,
+        "SageMaker.ListPipelineExecutions",
+        &json!({ "PipelineName": PIPELINE, "SortOrder": "Descending" }),
+    );
+    let answer = answer.unwrap();
+    let times = [0, 1].map(|index| answer["PipelineExecutionSummaries"][index]["StartTime"].clone());
+    assert_eq!(times, [Value::Null, json!((now + Duration::from_secs(2)).as_secs_f64())]);
+}
+
+#[tokio::test]
+async fn a_cbor_request_is_read_and_answered_in_cbor() {
+    let mut body = Vec::new();
+    ciborium::into_writer(&json!({ "AlarmNames": ["one"] }), &mut body).unwrap();
+    let header = |name: &str| match name {
+        "smithy-protocol" => "rpc-v2-cbor",
+        "authorization" => "signed",
+        _ => "",
+    };
+    let path = "/service/GraniteServiceVersion20100801/operation/DescribeAlarms";
+    let request = Request::read(header, path, &body);
+    assert_eq!((request.target.as_str(), request.authorization.as_str()), (DESCRIBE_ALARMS, "signed"));
+    assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap(), json!({ "AlarmNames": ["one"] }));
+
+    let (status, headers, body) = request.answer(Ok(json!({ "ChangedTimestamp": 1.5, "NextToken": null }))).unwrap();
+    assert_eq!(status, 200);
+    assert!(headers.contains(&("smithy-protocol", "rpc-v2-cbor")));
+    let answer: ciborium::Value = ciborium::from_reader(body.as_slice()).unwrap();
+    let time = ciborium::Value::Tag(1, Box::new(ciborium::Value::Float(1.5)));
+    assert_eq!(answer, ciborium::Value::Map(vec![("ChangedTimestamp".into(), time)]));
+    assert_eq!(request.answer(Err(Symptom::Reset)), Err(Symptom::Reset));
 }

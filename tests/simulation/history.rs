@@ -46,7 +46,7 @@ pub struct Outage {
 }
 
 /// How many milliseconds each clock is ahead.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
     pub router: i64,
     pub sagemaker: i64,

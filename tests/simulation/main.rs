@@ -23,7 +23,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::history::{History, Lambda};
+use crate::history::{Clocks, History, Lambda};
 use crate::run::{Violation, run};
 use crate::wire::Defect;
 
@@ -83,6 +83,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
     let size = |h: &History| {
         h.steps.len()
             + h.bursts.len()
+            + h.outages.len()
             + [
                 h.heartbeat.is_some(),
                 h.echoes,
@@ -90,6 +91,9 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
                 h.cooldown.is_some(),
                 h.page_limit.is_some(),
                 !h.guard_read_lag.is_zero(),
+                h.catch_up_per_day.is_some(),
+                h.clocks != Clocks::default(),
+                h.start_time_missing.is_some(),
             ]
             .map(usize::from)
             .iter()
@@ -106,16 +110,25 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             smaller.bursts.remove(index);
             smaller
         });
+        let without_outage = (0..history.outages.len()).map(|index| {
+            let mut smaller = history.clone();
+            smaller.outages.remove(index);
+            smaller
+        });
         let calmer = [
             History { heartbeat: history.heartbeat.filter(|_| history.lossy), ..history.clone() },
             History { echoes: false, ..history.clone() },
             History { cooldown: None, ..history.clone() },
             History { page_limit: None, ..history.clone() },
+            History { catch_up_per_day: None, ..history.clone() },
+            History { clocks: Clocks::default(), ..history.clone() },
+            History { start_time_missing: None, ..history.clone() },
             History { guard_read_lag: Duration::ZERO, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },
         ];
         let failing = without_step
             .chain(without_burst)
+            .chain(without_outage)
             .chain(calmer)
             .filter(|smaller| size(smaller) < size(&history))
             .find_map(|smaller| run(&smaller, None).err().map(|violation| (smaller, violation)));
@@ -204,7 +217,7 @@ fn the_same_seed_gives_the_same_trace() {
 fn every_defect_is_caught() {
     let mut missed = Vec::new();
     for defect in Defect::ALL {
-        match run_all(0..DEFAULT_HISTORIES, History::new, Some(defect)) {
+        match run_all(0..DEFAULT_HISTORIES, defect.histories(), Some(defect)) {
             Err(first) => println!("{defect:?}: {} histories: {}", first.0.seed + 1, first.1.what),
             Ok(_) => missed.push(defect),
         }

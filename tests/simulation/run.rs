@@ -224,7 +224,7 @@ impl<'h> Run<'h> {
                 })
             }));
         }
-        let wire = Wire::new(simulator.clone(), history.latency, rng_for(history.seed, "latency"), defect);
+        let wire = Wire::new(simulator.clone(), history, defect);
         let by_heartbeat = wire.by_heartbeat.clone();
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
         let mut context = Context::default();

@@ -14,9 +14,15 @@ use serde_json::{Value, json};
 use simulator::Simulator;
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
+use simulator::shape::ApiError;
+use simulator::world::Time;
+
+use crate::history::{History, rng_for};
 
 const MARK: &str = "Disabled by drift-router";
 const TAG: &str = "drift-router:paused-by";
+const OWED_TAG: &str = "drift-router:owed-since";
+const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
 
 /// A deliberate defect of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +59,34 @@ pub enum Defect {
     ReadsOnePage,
     /// An action is answered with success as soon as its execution has started.
     AnswersTheJobTooSoon,
+    /// A heartbeat looks at no alarm.
+    LooksAtNoAlarm,
+    /// A tick is served only by an execution of its own name.
+    ServedByNameOnly,
+    /// An execution that started shortly before an alarm's change does not serve it.
+    NoMargin,
+    /// Drift within the cooldown is dropped, not delayed.
+    CooldownDropsDrift,
+    /// A heartbeat starts something beside an active execution.
+    CatchesUpBesideAnActiveExecution,
+    /// A heartbeat starts drift although an operator holds the drift rule.
+    CatchesUpDespiteAHold,
+    /// A rollback counts as a deployment.
+    CountsRollbacks,
+    /// A deployment is not seen behind a later execution that failed.
+    LetsTheLastFailureHideADeployment,
+    /// A heartbeat removes an owed tick's tag before it starts the execution.
+    RemovesTheTagBeforeTheStart,
+    /// A start that has to wait for room fails the invocation.
+    FailsADeferredStart,
+    /// A rule that another router paused counts as held.
+    TakesAnotherRoutersMarkForAHold,
+    /// A heartbeat starts executions however many started within a day.
+    HasNoBrake,
 }
 
 impl Defect {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 28] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -73,7 +103,35 @@ impl Defect {
         Self::ForgetsTheCooldown,
         Self::ReadsOnePage,
         Self::AnswersTheJobTooSoon,
+        Self::LooksAtNoAlarm,
+        Self::ServedByNameOnly,
+        Self::NoMargin,
+        Self::CooldownDropsDrift,
+        Self::CatchesUpBesideAnActiveExecution,
+        Self::CatchesUpDespiteAHold,
+        Self::CountsRollbacks,
+        Self::LetsTheLastFailureHideADeployment,
+        Self::RemovesTheTagBeforeTheStart,
+        Self::FailsADeferredStart,
+        Self::TakesAnotherRoutersMarkForAHold,
+        Self::HasNoBrake,
     ];
+
+    /// The histories that this defect is looked for in.
+    pub fn histories(self) -> fn(u64) -> History {
+        match self {
+            Self::LooksAtNoAlarm
+            | Self::CooldownDropsDrift
+            | Self::CatchesUpBesideAnActiveExecution
+            | Self::CatchesUpDespiteAHold
+            | Self::CountsRollbacks
+            | Self::LetsTheLastFailureHideADeployment
+            | Self::TakesAnotherRoutersMarkForAHold
+            | Self::HasNoBrake => History::silent,
+            Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
+            _ => History::new,
+        }
+    }
 }
 
 /// The state of a defect within one invocation.
@@ -109,6 +167,7 @@ tokio::task_local! {
 pub struct Wire {
     simulator: Simulator,
     latency: Duration,
+    cooldown: Duration,
     rng: Arc<Mutex<Rng>>,
     defect: Option<Defect>,
     /// By execution that a start returned: whether a heartbeat started it.
@@ -116,8 +175,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(simulator: Simulator, latency: Duration, rng: Rng, defect: Option<Defect>) -> Self {
-        Self { simulator, latency, rng: Arc::new(Mutex::new(rng)), defect, by_heartbeat: Arc::default() }
+    pub fn new(simulator: Simulator, history: &History, defect: Option<Defect>) -> Self {
+        let (latency, rng) = (history.latency, rng_for(history.seed, "latency"));
+        let cooldown = history.kept_cooldown().unwrap_or_default();
+        Self { simulator, latency, cooldown, rng: Arc::new(Mutex::new(rng)), defect, by_heartbeat: Arc::default() }
     }
 
     pub fn http_client(self) -> aws_smithy_runtime_api::client::http::SharedHttpClient {
@@ -175,6 +236,12 @@ impl Wire {
                 let untag = json!({ "ResourceARN": arn, "TagKeys": [TAG] });
                 self.exchange(&target.replace("EnableRule", "UntagResource"), authorization, untag).await?;
             }
+            (Defect::RemovesTheTagBeforeTheStart, "StartPipelineExecution") if is_heartbeat() => {
+                let arn = self.simulator.world().eventbridge.arn(SCHEDULE_RULE);
+                let untag = json!({ "ResourceARN": arn, "TagKeys": [OWED_TAG] });
+                let authorization = authorization.replace("/sagemaker/", "/events/");
+                self.exchange("AWSEvents.UntagResource", &authorization, untag).await?;
+            }
             (Defect::DoesNotVerify, _) => {
                 if let Some(known) = with_invocation(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
                     let written = rule.is_none_or(|rule| with_invocation(|i| i.rules.contains(&rule)));
@@ -201,7 +268,17 @@ impl Wire {
         if writes && defect == Defect::SwallowsAGuardsError && rule.is_some() {
             return Ok(answer.unwrap_or(json!({})));
         }
+        let is_limit = |error: &ApiError| error.code == "ResourceLimitExceeded";
+        if defect == Defect::FailsADeferredStart && matches!(&answer, Err(Symptom::Answer(error)) if is_limit(error)) {
+            return Err(Symptom::Answer(ApiError::internal()));
+        }
         let mut answer = answer?;
+        // Two services have an operation of this name.
+        let operation = if target.starts_with("CodePipeline") && operation == "ListPipelineExecutions" {
+            "ListDeployments"
+        } else {
+            operation
+        };
         self.distort(defect, operation, rule.as_deref(), &mut answer);
         if defect == Defect::DoesNotVerify {
             with_invocation(|i| {
@@ -233,7 +310,7 @@ impl Wire {
 
     fn distort(&self, defect: Defect, operation: &str, rule: Option<&str>, answer: &mut Value) {
         let lists = with_invocation(|i| {
-            i.lists += usize::from(operation == "ListPipelineExecutions");
+            i.lists += usize::from(operation == "ListPipelineExecutions"); // SageMaker's
             i.lists
         });
         let written = rule.is_some_and(|rule| with_invocation(|i| i.rules.contains(rule)));
@@ -284,6 +361,61 @@ impl Wire {
                 answer["State"] = "DISABLED".into()
             }
             (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
+            (Defect::LooksAtNoAlarm, "DescribeAlarms") => *answer = json!({}),
+            (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
+                for_each_execution(answer, |execution| start_earlier(execution, 60.0 * DAY));
+            }
+            (Defect::NoMargin, "ListPipelineExecutions") => {
+                let changed = with_invocation(|i| {
+                    let changed = i.event["detail"]["state"]["timestamp"].as_str()?.strip_suffix("+0000")?;
+                    let changed = humantime::parse_rfc3339(&format!("{changed}Z")).ok()?;
+                    Some(changed.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs_f64())
+                });
+                for_each_execution(answer, |execution| {
+                    let started = execution["StartTime"].as_f64().unwrap_or_default();
+                    if changed.is_some_and(|changed| (changed - 600.0..=changed).contains(&started)) {
+                        start_earlier(execution, 600.0);
+                    }
+                });
+            }
+            (Defect::CooldownDropsDrift, "DescribeAlarms") => {
+                let world = self.simulator.world();
+                for alarm in answer["MetricAlarms"].as_array_mut().into_iter().flatten() {
+                    let changed = Time::from_secs_f64(alarm["StateTransitionedTimestamp"].as_f64().unwrap());
+                    let drops = |started: Time| (started..started + self.cooldown).contains(&changed);
+                    if world.sagemaker.executions.iter().any(|execution| drops(execution.created)) {
+                        alarm["StateValue"] = "OK".into();
+                    }
+                }
+            }
+            (Defect::CatchesUpBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_heartbeat() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
+            }
+            (Defect::CatchesUpDespiteAHold, "DescribeRule") if is_heartbeat() => {
+                let is_marked = self.simulator.world().eventbridge.rule(rule.unwrap()).unwrap().tags.contains_key(TAG);
+                if !is_marked {
+                    answer["State"] = "ENABLED".into();
+                }
+            }
+            (Defect::CountsRollbacks, "ListDeployments") => {
+                for deployment in answer["pipelineExecutionSummaries"].as_array_mut().into_iter().flatten() {
+                    deployment["executionType"] = "STANDARD".into();
+                }
+            }
+            (Defect::LetsTheLastFailureHideADeployment, "ListDeployments") => {
+                let deployments = answer["pipelineExecutionSummaries"].as_array_mut().unwrap();
+                deployments.truncate(1);
+                deployments.retain(|newest| newest["status"] == "Succeeded");
+                answer["nextToken"] = Value::Null;
+            }
+            (Defect::TakesAnotherRoutersMarkForAHold, "ListTagsForResource") => {
+                let tags = answer["Tags"].as_array_mut().unwrap();
+                tags.retain(|tag| !tag["Value"].as_str().unwrap().starts_with("fraud-pipeline/"));
+            }
+            (Defect::HasNoBrake, "ListPipelineExecutions") if is_heartbeat() => {
+                let executions = answer["PipelineExecutionSummaries"].as_array_mut().unwrap();
+                executions.iter_mut().skip(1).for_each(|execution| start_earlier(execution, 2.0 * DAY));
+            }
             (Defect::SwallowsAGuardsError, _) if written => *answer = self.as_if_set(operation, answer.take()),
             (Defect::ForgetsItsOwnWrites, _) if written => {
                 let lost = {
@@ -303,6 +435,20 @@ impl Wire {
 /// Notes something of the invocation whose call this is.
 fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
     INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
+}
+
+const DAY: f64 = 86_400.0;
+
+/// Makes an execution look as if it had started so many seconds earlier.
+fn start_earlier(execution: &mut Value, seconds: f64) {
+    if let Some(started) = execution["StartTime"].as_f64() {
+        execution["StartTime"] = (started - seconds).into();
+    }
+}
+
+/// Whether the invocation's event is a tick of the schedule.
+fn is_tick() -> bool {
+    with_invocation(|i| i.event["source"] == "aws.events")
 }
 
 /// Whether the invocation's event is a heartbeat.

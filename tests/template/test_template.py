@@ -7,6 +7,7 @@ is kept up, knows every operator that the template uses, and evaluates policies 
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,11 +102,42 @@ def test_alarms_of_ones_own_take_the_place_of_the_samples():
 
 def test_new_code_comes_by_one_door():
     by_event, by_action = Stack(), Stack(CodeDoor="Action")
-    job = ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"]
+    pipeline = "arn:aws:codepipeline:us-east-1:123456789012:sagemaker-nyctaxi-build"
+    success, failure, listing = [
+        f"codepipeline:{action}" for action in ["PutJobSuccessResult", "PutJobFailureResult", "ListPipelineExecutions"]
+    ]
     assert matched_by(SAMPLES["code-deployed"], by_event) == {"CodeRule"}
-    assert not any(allows(by_event, action, "*") for action in job)
+    assert variables(by_event)["DEPLOYMENT_TRIGGER"] == "event"
+    assert allows(by_event, listing, pipeline) and not allows(by_event, success, "*")
     assert matched_by(SAMPLES["code-deployed"], by_action) == set()
-    assert all(allows(by_action, action, "*") for action in job)
+    assert variables(by_action)["DEPLOYMENT_TRIGGER"] == "action"
+    assert allows(by_action, success, "*") and not allows(by_action, listing, pipeline)
+    # A job that the stack does not expect is refused.
+    assert allows(by_event, failure, "*") and allows(by_action, failure, "*")
+
+
+@pytest.mark.parametrize("stack", [Stack(), Stack(DriftAlarmNames="fare-drift, tip-drift")])
+def test_the_function_looks_at_the_alarms_that_the_rule_matches(stack):
+    (matched,) = stack.properties("DriftRule")["EventPattern"]["detail"]["alarmName"],
+    assert variables(stack)["DRIFT_ALARM_NAMES"].split(",") == matched
+
+
+def test_only_the_routers_own_tags_may_be_written():
+    (statement,) = [s for s in Stack().policy("router")["Statement"] if s["Sid"] == "TagTheRules"]
+    assert statement["Action"] == ["events:TagResource", "events:UntagResource"]
+    condition = statement["Condition"]
+    assert condition["ForAllValues:StringEquals"] == {"aws:TagKeys": ["drift-router:paused-by", "drift-router:owed-since"]}
+    # Without any key, "for all" would be true.
+    assert condition["Null"] == {"aws:TagKeys": "false"}
+
+
+@pytest.mark.parametrize(
+    "cooldown, is_accepted", [("24h", True), ("1d 12h", True), ("90m", True), ("0s", False), ("", False), ("soon", False)]
+)
+def test_the_cooldown_is_a_duration_that_is_not_zero(cooldown, is_accepted):
+    parameter = TEMPLATE["Parameters"]["DriftCooldown"]
+    assert parameter["Default"] == "24h"
+    assert bool(re.match(parameter["AllowedPattern"], cooldown)) == is_accepted
 
 
 def test_without_a_schedule_there_is_no_schedule_rule():
@@ -156,15 +188,18 @@ def allows(stack, action, resource):
     return policy.is_action_permitted(action, resource) == PermissionResult.PERMITTED
 
 
+BOTH_DOORS = [Stack(), Stack(CodeDoor="Action")]
+
+
 def test_every_call_of_the_tests_is_allowed_for_its_very_resource():
-    stack = Stack(CodeDoor="Action")
     calls = recorded("permissions")
-    refused = [c for c in calls if not allows(stack, c["action"], c["resource"].replace("${AWS::Region}", "us-east-1"))]
+    resource = lambda call: call["resource"].replace("${AWS::Region}", "us-east-1")
+    refused = [c for c in calls if not any(allows(stack, c["action"], resource(c)) for stack in BOTH_DOORS)]
     assert calls and not refused
 
 
 def test_every_allowed_action_is_one_that_the_tests_make():
-    statements = Stack(CodeDoor="Action").policy("router")["Statement"]
+    statements = [s for stack in BOTH_DOORS for s in stack.policy("router")["Statement"]]
     listed = [s["Action"] if isinstance(s["Action"], list) else [s["Action"]] for s in statements]
     assert {action for actions in listed for action in actions} == {call["action"] for call in recorded("permissions")}
 
@@ -218,31 +253,20 @@ def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():
 def test_alarms_notify_the_topic_where_one_is_given():
     topic = "arn:aws:sns:us-east-1:123456789012:oncall"
     silent, loud = Stack(), Stack(NotificationTopicArn=topic)
-    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 5
+    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 6
     assert all("AlarmActions" not in a for a in silent.of_type("AWS::CloudWatch::Alarm").values())
     assert all(a["AlarmActions"] == [topic] for a in loud.of_type("AWS::CloudWatch::Alarm").values())
 
 
-@pytest.mark.parametrize(
-    "names, alarms",
-    [
-        ("", ["staging-threshold", "prod-threshold", "batch-staging-threshold", "batch-prod-threshold"]),
-        ("one", ["one"]),
-        ("one,two", ["one", "two"]),
-        ("one,two,three,four,five", ["one", "two", "three", "four"]),
-    ],
-)
-def test_the_direct_alarm_action_is_off_and_can_be_granted_to_the_named_alarms(names, alarms):
-    def granted(stack):
+def test_the_direct_alarm_action_is_off_and_can_be_granted_to_the_accounts_alarms():
+    def direct(stack):
         permissions = stack.of_type("AWS::Lambda::Permission").values()
-        direct = [p for p in permissions if p["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"]
-        assert all(p["SourceAccount"] == "123456789012" for p in direct)
-        return [p["SourceArn"] for p in direct]
+        return [p for p in permissions if p["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"]
 
-    prefix = "" if names else "sagemaker-nyctaxi-"
-    arn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
-    assert granted(Stack(DriftAlarmNames=names)) == []
-    assert granted(Stack(DriftAlarmNames=names, DirectAlarmActions="On")) == [arn + prefix + name for name in alarms]
+    assert direct(Stack()) == []
+    (permission,) = direct(Stack(DirectAlarmActions="On"))
+    assert permission["SourceAccount"] == "123456789012"
+    assert permission["SourceArn"] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:*"
 
 
 def test_concurrency_is_reserved_unless_it_is_zero():
