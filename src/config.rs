@@ -369,6 +369,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             "AWS_ENDPOINT_URL_SAGEMAKER",
             "AWS_ENDPOINT_URL_CODEPIPELINE",
             "AWS_ENDPOINT_URL_EVENTBRIDGE",
+            "AWS_ENDPOINT_URL_CLOUDWATCH",
         ] {
             if let Some(url) = self.value(name).filter(|url| !is_endpoint(url)) {
                 self.faults.push(format!("{name} is {url:?}: give a URL such as http://127.0.0.1:4566"));

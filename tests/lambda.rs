@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -17,9 +18,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_drift-router");
 
 /// Serves a simulator on a free port, and gives its URL.
 async fn serve_simulator() -> String {
+    serve(Simulator::new(&Project::nyctaxi())).await
+}
+
+async fn serve(simulator: Simulator) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(server::serve(Simulator::new(&Project::nyctaxi()), listener));
+    tokio::spawn(server::serve(simulator, listener));
     url
 }
 
@@ -70,6 +75,22 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event not understood").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["level"], "ERROR");
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() {
+    // The function has the machine's clock: the alarm went off an hour ago.
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_hours(1);
+    let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
+    let alarm = "sagemaker-nyctaxi-prod-threshold";
+    simulator.world().change_alarm(alarm, "ALARM");
+    let mut function = spawn(&serve(simulator.clone()).await, &[("DRIFT_ALARM_NAMES", alarm)]).await;
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")), "{answer}");
+    assert!(answer["key"].as_str().unwrap().starts_with(alarm), "{answer}");
+    let called = |operation: &str| simulator.world().calls.iter().filter(|call| call.operation == operation).count();
+    assert_eq!((called("DescribeAlarms"), called("ListAlarmMuteRules"), called("ListPipelineExecutions")), (1, 1, 3));
+    function.stop().await;
 }
 
 #[tokio::test]
