@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{GuardRole, GuardState, Trigger};
+use crate::model::{GuardRole, GuardState};
 
 /// What an invocation did. The flows fill it in as they go, so it also says what was done before an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,17 +77,6 @@ pub(crate) enum EventKind {
     Reconcile,
     ExecutionStatus,
     CodePipelineJob,
-}
-
-impl From<Trigger> for EventKind {
-    fn from(trigger: Trigger) -> Self {
-        match trigger {
-            Trigger::Code => Self::CodePipeline,
-            Trigger::Schedule => Self::Schedule,
-            Trigger::Drift => Self::DriftAlarm,
-            Trigger::Job => Self::CodePipelineJob,
-        }
-    }
 }
 
 /// What an invocation did.

@@ -6,7 +6,7 @@ use crate::aws::{self, CallError, ObservedGuard};
 use crate::model::{DesiredState, ExecutionArn, ExecutionStatus, Memory, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
 use crate::policy::{self, Asker, NoStart, OwedWrite, StartDecision};
-use crate::reconcile::{Error, Fault, Invocation, Snapshot, converge, observe};
+use crate::reconcile::{Error, Fault, Invocation, Snapshot, both, converge, observe};
 
 /// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
 pub(crate) async fn retrain(
@@ -201,5 +201,5 @@ pub(crate) async fn finish_start(
         None => Ok(()),
     };
     let converged = converge(invocation, Some(&hint), snapshot, outcome).await;
-    crate::reconcile::both(list_lags, converged).map(drop)
+    both(list_lags, converged).map(drop)
 }

@@ -118,8 +118,20 @@ def test_new_code_comes_by_one_door():
 
 @pytest.mark.parametrize("stack", [Stack(), Stack(DriftAlarmNames="fare-drift, tip-drift")])
 def test_the_function_looks_at_the_alarms_that_the_rule_matches(stack):
-    (matched,) = stack.properties("DriftRule")["EventPattern"]["detail"]["alarmName"],
+    matched = stack.properties("DriftRule")["EventPattern"]["detail"]["alarmName"]
     assert variables(stack)["DRIFT_ALARM_NAMES"].split(",") == matched
+
+
+def test_the_variables_fit_into_lambdas_4_kb_with_the_longest_names_and_some_alarms():
+    stack = Stack(
+        ProjectName="p" * 32,
+        SageMakerPipelineName="s" * 256,
+        CodePipelineName="c" * 100,
+        BuildStageName="b" * 100,
+        TriggerParameterName="t" * 256,
+        DriftAlarmNames=",".join(f"{number:02}-{'a' * 97}" for number in range(20)),
+    )
+    assert sum(len(name) + len(value) for name, value in ((n, str(v)) for n, v in variables(stack).items())) <= 4096
 
 
 def test_only_the_routers_own_tags_may_be_written():
