@@ -304,6 +304,9 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 alarms.push(alarm.to_owned());
             }
         }
+        if alarms.is_empty() && self.value(name).is_some() {
+            self.faults.push(format!("{name} lists no alarm: give names, or unset it to take every alarm for drift"));
+        }
         if alarms.len() > MOST_ALARMS {
             self.faults.push(format!(
                 "{name} lists {} alarms: give at most {MOST_ALARMS}, or combine some in a composite alarm",
@@ -466,6 +469,7 @@ mod tests {
 
         let one_more = hundred.join(",") + ",another";
         for (variables, part) in [
+            (vec![("DRIFT_ALARM_NAMES", " , ")], "DRIFT_ALARM_NAMES lists no alarm"),
             (vec![("DRIFT_ALARM_NAMES", one_more.as_str())], "DRIFT_ALARM_NAMES lists 101 alarms"),
             (vec![("DRIFT_ALARM_NAMES", "arn:aws:cloudwatch:us-east-1:1:alarm:a")], "not ARNs"),
             (

@@ -68,7 +68,8 @@ impl Event {
             other => return Err(EventError::NotAnObject { found: json_type(&other) }),
         };
         if let Some(alarm) = fields.get("alarmData") {
-            return read_alarm(alarm, &ALARM_ACTION).map(Self::Alarm);
+            let place = place(&fields, "accountId");
+            return read_alarm(alarm, place, &ALARM_ACTION).map(Self::Alarm);
         }
         if let Some(job) = fields.get("CodePipeline.job") {
             return read_job(job).map(Self::Job);
@@ -76,7 +77,8 @@ impl Event {
         let word = |name| fields.get(name).and_then(Value::as_str);
         match (word("source"), word("detail-type")) {
             (Some("aws.cloudwatch"), Some("CloudWatch Alarm State Change")) => {
-                read_alarm(&envelope(fields, &[])?.detail, &ALARM_EVENT).map(Self::Alarm)
+                let place = place(&fields, "account");
+                read_alarm(&envelope(fields, &[])?.detail, place, &ALARM_EVENT).map(Self::Alarm)
             }
             (Some("aws.codepipeline"), Some("CodePipeline Pipeline Execution State Change")) => {
                 read_deployment(envelope(fields, &["time"])?).map(Self::Deployment)
@@ -118,7 +120,14 @@ const ALARM_EVENT: AlarmPaths =
 const ALARM_ACTION: AlarmPaths =
     AlarmPaths { name: "alarmData.alarmName", value: "alarmData.state.value", timestamp: "alarmData.state.timestamp" };
 
-fn read_alarm(alarm: &Value, paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
+/// The account and the Region that the event names. An event without them is read all the same.
+fn place(fields: &Map<String, Value>, account: &str) -> [Option<String>; 2] {
+    [account, "region"].map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
+}
+
+/// `place` is the alarm's account and Region.
+fn read_alarm(alarm: &Value, place: [Option<String>; 2], paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
+    let [account, region] = place;
     let suppressor = &alarm["state"]["actionsSuppressedBy"];
     Ok(AlarmChange {
         name: text(alarm, paths.name)?.to_owned(),
@@ -127,6 +136,8 @@ fn read_alarm(alarm: &Value, paths: &AlarmPaths) -> Result<AlarmChange, EventErr
             path: paths.timestamp,
             expected: "a time such as 2021-07-28T07:02:04.149+0000",
         })?,
+        account,
+        region,
         suppressed_by: (!suppressor.is_null()).then(|| suppressor.to_string()),
         is_muted: !alarm["muteDetail"].is_null(),
     })

@@ -88,7 +88,10 @@ impl Router {
         let invocation = &Invocation { config, aws: &self.aws, rule_arns };
         let heartbeat_starts = config.heartbeat_starts();
         let relevance = match event {
-            Event::Alarm(change) => policy::alarm_relevance(&change, &config.drift_alarms, heartbeat_starts),
+            Event::Alarm(change) => {
+                let function_arn = &context.invoked_function_arn;
+                policy::alarm_relevance(&change, &config.drift_alarms, heartbeat_starts, function_arn)
+            }
             Event::Deployment(change) => {
                 let trigger = config.deployment_trigger;
                 policy::deployment_relevance(&change, &config.code_pipeline, trigger, heartbeat_starts)
@@ -150,7 +153,8 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
     }
 }
 
-/// Logs one line: the outcome's fields, the guards by role, and the error if there is one.
+/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Listed alarms that do not exist get a
+/// warning of their own.
 fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
@@ -168,6 +172,10 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
                 $message
             )
         };
+    }
+    if !outcome.missing_alarms.is_empty() {
+        let alarms = outcome.missing_alarms.join(", ");
+        tracing::warn!(alarms, "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region");
     }
     match error {
         None => line!(info, "event handled"),

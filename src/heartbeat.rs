@@ -1,47 +1,51 @@
 //! The heartbeat's flow: put the guards right, then start what is owed.
 //!
-//! Events get lost, and a start may have to wait. So every heartbeat looks at AWS's own state: the newest deployment, the drift
+//! Events get lost, and a start may have to wait. So every heartbeat reads AWS's own state: the newest deployment, the drift
 //! alarms, and the tag of an owed tick. It starts one execution at most.
 
 use std::mem;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
 use crate::aws::{self, CallError, ObservedAlarms};
-use crate::model::{Deployment, DeploymentTrigger, DesiredState, Memory, Occurrence};
+use crate::model::{Deployment, DeploymentTrigger, DesiredState, Memory, Occurrence, OwedTag};
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, Asker, CatchUp, Debts, Findings};
-use crate::reconcile::{Error, Invocation, Snapshot, both, observe, settle};
-use crate::retrain::{Start, ensure_execution, finish_start, whole_seconds};
+use crate::policy::{self, Asker, CatchUp, Findings, Owed};
+use crate::reconcile::{Error, Invocation, Snapshot, both, converge_and_report, observe};
+use crate::retrain::{Start, ensure_execution, finish_start, forget_tick, whole_seconds};
 
 /// Puts the guards right, and starts what is owed if no execution is active.
 pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
-    let (observed, mut looked) = tokio::join!(observe(invocation, None, None, outcome), look(invocation));
-    let settled = match observed {
-        Ok(snapshot) => settle(invocation, None, snapshot, outcome).await,
-        Err(unobserved) => Err(unobserved.into()),
+    // A slow or failing CloudWatch does not delay the interlock.
+    let interlock = async {
+        let snapshot = observe(invocation, None, None, outcome).await?;
+        converge_and_report(invocation, None, snapshot, outcome).await
     };
-    let caught_up = match settled {
-        Ok(snapshot) => catch_up(invocation, snapshot, &mut looked, outcome).await,
+    let (converged, mut sources) = tokio::join!(interlock, observe_sources(invocation));
+    let caught_up = match converged {
+        Ok(snapshot) if invocation.config.heartbeat_starts() => {
+            catch_up(invocation, snapshot, &mut sources, outcome).await
+        }
+        Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
-    // A look that failed stops nothing else. It fails the heartbeat at its end.
-    both(caught_up, Error::unless_empty(looked.failures)).map(drop)
+    // What could not be read stops nothing else. It fails the heartbeat at its end.
+    both(caught_up, Error::unless_empty(sources.failures)).map(drop)
 }
 
-/// What was found that may be owed, apart from the schedule rule's tag.
+/// Where occurrences are found whose events were lost: all but the schedule rule's tag, which the guards' observation reads.
 #[derive(Debug, Default)]
-struct Looked {
+struct Sources {
     deployment: Option<Deployment>,
     alarms: ObservedAlarms,
     failures: Vec<CallError>,
 }
 
-/// Looks at the newest deployment and at the alarms.
-async fn look(invocation: &Invocation<'_>) -> Looked {
+async fn observe_sources(invocation: &Invocation<'_>) -> Sources {
     let Invocation { config, aws, .. } = invocation;
+    let mut sources = Sources::default();
     if !config.heartbeat_starts() {
-        return Looked::default();
+        return sources;
     }
     let deployment = async {
         match config.deployment_trigger {
@@ -51,106 +55,123 @@ async fn look(invocation: &Invocation<'_>) -> Looked {
     };
     // Boxed, as the SDK's futures are large.
     let (deployment, alarms) = tokio::join!(Box::pin(deployment), Box::pin(aws.alarms.observe()));
-    let mut looked = Looked::default();
     match deployment {
-        Ok(deployment) => looked.deployment = deployment,
-        Err(failure) => looked.failures.push(failure),
+        Ok(deployment) => sources.deployment = deployment,
+        Err(failure) => sources.failures.push(failure),
     }
     match alarms {
-        Ok(alarms) => looked.alarms = alarms,
-        Err(failure) => looked.failures.push(failure),
+        Ok(alarms) => sources.alarms = alarms,
+        Err(failure) => sources.failures.push(failure),
     }
-    looked
+    sources
 }
 
 /// Starts what is owed, and removes the tag of a tick that is not owed any more.
 async fn catch_up(
     invocation: &Invocation<'_>,
     snapshot: Snapshot,
-    looked: &mut Looked,
+    sources: &mut Sources,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let Invocation { config, aws, .. } = invocation;
-    let debts = debts(invocation, &snapshot, looked).await;
+    let per_day = invocation.config.catch_up_per_day;
+    let tag = aws::schedule_rule(&invocation.aws.guards, &snapshot.guards).and_then(|(_, found)| found.owed.clone());
+    let owed = find_owed(invocation, &snapshot, sources).await;
     let situation = snapshot.situation(invocation);
-    if config.heartbeat_starts() && looked.failures.is_empty() {
-        outcome.owed_seconds = Some(policy::oldest_age(&debts.owed, situation.now).as_secs());
+    if sources.failures.is_empty() {
+        outcome.owed_seconds = Some(policy::longest_owed(&owed.occurrences, &situation).as_secs());
     }
     let next = match snapshot.desired_state() {
-        DesiredState::Released => policy::catch_up(&debts.owed, config.catch_up_per_day, &situation),
+        DesiredState::Released => policy::catch_up(&owed.occurrences, per_day, &situation),
         DesiredState::Engaged { .. } => CatchUp::Nothing,
     };
-    let tagged = aws::schedule_rule(&aws.guards, &snapshot.guards).map(|(rule, found)| (rule, found.resource.clone()));
-    let mut tick_is_settled = debts.tick_is_settled;
-    match next {
-        CatchUp::Start(occurrence) => {
-            start(invocation, &occurrence, snapshot, outcome).await?;
-            // The tag goes after the start, so that a kill between the two loses nothing.
-            tick_is_settled |= occurrence.memory == Memory::OwedTag && outcome.action == Some(Action::Started);
-        }
+    // Before the start, as the tag was read a moment ago: one that another invocation writes meanwhile would be removed too.
+    let forgotten = match &tag {
+        Some(tag) if owed.tag_is_obsolete => forget_tick(invocation, &snapshot, tag).await,
+        _ => Ok(()),
+    };
+    let started = match next {
+        CatchUp::Start(occurrence) => start(invocation, &occurrence, snapshot, tag.as_ref(), outcome).await,
         CatchUp::Braked { started } => {
             outcome.action = Some(Action::Braked);
             outcome.add_reason(&format!(
-                "a retraining is owed, but {started} executions started within 24 hours (CATCH_UP_PER_DAY is {})",
-                config.catch_up_per_day
+                "a retraining is owed, but {started} executions started within 24 hours (CATCH_UP_PER_DAY is {per_day})"
             ));
+            Ok(())
         }
         CatchUp::NoStartTime => {
             outcome.add_reason("a retraining is owed, but SageMaker does not say when the newest execution started");
+            Ok(())
         }
-        CatchUp::Nothing => {}
-    }
-    if let Some((occurrence, left)) = debts.cooling_down {
-        outcome.add_reason(&format!("{} waits for the cooldown, another {}", occurrence.key, whole_seconds(left)));
-    }
-    for occurrence in debts.expired {
-        outcome.add_reason(&format!("{} is older than the catch-up window", occurrence.key));
-    }
-    if let (true, Some((rule, resource))) = (tick_is_settled, tagged) {
-        rule.forget_owed(&resource).await?;
-    }
-    Ok(())
+        CatchUp::Nothing => Ok(()),
+    };
+    explain(&owed, sources, outcome);
+    both(started, forgotten).map(drop)
 }
 
-/// Decides what is owed. Asks for mutes only where an alarm would start an execution.
-async fn debts(invocation: &Invocation<'_>, snapshot: &Snapshot, looked: &mut Looked) -> Debts {
-    let Invocation { aws, .. } = invocation;
+/// Adds to the reason why something is not served.
+fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
+    if let Some((occurrence, left)) = &owed.cooling_down {
+        outcome.add_reason(&format!("{} waits for the cooldown, another {}", occurrence.key, whole_seconds(*left)));
+    }
+    for occurrence in &owed.expired {
+        outcome.add_reason(&format!("{} is older than the catch-up window", occurrence.key));
+    }
+    for alarm in &sources.alarms.undated {
+        outcome.add_reason(&format!("CloudWatch does not say when alarm {alarm} changed"));
+    }
+    outcome.missing_alarms.clone_from(&sources.alarms.missing);
+}
+
+/// How many alarms' mutes are asked for at once.
+const MUTES_AT_ONCE: usize = 4;
+
+/// Decides what is owed. Asks for mutes only of alarms that would be owed.
+async fn find_owed(invocation: &Invocation<'_>, snapshot: &Snapshot, sources: &mut Sources) -> Owed {
+    let aws = invocation.aws;
     let situation = snapshot.situation(invocation);
     let tick = aws::schedule_rule(&aws.guards, &snapshot.guards)
         .and_then(|(rule, found)| Some((rule.name.clone(), found.owed.clone()?)));
-    if !looked.alarms.missing.is_empty() {
-        let alarms = looked.alarms.missing.join(", ");
-        tracing::warn!(alarms, "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region");
-    }
     let mut findings =
-        Findings { deployment: looked.deployment.take(), tick, alarms: mem::take(&mut looked.alarms.in_alarm) };
-    let candidates = policy::debts(&findings, &situation).alarms;
-    let mutes = candidates.iter().map(|alarm| async move { (alarm, aws.alarms.is_muted(alarm).await) });
-    for (alarm, muted) in join_all(mutes).await {
-        // An alarm of which that cannot be read starts nothing.
-        let is_muted = muted.unwrap_or_else(|failure| {
-            looked.failures.push(failure);
+        Findings { deployment: sources.deployment.take(), tick, alarms: mem::take(&mut sources.alarms.in_alarm) };
+    let candidates = policy::find_owed(&findings, &situation).alarms;
+    let mutes = candidates.into_iter().map(|alarm| async move {
+        let is_muted = aws.alarms.is_muted(&alarm).await;
+        (alarm, is_muted)
+    });
+    let mutes: Vec<_> = stream::iter(mutes).buffered(MUTES_AT_ONCE).collect().await;
+    for (alarm, is_muted) in mutes {
+        // An alarm whose mutes could not be read starts nothing.
+        let is_muted = is_muted.unwrap_or_else(|failure| {
+            sources.failures.push(failure);
             true
         });
         if is_muted {
-            findings.alarms.retain(|candidate| candidate.name != *alarm);
+            findings.alarms.retain(|candidate| candidate.name != alarm);
         }
     }
-    policy::debts(&findings, &situation)
+    policy::find_owed(&findings, &situation)
 }
 
-/// Starts the execution of an occurrence whose event was lost, or whose start had to wait.
+/// Starts the execution of an occurrence whose event was lost, or whose start had to wait. Then removes the tick's tag: after the
+/// start, so that a kill between the two loses nothing.
 async fn start(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     snapshot: Snapshot,
+    tag: Option<&OwedTag>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     outcome.key = Some(occurrence.key.clone());
     outcome.reason = None;
     let ensured = ensure_execution(invocation, occurrence, Asker::Heartbeat, snapshot, outcome).await?;
-    if let Start::Started(_) = ensured.start {
-        outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
+    let is_started = matches!(ensured.start, Start::Started(_));
+    let snapshot = finish_start(invocation, occurrence, ensured, outcome).await?;
+    if !is_started || outcome.action != Some(Action::Started) {
+        return Ok(());
     }
-    finish_start(invocation, occurrence, ensured, outcome).await
+    outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
+    match tag {
+        Some(tag) if occurrence.memory == Memory::OwedTag => forget_tick(invocation, &snapshot, tag).await,
+        _ => Ok(()),
+    }
 }

@@ -49,7 +49,7 @@ async fn start(
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
     let finished = finish_start(invocation, occurrence, ensured, outcome).await;
-    let (accepted, ()) = both(accepted, finished)?;
+    let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())
 }

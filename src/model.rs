@@ -173,6 +173,9 @@ pub(crate) struct AlarmChange {
     pub(crate) state: String,
     /// When it changed (`state.timestamp`).
     pub(crate) changed: SystemTime,
+    /// The alarm's account and Region, where the event says them.
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
     pub(crate) is_muted: bool,

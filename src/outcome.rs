@@ -36,6 +36,9 @@ pub struct Outcome {
     /// At a heartbeat that could read all of it: the age in seconds of the oldest occurrence that is owed; 0 if none is.
     #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
+    /// The listed alarms that do not exist in this account and Region. A warning names them.
+    #[serde(skip)]
+    pub(crate) missing_alarms: Vec<String>,
     /// Whether the trigger was counted already: a job's later calls are of the same trigger.
     #[serde(skip)]
     pub(crate) is_later_call: bool,
@@ -53,6 +56,7 @@ impl Outcome {
             has_unread_guard: false,
             retraining_failed: false,
             owed_seconds: None,
+            missing_alarms: Vec::new(),
             is_later_call: false,
         }
     }

@@ -23,9 +23,16 @@ pub(crate) enum Relevance {
 }
 
 /// An alarm is relevant if it is listed (where there is a list), in ALARM, not suppressed and not muted. A muted or suppressed alarm
-/// still changes its state.
-pub(crate) fn alarm_relevance(change: &AlarmChange, listed: &[String], heartbeat_starts: bool) -> Relevance {
-    let AlarmChange { name, state, changed, suppressed_by, is_muted } = change;
+/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region, which `function_arn` names.
+pub(crate) fn alarm_relevance(
+    change: &AlarmChange,
+    listed: &[String],
+    heartbeat_starts: bool,
+    function_arn: &str,
+) -> Relevance {
+    let AlarmChange { name, state, changed, account, region, suppressed_by, is_muted } = change;
+    let mut own = function_arn.split(':').skip(3).map(str::to_owned);
+    let is_found_again = heartbeat_starts && own.next() == *region && own.next() == *account;
     let is_listed = listed.contains(name);
     Relevance::Ignored(if !is_listed && !listed.is_empty() {
         format!("DRIFT_ALARM_NAMES does not list alarm {name}")
@@ -36,7 +43,7 @@ pub(crate) fn alarm_relevance(change: &AlarmChange, listed: &[String], heartbeat
     } else if *is_muted {
         format!("alarm {name} is muted")
     } else {
-        let memory = if is_listed && heartbeat_starts { Memory::AwsState } else { Memory::Event };
+        let memory = if is_listed && is_found_again { Memory::AwsState } else { Memory::Event };
         return Relevance::Relevant(drift(name, *changed, memory));
     })
 }
@@ -128,21 +135,18 @@ pub(crate) enum JobRequest {
     Impossible(String),
 }
 
+const BY_EVENT: &str = "DEPLOYMENT_TRIGGER is event, so the CodePipeline's success starts the retraining: \
+                        set it to action, or remove this action";
+
+fn job(first_job: &str) -> Occurrence {
+    Occurrence { trigger: Trigger::Job, key: first_job.to_owned(), at: None, memory: Memory::Job }
+}
+
 /// Reads the call of the job `job_id` for the router of `pipeline`.
 pub(crate) fn job_request(job_id: &str, call: &JobCall, pipeline: &str, trigger: DeploymentTrigger) -> JobRequest {
-    let start = |first_job: &str| {
-        match trigger {
-        DeploymentTrigger::Action => JobRequest::Start(Occurrence {
-            trigger: Trigger::Job,
-            key: first_job.to_owned(),
-            at: None,
-            memory: Memory::Job,
-        }),
-        DeploymentTrigger::Event => JobRequest::Impossible(
-            "DEPLOYMENT_TRIGGER is event, so the end of the CodePipeline starts the retraining: set it to action, or remove this action"
-                .to_owned(),
-        ),
-    }
+    let start = |first_job: &str| match trigger {
+        DeploymentTrigger::Action => JobRequest::Start(job(first_job)),
+        DeploymentTrigger::Event => JobRequest::Impossible(BY_EVENT.to_owned()),
     };
     match call {
         JobCall::First { pipeline_name: Some(name) } if !is_pipeline(name, pipeline) => {
@@ -267,7 +271,7 @@ pub(crate) enum Claim<'e> {
     /// Somebody else disabled the rule by which it comes.
     Held,
     /// The rule by which it comes could not be read, and somebody may hold it.
-    Unknown,
+    RuleUnread,
     /// It is too old for a heartbeat.
     Expired,
 }
@@ -309,7 +313,7 @@ pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situat
     };
     match hold {
         Hold::Yes => Claim::Held,
-        Hold::Unknown => Claim::Unknown,
+        Hold::Unknown => Claim::RuleUnread,
         Hold::No if asker == Asker::Heartbeat && !is_within_window(occurrence, situation) => Claim::Expired,
         Hold::No => Claim::Owed,
     }
@@ -337,6 +341,8 @@ fn age(at: SystemTime, now: SystemTime) -> Duration {
 pub(crate) enum StartDecision {
     Start(StartRequest),
     NoStart(NoStart),
+    /// Nobody can say, as the rule by which it comes could not be read.
+    RuleUnread,
 }
 
 /// Why an occurrence starts nothing.
@@ -350,8 +356,6 @@ pub(crate) enum NoStart {
     AlreadyServed(ExecutionArn),
     /// Somebody else disabled the rule by which it comes.
     Held,
-    /// The rule by which it comes could not be read, and somebody may hold it.
-    Unknown,
     /// This execution was started last, and drift starts nothing until `left` has passed.
     CoolingDown { after: ExecutionArn, left: Duration },
     /// It is too old for a heartbeat.
@@ -380,8 +384,8 @@ pub(crate) fn decide_start(occurrence: &Occurrence, asker: Asker, situation: &Si
         NoStart::AlreadyServed(execution.arn.clone())
     } else if claim == Claim::Held {
         NoStart::Held
-    } else if claim == Claim::Unknown {
-        NoStart::Unknown
+    } else if claim == Claim::RuleUnread {
+        return StartDecision::RuleUnread;
     } else if claim == Claim::Expired {
         NoStart::Expired
     } else if let Some((execution, left)) = cooling_down(occurrence, situation) {
@@ -437,11 +441,11 @@ pub(crate) struct Findings {
     pub(crate) alarms: Vec<Alarm>,
 }
 
-/// What a heartbeat makes of its findings.
+/// What of a heartbeat's findings is owed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Debts {
-    /// What is owed, in the order in which it is served: the newest deployment, a tick, drift from the newest to the oldest.
-    pub(crate) owed: Vec<Occurrence>,
+pub(crate) struct Owed {
+    /// In the order in which it is served: the newest deployment, a tick, drift from the newest to the oldest.
+    pub(crate) occurrences: Vec<Occurrence>,
     /// Drift that waits for the cooldown, and how long.
     pub(crate) cooling_down: Option<(Occurrence, Duration)>,
     /// What is older than the catch-up window.
@@ -449,18 +453,18 @@ pub(crate) struct Debts {
     /// The alarms whose drift is among what is owed.
     pub(crate) alarms: Vec<String>,
     /// Whether the schedule rule's tag asks for nothing any more.
-    pub(crate) tick_is_settled: bool,
+    pub(crate) tag_is_obsolete: bool,
 }
 
 /// Decides what of a heartbeat's findings is owed.
-pub(crate) fn debts(findings: &Findings, situation: &Situation<'_>) -> Debts {
-    let mut debts = Debts::default();
+pub(crate) fn find_owed(findings: &Findings, situation: &Situation<'_>) -> Owed {
+    let mut found = Owed::default();
     let deployment = findings.deployment.as_ref();
     let deployment = deployment.map(|d| code(&d.execution_id, Some(d.succeeded), Memory::AwsState));
     let tick = match &findings.tick {
         Some((rule, OwedTag::Since(at))) => Some(schedule(rule, *at, Memory::OwedTag)),
         Some((_, OwedTag::Unreadable)) => {
-            debts.tick_is_settled = true;
+            found.tag_is_obsolete = true;
             None
         }
         Some((_, OwedTag::OtherRouter)) | None => None,
@@ -475,26 +479,32 @@ pub(crate) fn debts(findings: &Findings, situation: &Situation<'_>) -> Debts {
         match owed(&occurrence, Asker::Heartbeat, situation) {
             Claim::Owed => {
                 if let Some((_, left)) = cooling_down(&occurrence, situation) {
-                    debts.cooling_down.get_or_insert((occurrence, left));
+                    found.cooling_down.get_or_insert((occurrence, left));
                 } else {
-                    debts.alarms.extend(alarm.cloned());
-                    debts.owed.push(occurrence);
+                    found.alarms.extend(alarm.cloned());
+                    found.occurrences.push(occurrence);
                 }
             }
             Claim::Expired => {
-                debts.tick_is_settled |= is_tick;
-                debts.expired.push(occurrence);
+                found.tag_is_obsolete |= is_tick;
+                found.expired.push(occurrence);
             }
-            Claim::ServedByName(_) | Claim::ServedByTime(_) | Claim::Held => debts.tick_is_settled |= is_tick,
-            Claim::Unknown => {}
+            Claim::ServedByName(_) | Claim::ServedByTime(_) | Claim::Held => found.tag_is_obsolete |= is_tick,
+            Claim::RuleUnread => {}
         }
     }
-    debts
+    found
 }
 
-/// The age of the oldest occurrence that is owed; zero if none is.
-pub(crate) fn oldest_age(owed: &[Occurrence], now: SystemTime) -> Duration {
-    owed.iter().filter_map(|occurrence| occurrence.at).map(|at| age(at, now)).max().unwrap_or_default()
+/// For how long the oldest of the occurrences has been owed; zero if there is none. Drift is not owed until its cooldown is over.
+pub(crate) fn longest_owed(occurrences: &[Occurrence], situation: &Situation<'_>) -> Duration {
+    let newest_start = situation.executions.iter().filter_map(|e| e.started).max();
+    let cooldown_end = newest_start.and_then(|started| started.checked_add(situation.drift_cooldown?));
+    let since = |occurrence: &Occurrence| match occurrence.trigger {
+        Trigger::Drift => occurrence.at.max(cooldown_end),
+        Trigger::Code | Trigger::Schedule | Trigger::Job => occurrence.at,
+    };
+    occurrences.iter().filter_map(since).map(|since| age(since, situation.now)).max().unwrap_or_default()
 }
 
 /// What a heartbeat that found no active execution starts.
@@ -879,7 +889,7 @@ mod tests {
         let schedule_only = Situation { schedule_rule: Hold::Yes, ..situation(&[]) };
         assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &schedule_only), Claim::Owed);
         let unread = Situation { drift_rule: Hold::Unknown, ..situation(&[]) };
-        assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &unread), Claim::Unknown);
+        assert_eq!(owed(&occurrence(Trigger::Drift, "a"), Asker::Event, &unread), Claim::RuleUnread);
     }
 
     #[test]
@@ -934,19 +944,19 @@ mod tests {
     #[test]
     fn a_heartbeat_serves_the_deployment_first_then_the_tick_then_the_newest_drift() {
         let findings = findings(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
-        let debts = debts(&findings, &situation(&[]));
-        assert_eq!(triggers(&debts.owed), ["code", "schedule", "drift", "drift"]);
-        assert_eq!(debts.alarms, ["newer", "older"]);
-        assert_eq!(oldest_age(&debts.owed, noon()), 4 * HOUR);
-        assert!(!debts.tick_is_settled);
-        assert_eq!(catch_up(&debts.owed, 4, &situation(&[])), CatchUp::Start(debts.owed[0].clone()));
+        let found = find_owed(&findings, &situation(&[]));
+        assert_eq!(triggers(&found.occurrences), ["code", "schedule", "drift", "drift"]);
+        assert_eq!(found.alarms, ["newer", "older"]);
+        assert_eq!(longest_owed(&found.occurrences, &situation(&[])), 4 * HOUR);
+        assert!(!found.tag_is_obsolete);
+        assert_eq!(catch_up(&found.occurrences, 4, &situation(&[])), CatchUp::Start(found.occurrences[0].clone()));
     }
 
     #[test]
     fn a_heartbeat_leaves_what_is_younger_than_five_minutes_to_its_event() {
         let minutes = |deployment, tick| {
             let findings = Findings { alarms: vec![], ..findings(deployment * MINUTE, tick * MINUTE, [HOUR; 2]) };
-            let owed = debts(&findings, &situation(&[])).owed;
+            let owed = find_owed(&findings, &situation(&[])).occurrences;
             match catch_up(&owed, 4, &situation(&[])) {
                 CatchUp::Start(occurrence) => occurrence.trigger.word(),
                 CatchUp::Nothing => "nothing",
@@ -962,7 +972,7 @@ mod tests {
     fn a_tick_that_is_served_held_or_expired_is_settled_and_another_routers_is_left_alone() {
         let settled = |tag, situation: &Situation<'_>| {
             let findings = Findings { tick: Some(("rule".to_owned(), tag)), ..Findings::default() };
-            debts(&findings, situation).tick_is_settled
+            find_owed(&findings, situation).tag_is_obsolete
         };
         let tick = || OwedTag::Since(noon() - HOUR);
         let served = [started(noon())];
@@ -979,11 +989,49 @@ mod tests {
         let history = [started(noon() - 5 * HOUR)];
         let situation = Situation { drift_cooldown: Some(6 * HOUR), ..situation(&history) };
         let findings = Findings { deployment: None, tick: None, ..findings(HOUR, HOUR, [2 * HOUR, HOUR]) };
-        let debts = debts(&findings, &situation);
-        assert_eq!((debts.owed.len(), debts.alarms.len()), (0, 0));
-        let (waiting, left) = debts.cooling_down.unwrap();
+        let found = find_owed(&findings, &situation);
+        assert_eq!((found.occurrences.len(), found.alarms.len()), (0, 0));
+        let (waiting, left) = found.cooling_down.unwrap();
         assert!(waiting.key.starts_with("newer "), "{waiting:?}");
         assert_eq!(left, HOUR);
+    }
+
+    #[test]
+    fn drift_has_been_owed_since_its_cooldown_was_over() {
+        let history = [started(noon() - 25 * HOUR)];
+        let cooled = Situation { drift_cooldown: Some(24 * HOUR), ..situation(&history) };
+        let alarm = [Occurrence { at: Some(noon() - 20 * HOUR), ..occurrence(Trigger::Drift, "a") }];
+        assert_eq!(longest_owed(&alarm, &cooled), HOUR);
+        let tick = [Occurrence { at: Some(noon() - 20 * HOUR), ..occurrence(Trigger::Schedule, "a") }];
+        assert_eq!(longest_owed(&tick, &cooled), 20 * HOUR);
+        assert_eq!(longest_owed(&[], &cooled), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_heartbeat_finds_only_the_alarms_of_its_own_account_and_region() {
+        let change = |account: &str, region: &str| AlarmChange {
+            name: "a".to_owned(),
+            state: "ALARM".to_owned(),
+            changed: noon(),
+            account: Some(account.to_owned()),
+            region: Some(region.to_owned()),
+            suppressed_by: None,
+            is_muted: false,
+        };
+        let memory = |change: &AlarmChange, listed: &[String]| {
+            let function = "arn:aws:lambda:us-east-1:123456789012:function:drift-router";
+            match alarm_relevance(change, listed, true, function) {
+                Relevance::Relevant(occurrence) => occurrence.memory,
+                Relevance::Ignored(reason) => panic!("{reason}"),
+            }
+        };
+        let listed = ["a".to_owned()];
+        assert_eq!(memory(&change("123456789012", "us-east-1"), &listed), Memory::AwsState);
+        assert_eq!(memory(&change("210987654321", "us-east-1"), &listed), Memory::Event);
+        assert_eq!(memory(&change("123456789012", "eu-west-1"), &listed), Memory::Event);
+        assert_eq!(memory(&change("123456789012", "us-east-1"), &[]), Memory::Event);
+        let unknown = AlarmChange { account: None, region: None, ..change("", "") };
+        assert_eq!(memory(&unknown, &listed), Memory::Event);
     }
 
     #[test]
@@ -1085,7 +1133,7 @@ mod tests {
         }
     }
 
-    fn job(call: &JobCall, trigger: DeploymentTrigger) -> JobRequest {
+    fn request(call: &JobCall, trigger: DeploymentTrigger) -> JobRequest {
         job_request("the-id", call, "nyctaxi", trigger)
     }
 
@@ -1093,11 +1141,11 @@ mod tests {
     fn a_job_may_name_our_pipeline_by_its_name_or_its_arn() {
         let first = |name: &str| JobCall::First { pipeline_name: Some(name.to_owned()) };
         for ours in ["Nyctaxi", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi"] {
-            let request = job(&first(ours), DeploymentTrigger::Action);
+            let request = request(&first(ours), DeploymentTrigger::Action);
             assert!(matches!(request, JobRequest::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
         }
         for other in ["", "fraud", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud", "arn:nyctaxi"] {
-            let request = job(&first(other), DeploymentTrigger::Action);
+            let request = request(&first(other), DeploymentTrigger::Action);
             assert!(matches!(request, JobRequest::Impossible(_)), "{other}");
         }
     }
@@ -1106,9 +1154,9 @@ mod tests {
     fn an_action_that_waits_for_its_start_keeps_the_key_of_its_first_job() {
         let token = ContinuationToken::NotStarted { first_job: "first".to_owned() }.text();
         let call = JobCall::Continuation { token };
-        let request = job(&call, DeploymentTrigger::Action);
-        assert!(matches!(request, JobRequest::Start(occurrence) if occurrence.key == "first"));
-        assert!(matches!(job(&call, DeploymentTrigger::Event), JobRequest::Impossible(_)));
+        let started = request(&call, DeploymentTrigger::Action);
+        assert!(matches!(started, JobRequest::Start(occurrence) if occurrence.key == "first"));
+        assert!(matches!(request(&call, DeploymentTrigger::Event), JobRequest::Impossible(_)));
     }
 
     #[test]

@@ -27,7 +27,10 @@ pub(crate) struct Error(Vec<Fault>);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(CallError),
+    /// A guard that could not be read or set.
+    #[error(transparent)]
+    Guard(CallError),
     #[error(
         "the guards did not converge in {} rounds: look for somebody else who enables and disables them",
         PAUSES.len()
@@ -45,7 +48,8 @@ impl Error {
     pub(crate) fn is_retryable(&self) -> bool {
         self.0.iter().all(|fault| match fault {
             Fault::Call(error) => error.is_retryable(),
-            Fault::DidNotConverge | Fault::ListLags { .. } => true,
+            // A guard says nothing about a start.
+            Fault::Guard(_) | Fault::DidNotConverge | Fault::ListLags { .. } => true,
         })
     }
 
@@ -54,7 +58,7 @@ impl Error {
         match self.0.first() {
             Some(Fault::DidNotConverge) => "DidNotConverge",
             Some(Fault::ListLags { .. }) => "ListLags",
-            Some(Fault::Call(_)) | None => "AwsCallError",
+            Some(Fault::Call(_) | Fault::Guard(_)) | None => "AwsCallError",
         }
     }
 
@@ -66,6 +70,12 @@ impl Error {
     /// The error, with further calls that failed.
     pub(crate) fn with(mut self, calls: impl IntoIterator<Item = CallError>) -> Self {
         self.0.extend(calls.into_iter().map(Fault::Call));
+        self
+    }
+
+    /// The error, with guards that could not be read or set.
+    fn with_guards(mut self, guards: impl IntoIterator<Item = CallError>) -> Self {
+        self.0.extend(guards.into_iter().map(Fault::Guard));
         self
     }
 }
@@ -127,7 +137,7 @@ pub(crate) struct Unobserved {
 
 impl From<Unobserved> for Error {
     fn from(unobserved: Unobserved) -> Self {
-        unobserved.error.with(unread(unobserved.guards))
+        unobserved.error.with_guards(unread(unobserved.guards))
     }
 }
 
@@ -143,7 +153,7 @@ impl Snapshot {
 
     /// An error that names every guard that could not be read.
     pub(crate) fn unread(self) -> Error {
-        Error(unread(self.guards).map(Fault::Call).collect())
+        Error(vec![]).with_guards(unread(self.guards))
     }
 
     fn is_settled(&self) -> bool {
@@ -182,15 +192,15 @@ pub(crate) async fn reconcile(
     let failed = snapshot.named.as_ref().filter(|named| reports_failure && named.status.is_failure());
     outcome.retraining_failed = failed.is_some();
     let failure = failed.and_then(policy::failure_message);
-    settle(invocation, Some(hint), snapshot, outcome).await?;
+    converge_and_report(invocation, Some(hint), snapshot, outcome).await?;
     if let Some(failure) = failure {
         outcome.add_reason(&failure);
     }
     Ok(())
 }
 
-/// Puts the guards right, given a first observation, and says what was done.
-pub(crate) async fn settle(
+/// Puts the guards right, given a first observation, and reports what was done.
+pub(crate) async fn converge_and_report(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
     snapshot: Snapshot,
@@ -261,7 +271,7 @@ async fn release(
         guards = read_guards(invocation, Some(&guards)).await;
         report(&guards, outcome);
     }
-    Unobserved { error: error.with(failures.into_iter().map(|(_, failure)| failure)), guards }
+    Unobserved { error: error.with_guards(failures.into_iter().map(|(_, failure)| failure)), guards }
 }
 
 /// How long to wait before a round is repeated: reads may lag behind writes. There are as many rounds.
@@ -285,7 +295,7 @@ pub(crate) async fn converge(
         snapshot = match observe_until_current(invocation, hint, &snapshot, pause, outcome).await {
             Ok(snapshot) => snapshot,
             // Nobody can say which of the guards are as they should be.
-            Err(unobserved) => return Err(Error::from(unobserved).with(failures.into_values())),
+            Err(unobserved) => return Err(Error::from(unobserved).with_guards(failures.into_values())),
         };
     }
     let desired = snapshot.desired_state();
@@ -296,8 +306,8 @@ pub(crate) async fn converge(
     }
     // Every guard that could not be set is named, and every one that could not be read.
     let failures = failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error);
-    let faults: Vec<Fault> = failures.chain(unread(snapshot.guards)).map(Fault::Call).collect();
-    Err(if faults.is_empty() { Fault::DidNotConverge.into() } else { Error(faults) })
+    let error = Error(vec![]).with_guards(failures.chain(unread(snapshot.guards)));
+    Err(if error.0.is_empty() { Fault::DidNotConverge.into() } else { error })
 }
 
 /// Observes, and once more after `pause` if there is still something to set: reads may lag behind writes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::aws::{self, CallError, ObservedGuard};
-use crate::model::{DesiredState, ExecutionArn, ExecutionStatus, Memory, Occurrence, StatusHint};
+use crate::model::{DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Occurrence, OwedTag, StatusHint};
 use crate::outcome::{Action, Outcome};
 use crate::policy::{self, Asker, NoStart, OwedWrite, StartDecision};
 use crate::reconcile::{Error, Fault, Invocation, Snapshot, both, converge, observe};
@@ -15,7 +15,13 @@ pub(crate) async fn retrain(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let ensured = observe_and_ensure(invocation, occurrence, outcome).await?;
-    finish_start(invocation, occurrence, ensured, outcome).await
+    let is_deferred = outcome.action == Some(Action::Deferred);
+    let snapshot = finish_start(invocation, occurrence, ensured, outcome).await?;
+    match (occurrence.memory, occurrence.at) {
+        // An earlier try may have noted that the tick is owed. It has its answer now.
+        (Memory::OwedTag, Some(at)) if !is_deferred => forget_tick(invocation, &snapshot, &OwedTag::Since(at)).await,
+        _ => Ok(()),
+    }
 }
 
 /// What became of an occurrence.
@@ -65,7 +71,7 @@ pub(crate) async fn ensure_execution(
 ) -> Result<Ensured, Error> {
     let request = match policy::decide_start(occurrence, asker, &snapshot.situation(invocation)) {
         StartDecision::Start(request) => request,
-        StartDecision::NoStart(NoStart::Unknown) => return Err(snapshot.unread()),
+        StartDecision::RuleUnread => return Err(snapshot.unread()),
         StartDecision::NoStart(why) => return Ok(Ensured { start: report(why, outcome), snapshot }),
     };
     let pipeline = &invocation.aws.pipeline;
@@ -127,10 +133,22 @@ async fn remember_tick(
 ) -> Result<bool, CallError> {
     let (Memory::OwedTag, Some(at)) = (occurrence.memory, occurrence.at) else { return Ok(true) };
     let Some((rule, found)) = aws::schedule_rule(&invocation.aws.guards, guards) else { return Ok(false) };
+    if found.state == GuardState::DisabledByOther {
+        return Ok(false);
+    }
     match policy::owed_write(found.owed.as_ref(), at) {
         OwedWrite::Write => rule.note_owed(&found.resource, at).await.map(|()| true),
         OwedWrite::Keep => Ok(true),
         OwedWrite::Foreign => Ok(false),
+    }
+}
+
+/// Removes the tag of an owed tick from the schedule rule, unless the newest observation found another tag than `tag` there: the
+/// later tick of another invocation.
+pub(crate) async fn forget_tick(invocation: &Invocation<'_>, snapshot: &Snapshot, tag: &OwedTag) -> Result<(), Error> {
+    match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
+        Some((rule, found)) if found.owed.as_ref() == Some(tag) => Ok(rule.forget_owed(&found.resource).await?),
+        _ => Ok(()),
     }
 }
 
@@ -150,17 +168,13 @@ fn report(why: NoStart, outcome: &mut Outcome) -> Start {
                 after.id(),
                 whole_seconds(left)
             );
-            let start = found(after, Action::CoolingDown);
+            found(after, Action::CoolingDown);
             outcome.reason = Some(reason);
-            start
+            Start::None
         }
         NoStart::Held => {
             outcome.action = Some(Action::Held);
             outcome.reason = Some("somebody disabled the rule by which this trigger comes".to_owned());
-            Start::None
-        }
-        NoStart::Unknown => {
-            outcome.reason = Some("the rule by which this trigger comes could not be read".to_owned());
             Start::None
         }
         NoStart::Expired => {
@@ -176,15 +190,16 @@ pub(crate) fn whole_seconds(duration: Duration) -> humantime::FormattedDuration 
     humantime::format_duration(Duration::from_secs(duration.as_secs()))
 }
 
-/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own.
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns the
+/// newest observation.
 pub(crate) async fn finish_start(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     ensured: Ensured,
     outcome: &mut Outcome,
-) -> Result<(), Error> {
+) -> Result<Snapshot, Error> {
     let Ensured { start, snapshot } = ensured;
-    let Start::Started(arn) = start else { return converge(invocation, None, snapshot, outcome).await.map(drop) };
+    let Start::Started(arn) = start else { return converge(invocation, None, snapshot, outcome).await };
     let hint = StatusHint { arn: arn.clone(), status: ExecutionStatus::Active };
     let snapshot = observe(invocation, Some(&hint), Some(&snapshot.guards), outcome).await?;
     // With a token that it has seen before, SageMaker may return the execution that the token started.
@@ -201,5 +216,5 @@ pub(crate) async fn finish_start(
         None => Ok(()),
     };
     let converged = converge(invocation, Some(&hint), snapshot, outcome).await;
-    both(list_lags, converged).map(drop)
+    both(list_lags, converged).map(|((), snapshot)| snapshot)
 }

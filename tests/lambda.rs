@@ -84,13 +84,17 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
     let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
     let alarm = "sagemaker-nyctaxi-prod-threshold";
     simulator.world().change_alarm(alarm, "ALARM");
-    let mut function = spawn(&serve(simulator.clone()).await, &[("DRIFT_ALARM_NAMES", alarm)]).await;
+    let alarms = format!("{alarm},mistyped");
+    let mut function = spawn(&serve(simulator.clone()).await, &[("DRIFT_ALARM_NAMES", &alarms)]).await;
     let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")), "{answer}");
     assert!(answer["key"].as_str().unwrap().starts_with(alarm), "{answer}");
     let called = |operation: &str| simulator.world().calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!((called("DescribeAlarms"), called("ListAlarmMuteRules"), called("ListPipelineExecutions")), (1, 1, 3));
-    function.stop().await;
+    let log = function.stop().await;
+    let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    assert_eq!(warnings[0]["alarms"], "mistyped");
 }
 
 #[tokio::test]

@@ -177,6 +177,10 @@ impl CloudWatch {
             "Status": "ACTIVE",
             "MuteType": "ONE_TIME",
         });
+        // A page may be empty although another one follows.
+        if self.page_limit.is_some() && input.0["NextToken"].is_null() {
+            return Ok(json!({ "AlarmMuteRuleSummaries": [], "NextToken": "1" }));
+        }
         Ok(json!({ "AlarmMuteRuleSummaries": if is_muted { vec![rule] } else { vec![] } }))
     }
 

@@ -23,11 +23,13 @@ pub(crate) struct Alarms {
     pub(super) client: OnceLock<Client>,
 }
 
-/// What a look at the alarms found.
+/// The listed alarms as one observation found them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ObservedAlarms {
     /// Those that are in ALARM and not suppressed.
     pub(crate) in_alarm: Vec<Alarm>,
+    /// Those that are in ALARM and not suppressed, and CloudWatch does not say since when.
+    pub(crate) undated: Vec<String>,
     /// Listed names that CloudWatch does not know in this account and Region.
     pub(crate) missing: Vec<String>,
 }
@@ -41,7 +43,7 @@ impl Alarms {
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn observe(&self) -> Result<ObservedAlarms, CallError> {
-        let mut observed = ObservedAlarms { in_alarm: Vec::new(), missing: self.names.clone() };
+        let mut observed = ObservedAlarms { missing: self.names.clone(), ..ObservedAlarms::default() };
         if self.names.is_empty() {
             return Ok(observed);
         }
@@ -108,13 +110,15 @@ impl Alarms {
 }
 
 impl ObservedAlarms {
-    /// An alarm without the time of its change says nothing that could be served.
     fn add(&mut self, name: Option<String>, state: Option<StateValue>, changed: Option<DateTime>, is_suppressed: bool) {
         let Some(name) = name else { return };
         self.missing.retain(|missing| *missing != name);
-        let changed = changed.and_then(|changed| SystemTime::try_from(changed).ok());
-        if let (Some(StateValue::Alarm), Some(changed), false) = (state, changed, is_suppressed) {
-            self.in_alarm.push(Alarm { name, changed });
+        if state != Some(StateValue::Alarm) || is_suppressed {
+            return;
+        }
+        match changed.and_then(|changed| SystemTime::try_from(changed).ok()) {
+            Some(changed) => self.in_alarm.push(Alarm { name, changed }),
+            None => self.undated.push(name),
         }
     }
 }

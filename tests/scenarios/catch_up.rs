@@ -89,7 +89,7 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")));
     assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
-    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 82860", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1"]);
     lab.assert_engaged();
     // The alarm stays in ALARM. It is answered once, however the retraining ends.
     lab.end_all("Failed");
@@ -182,6 +182,7 @@ async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
     for state in ["ok", "muted", "suppressed", "held"] {
         let lab = Lab::with_alarms(&[]);
         lab.goes_off(ALARM);
+        lab.simulator.world().cloudwatch.page_limit = Some(2);
         {
             let mut world = lab.simulator.world();
             match state {
@@ -648,4 +649,96 @@ async fn a_start_that_was_already_made_good_is_not_repeated_after_a_lost_answer(
     assert!(["started", "duplicate"].contains(&answer["action"].as_str().unwrap()), "{answer}");
     assert_eq!(lab.executions(), ["code-3f0c"]);
     lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_was_answered_at_its_second_try_is_not_owed_any_more() {
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    tokio::time::advance(MINUTE).await;
+    let tick = lab.tick();
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 3, Fault::Throttled));
+    lab.refused(tick.clone()).await;
+    assert!(lab.tag().is_some());
+    assert_eq!(lab.send(tick).await["action"], "alreadyRunning");
+    assert_eq!(lab.tag(), None);
+    lab.end_all("Succeeded");
+    lab.heartbeat_after(HOUR).await;
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_of_a_held_rule_is_not_remembered() {
+    let lab = Lab::new();
+    let tick = lab.tick();
+    lab.simulator.world().operate_rule(SCHEDULE, false);
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 9, Fault::Throttled));
+    lab.refused(tick).await;
+    assert_eq!(lab.tag(), None);
+}
+
+/// Another invocation notes a later tick while a heartbeat starts the earlier one.
+#[tokio::test(start_paused = true)]
+async fn a_later_tick_that_is_noted_during_a_heartbeat_stays_noted() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    lab.send(lab.tick()).await;
+    lab.at_the_limit(false);
+    tokio::time::advance(HOUR).await;
+    let simulator = lab.simulator.clone();
+    lab.simulator.world().latency = Duration::from_millis(100);
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T08:33:00Z"));
+    };
+    let (answer, ()) = tokio::join!(lab.heartbeat(), other);
+    assert_eq!(answer["action"], "started");
+    assert_eq!(lab.tag().unwrap(), "nyctaxi-pipeline/2021-05-28T08:33:00Z");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_alarm_of_another_account_is_not_deferred_as_no_heartbeat_finds_it() {
+    let lab = Lab::with_alarms(&[]);
+    lab.at_the_limit(true);
+    let now = json!("2021-05-28T07:33:21.000+0000");
+    for (sample, account) in [("drift-alarm", "/account"), ("drift-alarm-action", "/accountId")] {
+        let time = if sample == "drift-alarm" { "/detail/state/timestamp" } else { "/alarmData/state/timestamp" };
+        assert_eq!(lab.send(sample_with(sample, &[(time, now.clone())])).await["action"], "deferred");
+        let error = lab.refused(sample_with(sample, &[(time, now.clone()), (account, "210987654321".into())])).await;
+        assert!(error.contains("ResourceLimitExceeded"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_cloudwatch_does_not_delay_the_interlock() {
+    let lab = Lab::with_alarms(&[]);
+    let arn = lab.simulator.world().start_execution(None);
+    lab.heartbeat().await;
+    lab.assert_engaged();
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    lab.simulator.world().inject(fault::next("DescribeAlarms", 99, Fault::Hang));
+    let router = lab.clone();
+    let heartbeat = tokio::spawn(async move { router.try_send(sample_event("reconcile")).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lab.assert_released();
+    assert!(heartbeat.await.unwrap().unwrap_err().error_message.contains("cannot read the drift alarms"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_alarms_at_once_are_asked_for_their_mutes_and_start_one_execution() {
+    let alarms: Vec<String> = (0..30).map(|number| format!("drift-{number:02}")).collect();
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &alarms.join(","))]);
+    for alarm in &alarms {
+        lab.goes_off(alarm);
+    }
+    lab.simulator.world().latency = Duration::from_millis(100);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+    assert_eq!(lab.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn listed_alarms_that_do_not_exist_start_nothing() {
+    let lab = Lab::with(&[ALARMS]);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert_eq!(lab.executions().len(), 0);
 }

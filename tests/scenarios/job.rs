@@ -437,3 +437,15 @@ async fn an_action_whose_execution_was_deleted_fails_and_the_guards_are_enabled(
     assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
     lab.assert_released();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_can_never_be_read_does_not_make_a_passing_error_final() {
+    let lab = Lab::with_actions();
+    let job = lab.action(None);
+    lab.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Refused("AccessDeniedException")));
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 3, Fault::Throttled));
+    lab.refused(job.clone()).await;
+    assert_eq!(lab.action_state(), ActionState::InProgress);
+    lab.simulator.world().heal();
+    assert_eq!(lab.send(job).await["action"], "started");
+}

@@ -115,7 +115,7 @@ pub struct History {
     pub weather: Weather,
     pub lambda: Lambda,
     /// Status events may be lost.
-    pub lossy: bool,
+    pub loses_status_events: bool,
     /// How often the heartbeat ticks, if it does.
     pub heartbeat: Option<Duration>,
     /// The longest that one way of a call takes.
@@ -171,15 +171,15 @@ impl History {
 
     fn with(seed: u64, weather: Weather) -> Self {
         let rng = &mut rng_for(seed, "history");
-        let lossy = rng.u8(..3) == 0;
+        let loses_status_events = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
         Self {
             seed,
             weather,
             lambda: if seed.is_multiple_of(2) { Lambda::Killed } else { Lambda::Concurrent },
-            lossy,
-            heartbeat: (lossy || rng.bool() || weather != Weather::Ordinary)
+            loses_status_events,
+            heartbeat: (loses_status_events || rng.bool() || weather != Weather::Ordinary)
                 .then(|| Duration::from_mins([15, 60, 240][rng.usize(..3)])),
             latency: Duration::from_millis([1, 50, 200][rng.usize(..3)]),
             list_lag: lag(rng),

@@ -116,7 +116,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             smaller
         });
         let calmer = [
-            History { heartbeat: history.heartbeat.filter(|_| history.lossy), ..history.clone() },
+            History { heartbeat: history.heartbeat.filter(|_| history.loses_status_events), ..history.clone() },
             History { echoes: false, ..history.clone() },
             History { cooldown: None, ..history.clone() },
             History { page_limit: None, ..history.clone() },

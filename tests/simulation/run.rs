@@ -1,6 +1,6 @@
 //! Runs one history with the real router, and checks the invariants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::history::{History, Lambda, Step, StepKind, Weather, asks_again, course, deliveries, rng_for};
+use crate::history::{History, Lambda, Outage, Step, StepKind, Weather, asks_again, course, deliveries, rng_for};
 use crate::owed::{self, Cause, TOLERANCE};
 use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
@@ -127,8 +127,10 @@ struct Run<'h> {
     ticks_dropped: Time,
     /// The display name that each tick's execution would have, and the tick's time.
     ticks: BTreeMap<String, Time>,
-    /// The ticks that were deferred, by their event's time.
+    /// The ticks that wait for a heartbeat, by their event's time.
     deferred_ticks: Vec<Time>,
+    /// The display names of the ticks that were answered for good.
+    answered_ticks: BTreeSet<String>,
     /// By execution: whether a heartbeat started it.
     by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
     /// The last time at which anything but the running invocations changed something.
@@ -246,6 +248,7 @@ impl<'h> Run<'h> {
             ticks_dropped: Time::ZERO,
             ticks: BTreeMap::new(),
             deferred_ticks: Vec::new(),
+            answered_ticks: BTreeSet::new(),
             by_heartbeat,
             undisturbed: begins,
             in_flight: 0,
@@ -301,7 +304,11 @@ impl<'h> Run<'h> {
             )
         };
         let lag = history.lag().max(history.guard_read_lag);
-        if history.lossy || history.weather != Weather::Ordinary || !lag.is_zero() || history.steps.iter().any(silent) {
+        if history.loses_status_events
+            || history.weather != Weather::Ordinary
+            || !lag.is_zero()
+            || history.steps.iter().any(silent)
+        {
             let mut deployed = usize::MAX;
             // It may release code that waited, and that starts one more execution.
             while deployed != self.codes.len() {
@@ -316,7 +323,7 @@ impl<'h> Run<'h> {
             self.run_until_quiet().await?;
         }
         // A heartbeat may have started an execution whose end no event reports.
-        if !history.lossy && history.weather == Weather::Ordinary {
+        if !history.loses_status_events && history.weather == Weather::Ordinary {
             self.check_guards("at the end")?;
         }
         self.settle().await?;
@@ -484,7 +491,7 @@ impl<'h> Run<'h> {
                     self.plan(after, ScheduledAction::Status { arn: arn.clone(), status });
                 }
             }
-            if self.history.lossy && self.rng_for(("lost", &id)).u8(..10) < 4 {
+            if self.history.loses_status_events && self.rng_for(("lost", &id)).u8(..10) < 4 {
                 self.note(&format!("event {status} is lost"));
                 continue;
             }
@@ -570,7 +577,12 @@ impl<'h> Run<'h> {
                     let by_rule = self.simulator.world().change_alarm(alarm, "ALARM");
                     let Some(event) = by_rule else { continue };
                     if kind == StepKind::AlarmOnBothRoutes {
-                        let action = serde_json::json!({ "source": "aws.cloudwatch", "alarmData": event["detail"] });
+                        let action = serde_json::json!({
+                            "source": "aws.cloudwatch",
+                            "accountId": event["account"],
+                            "region": event["region"],
+                            "alarmData": event["detail"],
+                        });
                         self.send("alarm's action", &action, &format!("action {number}"));
                     }
                     self.send("alarm", &event, &format!("{alarm} {number}"));
@@ -741,6 +753,14 @@ impl<'h> Run<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
+    /// Whether EventBridge's API failed at any time since.
+    fn eventbridge_was_out(&self, since: Instant) -> bool {
+        let (from, to) = (since.duration_since(self.begins), self.begins.elapsed());
+        let is_out =
+            |outage: &Outage| outage.service.is_none_or(|s| s == "events") && outage.from < to && from < outage.to;
+        self.history.outages.iter().any(is_out) || !self.history.bursts.is_empty()
+    }
+
     /// An outage outlasts Lambda's tries. At the limit, nothing remembers an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
         match self.history.weather {
@@ -783,9 +803,13 @@ impl<'h> Run<'h> {
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
-                if answer["action"] == "deferred" && delivery.name == "tick" {
-                    let time = humantime::parse_rfc3339(delivery.event["time"].as_str().unwrap()).unwrap();
-                    self.deferred_ticks.push(time.duration_since(std::time::UNIX_EPOCH).unwrap());
+                if delivery.name == "tick" {
+                    if answer["action"] == "deferred" {
+                        self.deferred_ticks.push(tick_time(&delivery.event));
+                    } else {
+                        let time = delivery.event["time"].as_str().unwrap();
+                        self.answered_ticks.insert(owed::tick_name(&self.rules[0], time));
+                    }
                 }
                 // It observed the present state, so the guards must be as the executions ask.
                 let has_looked = answer["interlock"].is_object();
@@ -816,6 +840,10 @@ impl<'h> Run<'h> {
                 if delivery.tries == 3 {
                     if self.asked_for_what_another_started(&delivery) || self.may_be_dead_lettered(&delivery) {
                         self.note(&format!("* {} is in the dead-letter queue", delivery.name));
+                        // EventBridge kept the note that it is owed.
+                        if delivery.name == "tick" && !self.eventbridge_was_out(delivery.since) {
+                            self.deferred_ticks.push(tick_time(&delivery.event));
+                        }
                         return Ok(());
                     }
                     return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
@@ -885,6 +913,9 @@ impl<'h> Run<'h> {
                 return Err(format!("invariant 9: {name} was started although its rule is held"));
             }
             if is_by_heartbeat {
+                if self.answered_ticks.contains(name) && self.history.guard_read_lag.is_zero() {
+                    return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
+                }
                 let is_recent = |e: &&Execution| was_listed(e) && e.created + DAY > new.created + TOLERANCE;
                 let recent = earlier.iter().filter(is_recent).count();
                 if recent >= self.history.catch_up_per_day.unwrap_or(4) {
@@ -951,6 +982,12 @@ impl<'h> Run<'h> {
         }
         Ok(())
     }
+}
+
+/// The time that a tick's event gives.
+fn tick_time(event: &Value) -> Time {
+    let time = humantime::parse_rfc3339(event["time"].as_str().unwrap()).unwrap();
+    time.duration_since(std::time::UNIX_EPOCH).unwrap()
 }
 
 fn deployment_id(number: usize) -> String {

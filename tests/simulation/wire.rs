@@ -59,8 +59,8 @@ pub enum Defect {
     ReadsOnePage,
     /// An action is answered with success as soon as its execution has started.
     AnswersTheJobTooSoon,
-    /// A heartbeat looks at no alarm.
-    LooksAtNoAlarm,
+    /// A heartbeat reads no alarm.
+    ReadsNoAlarm,
     /// A tick is served only by an execution of its own name.
     ServedByNameOnly,
     /// An execution that started shortly before an alarm's change does not serve it.
@@ -103,7 +103,7 @@ impl Defect {
         Self::ForgetsTheCooldown,
         Self::ReadsOnePage,
         Self::AnswersTheJobTooSoon,
-        Self::LooksAtNoAlarm,
+        Self::ReadsNoAlarm,
         Self::ServedByNameOnly,
         Self::NoMargin,
         Self::CooldownDropsDrift,
@@ -120,7 +120,7 @@ impl Defect {
     /// The histories that this defect is looked for in.
     pub fn histories(self) -> fn(u64) -> History {
         match self {
-            Self::LooksAtNoAlarm
+            Self::ReadsNoAlarm
             | Self::CooldownDropsDrift
             | Self::CatchesUpBesideAnActiveExecution
             | Self::CatchesUpDespiteAHold
@@ -361,7 +361,7 @@ impl Wire {
                 answer["State"] = "DISABLED".into()
             }
             (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
-            (Defect::LooksAtNoAlarm, "DescribeAlarms") => *answer = json!({}),
+            (Defect::ReadsNoAlarm, "DescribeAlarms") => *answer = json!({}),
             (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
                 for_each_execution(answer, |execution| start_earlier(execution, 60.0 * DAY));
             }
