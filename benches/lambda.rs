@@ -30,6 +30,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const SPAWNS: usize = 20;
 const WARM: usize = 40;
+const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 const FIRST: &str = "first after a start: status, nothing changes";
 
 /// How the function reaches AWS.
@@ -63,8 +64,10 @@ impl Lambda {
             tokio::spawn(server::serve(simulator.clone(), listener));
         }
         let bundle = bundle();
-        let variables = [("AWS_CA_BUNDLE", bundle.to_str().unwrap())];
-        let variables = if aws.tls { &variables[..] } else { &[] };
+        // Every heartbeat reads this alarm.
+        simulator.world().change_alarm(ALARM, "OK");
+        let variables = [("DRIFT_ALARM_NAMES", ALARM), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())];
+        let variables = if aws.tls { &variables[..] } else { &variables[..1] };
         let url = format!("{scheme}://localhost:{port}");
         let function = Function::spawn(binary, &url, variables, Stdio::null()).await;
         Self { function, simulator }
@@ -248,10 +251,11 @@ async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
 /// Events of every kind: the first ones after a start, and warm ones of one function.
 async fn events(router: &Path, round_trip: f64) {
     println!("| event | 0 ms a call (ms) | 40 ms a call (ms) | round trips | processor (ms) |\n|---|---|---|---|---|");
-    let kinds: [(&str, &[&str]); 5] = [
+    let kinds: [(&str, &[&str]); 6] = [
         (FIRST, &["execution-succeeded"]),
         ("status, nothing changes", &["execution-succeeded"]),
         ("status, interlock changes", &["execution-executing", "execution-succeeded"]),
+        ("heartbeat, nothing owed", &["reconcile"]),
         ("trigger, duplicate", &["code-deployed"]),
         ("trigger, ignored", &["drift-alarm-ok"]),
     ];
