@@ -719,6 +719,11 @@ impl<'h> Run<'h> {
             }
         }
         self.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
+        if delivery.name == "tick" {
+            // A further copy of its event asks again.
+            let time = delivery.event["time"].as_str().unwrap();
+            self.answered_ticks.remove(&owed::tick_name(&self.rules[0], time));
+        }
         let mut rng = self.rng_for(("kill", self.invocations));
         // At most once an event, and not in its last try: three killed tries would lose the event without a fault of the router.
         let kill =
