@@ -4,11 +4,13 @@
 //! alarms, and the tag of an owed tick. It starts one execution at most.
 
 use std::mem;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
-use crate::model::{Deployment, DeploymentTrigger, DesiredState, Memory, Occurrence, OwedTag};
+use crate::model::{Deployment, DeploymentTrigger, DesiredState, Memory, Occurrence, OwedTag, Trigger};
 use crate::outcome::{Action, Outcome};
 use crate::policy::{self, Asker, CatchUp, Findings, Owed};
 use crate::reconcile::{Error, Invocation, Snapshot, both, converge_and_report, observe};
@@ -17,20 +19,30 @@ use crate::retrain::{Start, ensure_execution, finish_start, forget_tick, whole_s
 /// Puts the guards right, and starts what is owed if no execution is active.
 pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
     // A slow or failing CloudWatch does not delay the interlock.
-    let interlock = async {
-        let snapshot = observe(invocation, None, None, outcome).await?;
-        converge_and_report(invocation, None, snapshot, outcome).await
-    };
-    let (converged, mut sources) = tokio::join!(interlock, observe_sources(invocation));
-    let caught_up = match converged {
-        Ok(snapshot) if invocation.config.heartbeat_starts() => {
-            catch_up(invocation, snapshot, &mut sources, outcome).await
+    let (observed, mut sources) = tokio::join!(observe_guards(invocation, outcome), observe_sources(invocation));
+    let caught_up = match observed {
+        Ok(observed) if invocation.config.heartbeat_starts() => {
+            catch_up(invocation, observed, &mut sources, outcome).await
         }
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
     // What could not be read stops nothing else. It fails the heartbeat at its end.
     both(caught_up, Error::unless_empty(sources.failures)).map(drop)
+}
+
+/// A snapshot, and when it was complete.
+#[derive(Debug)]
+struct Observed {
+    snapshot: Snapshot,
+    at: Instant,
+}
+
+/// Puts the guards right.
+async fn observe_guards(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<Observed, Error> {
+    let snapshot = observe(invocation, None, None, outcome).await?;
+    let snapshot = converge_and_report(invocation, None, snapshot, outcome).await?;
+    Ok(Observed { snapshot, at: Instant::now() })
 }
 
 /// Where occurrences are found whose events were lost: all but the schedule rule's tag, which the guards' observation reads.
@@ -66,46 +78,81 @@ async fn observe_sources(invocation: &Invocation<'_>) -> Sources {
     sources
 }
 
+/// An observation that is older than this is repeated before it is acted on: meanwhile a person may have started an execution or
+/// disabled a rule.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// Starts what is owed, and removes the tag of a tick that is not owed any more.
 async fn catch_up(
     invocation: &Invocation<'_>,
-    snapshot: Snapshot,
+    observed: Observed,
     sources: &mut Sources,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
+    let Observed { mut snapshot, at } = observed;
+    let mut findings =
+        Findings { deployment: sources.deployment.take(), tick: None, alarms: mem::take(&mut sources.alarms.in_alarm) };
+    let mut owed = find_owed(invocation, &snapshot, &mut findings, sources).await;
+    if at.elapsed() > FRESH {
+        snapshot = observe_guards(invocation, outcome).await?.snapshot;
+        findings.tick = owed_tick(invocation, &snapshot);
+        let before = mem::replace(&mut owed, policy::find_owed(&findings, &snapshot.situation(invocation)));
+        // Nothing that was not owed before, as its mutes may be unknown.
+        owed.occurrences.retain(|occurrence| before.occurrences.contains(occurrence));
+    }
     let per_day = invocation.config.catch_up_per_day;
-    let tag = aws::schedule_rule(&invocation.aws.guards, &snapshot.guards).and_then(|(_, found)| found.owed.clone());
-    let owed = find_owed(invocation, &snapshot, sources).await;
     let situation = snapshot.situation(invocation);
     if sources.failures.is_empty() {
         outcome.owed_seconds = Some(policy::longest_owed(&owed.occurrences, &situation).as_secs());
     }
-    let next = match snapshot.desired_state() {
-        DesiredState::Released => policy::catch_up(&owed.occurrences, per_day, &situation),
-        DesiredState::Engaged { .. } => CatchUp::Nothing,
-    };
-    // Before the start, as the tag was read a moment ago: one that another invocation writes meanwhile would be removed too.
-    let forgotten = match &tag {
-        Some(tag) if owed.tag_is_obsolete => forget_tick(invocation, &snapshot, tag).await,
-        _ => Ok(()),
-    };
-    let started = match next {
-        CatchUp::Start(occurrence) => start(invocation, &occurrence, snapshot, tag.as_ref(), outcome).await,
-        CatchUp::Braked { started } => {
-            outcome.action = Some(Action::Braked);
-            outcome.add_reason(&format!(
-                "a retraining is owed, but {started} executions started within 24 hours (CATCH_UP_PER_DAY is {per_day})"
-            ));
-            Ok(())
+    let tag = findings.tick.map(|(_, tag)| tag);
+    let obsolete = aws::schedule_rule(&invocation.aws.guards, &snapshot.guards)
+        .filter(|_| owed.tag_is_obsolete)
+        .map(|(rule, found)| (rule, found.resource.clone()));
+    let next = next(invocation, &snapshot, &owed);
+    // At once, as the tag was read a moment ago: one that another invocation writes meanwhile would be removed too.
+    let forget = async {
+        match obsolete {
+            Some((rule, resource)) => rule.forget_owed(&resource).await,
+            None => Ok(()),
         }
-        CatchUp::NoStartTime => {
-            outcome.add_reason("a retraining is owed, but SageMaker does not say when the newest execution started");
-            Ok(())
-        }
-        CatchUp::Nothing => Ok(()),
     };
+    let act = async {
+        match next {
+            CatchUp::Start(occurrence) => start(invocation, &occurrence, snapshot, tag.as_ref(), outcome).await,
+            CatchUp::Braked { started } => {
+                outcome.action = Some(Action::Braked);
+                outcome.add_reason(&format!(
+                    "a retraining is owed, but {started} executions started within 24 hours (CATCH_UP_PER_DAY is {per_day})"
+                ));
+                Ok(())
+            }
+            CatchUp::NoStartTime => {
+                outcome
+                    .add_reason("a retraining is owed, but SageMaker does not say when the newest execution started");
+                Ok(())
+            }
+            CatchUp::Nothing => Ok(()),
+        }
+    };
+    let (started, forgotten) = tokio::join!(act, forget);
     explain(&owed, sources, outcome);
     both(started, forgotten).map(drop)
+}
+
+/// What the heartbeat starts. Nothing beside an active execution.
+fn next(invocation: &Invocation<'_>, snapshot: &Snapshot, owed: &Owed) -> CatchUp {
+    let per_day = invocation.config.catch_up_per_day;
+    match snapshot.desired_state() {
+        DesiredState::Released => policy::catch_up(&owed.occurrences, per_day, &snapshot.situation(invocation)),
+        DesiredState::Engaged { .. } => CatchUp::Nothing,
+    }
+}
+
+/// The schedule rule's name and the tag of its owed tick.
+fn owed_tick(invocation: &Invocation<'_>, snapshot: &Snapshot) -> Option<(String, OwedTag)> {
+    let (rule, found) = aws::schedule_rule(&invocation.aws.guards, &snapshot.guards)?;
+    Some((rule.name.clone(), found.owed.clone()?))
 }
 
 /// Adds to the reason why something is not served.
@@ -125,31 +172,42 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
 /// How many alarms' mutes are asked for at once.
 const MUTES_AT_ONCE: usize = 4;
 
-/// Decides what is owed. Asks for mutes only of alarms that would be owed.
-async fn find_owed(invocation: &Invocation<'_>, snapshot: &Snapshot, sources: &mut Sources) -> Owed {
+/// Decides what is owed. Asks for the alarms' mutes only where drift may be started next. Otherwise drift is left out: nobody knows
+/// whether it is muted, and the deployment or the tick that is started next serves it too.
+async fn find_owed(
+    invocation: &Invocation<'_>,
+    snapshot: &Snapshot,
+    findings: &mut Findings,
+    sources: &mut Sources,
+) -> Owed {
     let aws = invocation.aws;
     let situation = snapshot.situation(invocation);
-    let tick = aws::schedule_rule(&aws.guards, &snapshot.guards)
-        .and_then(|(rule, found)| Some((rule.name.clone(), found.owed.clone()?)));
-    let mut findings =
-        Findings { deployment: sources.deployment.take(), tick, alarms: mem::take(&mut sources.alarms.in_alarm) };
-    let candidates = policy::find_owed(&findings, &situation).alarms;
-    let mutes = candidates.into_iter().map(|alarm| async move {
+    findings.tick = owed_tick(invocation, snapshot);
+    let mut owed = policy::find_owed(findings, &situation);
+    let is_idle = snapshot.desired_state() == DesiredState::Released;
+    let serves_other = |next| matches!(next, CatchUp::Start(occurrence) if occurrence.trigger != Trigger::Drift);
+    if !is_idle || serves_other(next(invocation, snapshot, &owed)) {
+        owed.occurrences.retain(|occurrence| occurrence.trigger != Trigger::Drift);
+        return owed;
+    }
+    let mutes = mem::take(&mut owed.alarms).into_iter().map(|alarm| async move {
         let is_muted = aws.alarms.is_muted(&alarm).await;
         (alarm, is_muted)
     });
-    let mutes: Vec<_> = stream::iter(mutes).buffered(MUTES_AT_ONCE).collect().await;
-    for (alarm, is_muted) in mutes {
-        // An alarm whose mutes could not be read starts nothing.
-        let is_muted = is_muted.unwrap_or_else(|failure| {
-            sources.failures.push(failure);
-            true
-        });
-        if is_muted {
-            findings.alarms.retain(|candidate| candidate.name != alarm);
+    let mut mutes = stream::iter(mutes).buffered(MUTES_AT_ONCE);
+    while let Some((alarm, is_muted)) = mutes.next().await {
+        match is_muted {
+            Ok(false) => {}
+            Ok(true) => findings.alarms.retain(|candidate| candidate.name != alarm),
+            // An alarm whose mutes could not be read starts nothing. More calls would fail as well.
+            Err(failure) => {
+                sources.failures.push(failure);
+                findings.alarms.clear();
+                break;
+            }
         }
     }
-    policy::find_owed(&findings, &situation)
+    policy::find_owed(findings, &situation)
 }
 
 /// Starts the execution of an occurrence whose event was lost, or whose start had to wait. Then removes the tick's tag: after the

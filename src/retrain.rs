@@ -86,9 +86,6 @@ pub(crate) async fn ensure_execution(
         }
         Err(refused) => refused,
     };
-    if refused.is_limit() {
-        return defer(invocation, occurrence, refused, snapshot, outcome).await;
-    }
     // Another router may have started it, or the start was carried out and only its answer was lost.
     if let Ok(executions) = pipeline.list().await {
         let looked_up = Snapshot { executions, ..snapshot };
@@ -96,6 +93,9 @@ pub(crate) async fn ensure_execution(
             return Ok(Ensured { start: report(why, outcome), snapshot: looked_up });
         }
         snapshot = looked_up;
+    }
+    if refused.is_limit() {
+        return defer(invocation, occurrence, refused, snapshot, outcome).await;
     }
     let remembered = match refused.is_retryable() {
         true => remember_tick(invocation, occurrence, &snapshot.guards).await.err(),

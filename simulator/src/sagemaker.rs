@@ -103,6 +103,8 @@ pub struct SageMaker {
     pub reused_token: ReusedToken,
     /// How many executions may run at once; more are refused with `ResourceLimitExceeded`.
     pub limit: Option<usize>,
+    /// Whether the limit is checked before the token.
+    pub checks_limit_first: bool,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
     /// Lists give no start time of every execution whose number, from 1, is a multiple of this.
@@ -128,6 +130,7 @@ impl SageMaker {
             describe_lag: Duration::ZERO,
             reused_token: ReusedToken::Refused,
             limit: None,
+            checks_limit_first: false,
             clock_skew: 0,
             start_time_missing: None,
             tokens: BTreeMap::new(),
@@ -287,6 +290,9 @@ impl SageMaker {
                 return Err(ApiError::refused("ValidationException", message));
             }
         }
+        if self.checks_limit_first {
+            self.check_limit()?;
+        }
         if let Some((request, arn)) = self.tokens.get(&token) {
             let is_same = request == input.0 && !self.refused_tokens.contains(&token);
             return if is_same || self.reused_token == ReusedToken::SameExecution {
@@ -301,17 +307,22 @@ impl SageMaker {
                 ))
             };
         }
-        let active = self.executions.iter().filter(|e| e.is_active()).count();
-        if self.limit.is_some_and(|limit| active >= limit) {
-            let message = "The account-level service limit 'Number of concurrent pipeline executions' is reached.";
-            return Err(ApiError::refused("ResourceLimitExceeded", message));
-        }
+        self.check_limit()?;
         let arn = self.start(&pipeline, display_name, now);
         if let Some(execution) = self.executions.last_mut() {
             execution.parameters = parameters.clone();
         }
         self.tokens.insert(token, (input.0.clone(), arn.clone()));
         Ok(json!({ "PipelineExecutionArn": arn }))
+    }
+
+    fn check_limit(&self) -> Result<(), ApiError> {
+        let active = self.executions.iter().filter(|e| e.is_active()).count();
+        if self.limit.is_some_and(|limit| active >= limit) {
+            let message = "The account-level service limit 'Number of concurrent pipeline executions' is reached.";
+            return Err(ApiError::refused("ResourceLimitExceeded", message));
+        }
+        Ok(())
     }
 
     fn list_pipeline_executions(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {

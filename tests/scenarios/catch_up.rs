@@ -124,16 +124,24 @@ async fn a_heartbeat_that_catches_up_makes_one_round_trip_more_than_a_start_by_e
     lab.deployed("3f0c");
     let by_event = round_trips(&Lab::with_alarms(&[]), sample_event("drift-alarm"), "started").await;
     assert_eq!(by_event, 5);
-    for owes in ["code", "drift", "tick"] {
-        let lab = Lab::with_alarms(&[]);
-        match owes {
-            "code" => lab.deployed("3f0c"),
-            "drift" => lab.goes_off(ALARM),
-            _ => {
-                lab.at_the_limit(true);
-                lab.send(lab.tick()).await;
-                lab.at_the_limit(false);
-            }
+    for owes in ["code", "drift", "tick", "tick drift", "code tick drift", "obsolete tick, drift"] {
+        let lab = Lab::with_alarms(&[("DRIFT_COOLDOWN", "1s")]);
+        if owes.contains("tick") {
+            lab.at_the_limit(true);
+            lab.send(lab.tick()).await;
+            lab.at_the_limit(false);
+        }
+        if owes.contains("obsolete") {
+            tokio::time::advance(MINUTE).await;
+            lab.simulator.world().start_execution(None);
+            lab.end_all("Succeeded");
+            tokio::time::advance(HOUR).await;
+        }
+        if owes.contains("code") {
+            lab.deployed("3f0c");
+        }
+        if owes.contains("drift") {
+            lab.goes_off(ALARM);
         }
         tokio::time::advance(HOUR).await;
         let caught_up = round_trips(&lab, sample_event("reconcile"), "started").await;
@@ -519,7 +527,6 @@ async fn a_newest_execution_without_a_start_time_stops_the_heartbeat() {
 async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_its_end() {
     for (operation, permission, served) in [
         ("DescribeAlarms", "cloudwatch:DescribeAlarms", "code-3f0c"),
-        ("ListAlarmMuteRules", "cloudwatch:ListAlarmMuteRules", "code-3f0c"),
         ("codepipeline:ListPipelineExecutions", "codepipeline:ListPipelineExecutions", "drift-"),
     ] {
         let lab = Lab::with_alarms(&[]);
@@ -741,4 +748,50 @@ async fn listed_alarms_that_do_not_exist_start_nothing() {
     let lab = Lab::with(&[ALARMS]);
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
     assert_eq!(lab.executions().len(), 0);
+}
+
+/// CloudWatch answers late. Meanwhile a person starts an execution, or disables the drift rule.
+#[tokio::test(start_paused = true)]
+async fn what_happens_while_cloudwatch_is_slow_is_seen_before_the_start() {
+    for (happens, action) in [("nothing", "started"), ("start", "engaged"), ("hold", "unchanged")] {
+        let lab = Lab::with_alarms(&[]);
+        lab.goes_off(ALARM);
+        tokio::time::advance(HOUR).await;
+        lab.simulator.world().inject(fault::next("DescribeAlarms", 1, Fault::Hang));
+        let simulator = lab.simulator.clone();
+        let person = async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            match happens {
+                "start" => drop(simulator.world().start_execution(None)),
+                "hold" => simulator.world().operate_rule(DRIFT, false),
+                _ => {}
+            }
+        };
+        let (answer, ()) = tokio::join!(lab.heartbeat(), person);
+        assert_eq!(answer["action"], action, "{happens}");
+        assert_eq!(lab.executions().len(), usize::from(happens != "hold"), "{happens}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mutes_that_cannot_be_read_do_not_keep_a_deployment_from_its_start() {
+    let lab = Lab::with_alarms(&[]);
+    lab.goes_off(ALARM);
+    lab.deployed("3f0c");
+    lab.simulator.world().inject(fault::next("ListAlarmMuteRules", 99, Fault::Hang));
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+}
+
+/// SageMaker may check the limit before the token. Then the repeated call of a start whose answer was lost is refused.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_reached_the_limit_itself_is_found_and_not_deferred() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.limit = Some(1);
+    lab.simulator.world().sagemaker.checks_limit_first = true;
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 1, Fault::ResetAfter));
+    let answer = lab.send(lab.tick()).await;
+    assert_eq!(answer["action"], "duplicate");
+    assert_eq!(lab.executions().len(), 1);
+    lab.assert_engaged();
 }

@@ -135,6 +135,8 @@ pub struct History {
     /// `CATCH_UP_PER_DAY`, if it is set.
     pub catch_up_per_day: Option<usize>,
     pub clocks: Clocks,
+    /// Whether SageMaker checks its limit before the token.
+    pub checks_limit_first: bool,
     /// Lists give no start time of every execution whose number is a multiple of this.
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
@@ -198,6 +200,7 @@ impl History {
             lists_alarms: rng_for(seed, "list of alarms").u8(..3) > 0,
             catch_up_per_day: catch_up_per_day(&mut rng_for(seed, "brake")),
             clocks: clocks(&mut rng_for(seed, "clocks")),
+            checks_limit_first: rng_for(seed, "limit first").bool(),
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
             outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
             has_actions: false,

@@ -9,6 +9,7 @@ use simulator::sagemaker::Execution;
 use simulator::world::Time;
 
 use crate::history::History;
+use crate::run::{DRIFT_RULE, LISTED_ALARMS, OWED_TAG, SCHEDULE_RULE, TAG};
 
 /// The most by which two clocks and the moments of two looks differ.
 pub const TOLERANCE: Duration = Duration::from_secs(15);
@@ -61,7 +62,7 @@ pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
         let deployment = deployments.find(|e| e.id == id && e.status == "Succeeded" && !e.is_rollback)?;
         return Some(Cause::Deployment(deployment.ended));
     }
-    for alarm in &world.cloudwatch.alarms {
+    for alarm in world.cloudwatch.alarms.iter().filter(|alarm| !history.lists_alarms || is_listed(alarm)) {
         for (changed, _) in alarm.history.iter().filter(|(_, state)| state == "ALARM") {
             for skew in [0, history.clocks.description] {
                 let stamp = shifted(*changed, history.clocks.cloudwatch + skew);
@@ -72,6 +73,20 @@ pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
         }
     }
     None
+}
+
+fn is_listed(alarm: &Alarm) -> bool {
+    LISTED_ALARMS.contains(&alarm.name.as_str())
+}
+
+/// Whether the alarm that a heartbeat's execution is named after asks for a retraining.
+pub fn asks_for_drift(world: &World, history: &History, name: &str) -> bool {
+    world.cloudwatch.alarms.iter().any(|alarm| {
+        let asks = alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
+        let mut stamps = [0, history.clocks.description].into_iter();
+        asks && stamps
+            .any(|skew| name == drift_name(&alarm.name, shifted(alarm.changed(), history.clocks.cloudwatch + skew)))
+    })
 }
 
 fn shifted(time: Time, milliseconds: i64) -> Time {
@@ -108,7 +123,12 @@ pub fn may_start(world: &World, history: &History, now: Time) -> bool {
         && recent < history.catch_up_per_day.unwrap_or(4)
 }
 
-/// Invariants 7 and 8: what a heartbeat at `now` must not leave.
+/// Whether a heartbeat at `now` may still serve the cause.
+pub fn is_within_window(history: &History, cause: Cause, now: Time) -> bool {
+    cause.time() + WINDOW + history.kept_cooldown().unwrap_or_default() + TOLERANCE > now
+}
+
+/// Invariants 7 and 8, and the same of an owed tick: what a heartbeat at `now` must not leave.
 pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     let executions = &world.sagemaker.executions;
     let window = WINDOW + history.kept_cooldown().unwrap_or_default();
@@ -117,14 +137,24 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     let is_cool = history
         .kept_cooldown()
         .is_none_or(|cooldown| executions.iter().all(|e| e.created + cooldown + TOLERANCE <= now));
-    let drift_rule = world.eventbridge.rule(crate::run::DRIFT_RULE).unwrap();
-    let is_held = !drift_rule.is_enabled() && !drift_rule.tags.contains_key(crate::run::TAG);
+    let is_held = |rule: &str| {
+        let rule = world.eventbridge.rule(rule).unwrap();
+        !rule.is_enabled() && !rule.tags.contains_key(TAG)
+    };
     let asks = |alarm: &&Alarm| alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
     let mut owed = Vec::new();
-    if history.lists_alarms && is_cool && !is_held {
-        let alarms = world.cloudwatch.alarms.iter().filter(asks);
+    if history.lists_alarms && is_cool && !is_held(DRIFT_RULE) {
+        let alarms = world.cloudwatch.alarms.iter().filter(|alarm| is_listed(alarm)).filter(asks);
         let open = alarms.filter(|alarm| is_open(Cause::Drift(alarm.changed())));
         owed.extend(open.map(|alarm| format!("invariant 7: alarm {} is in ALARM", alarm.name)));
+    }
+    let tag = world.eventbridge.rule(SCHEDULE_RULE).unwrap().tags.get(OWED_TAG);
+    if let Some(tag) = tag.filter(|_| !is_held(SCHEDULE_RULE)) {
+        let (owner, time) = tag.split_once('/').unwrap();
+        let time = humantime::parse_rfc3339(time).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+        if owner == "nyctaxi-pipeline" && is_open(Cause::Tick(time)) {
+            owed.push(format!("the tick of {time:?} is owed"));
+        }
     }
     if !history.has_actions {
         let mut deployments = world.codepipeline.executions.iter().rev();

@@ -28,8 +28,11 @@ const STAGE: &str = "Build";
 const ALARMS: [&str; 3] = ["nyctaxi-prod-threshold", "nyctaxi-staging-threshold", "nyctaxi-batch-prod-threshold"];
 const MARK: &str = "Disabled by drift-router";
 pub const TAG: &str = "drift-router:paused-by";
-const OWED_TAG: &str = "drift-router:owed-since";
+pub const OWED_TAG: &str = "drift-router:owed-since";
 pub const DRIFT_RULE: &str = "sagemaker-nyctaxi-drift-build";
+pub const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
+/// The alarms that the router reads, where it reads any. The third one is not drift then.
+pub const LISTED_ALARMS: [&str; 2] = [ALARMS[0], ALARMS[1]];
 /// How another router marks a rule.
 const OTHER: &str = "fraud-pipeline/abc";
 const DAY: Duration = Duration::from_hours(24);
@@ -127,6 +130,10 @@ struct Run<'h> {
     ticks_dropped: Time,
     /// The display name that each tick's execution would have, and the tick's time.
     ticks: BTreeMap<String, Time>,
+    /// When an alarm's state, mutes or suppression last changed.
+    alarms_changed: Time,
+    /// Until when SageMaker was at its limit, as far as is known.
+    limited_until: Option<Instant>,
     /// The ticks that wait for a heartbeat, by their event's time.
     deferred_ticks: Vec<Time>,
     /// The display names of the ticks that were answered for good.
@@ -156,7 +163,7 @@ impl<'h> Run<'h> {
         // The SDK keeps one retry quota for each region, so every history has its own region.
         let project = Project { region: format!("us-sim-{}", history.seed), ..Project::nyctaxi() };
         let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs())).unwrap_or_default();
-        let alarms = if history.lists_alarms { ALARMS.join(",") } else { String::new() };
+        let alarms = if history.lists_alarms { LISTED_ALARMS.join(",") } else { String::new() };
         let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
         let config = Config::from_lookup(project.lookup(&[
             ("DRIFT_COOLDOWN", &cooldown),
@@ -180,6 +187,7 @@ impl<'h> Run<'h> {
             world.codepipeline.page_limit = history.page_limit;
             world.cloudwatch.page_limit = history.page_limit.map(|limit| limit - 2);
             world.sagemaker.start_time_missing = history.start_time_missing;
+            world.sagemaker.checks_limit_first = history.checks_limit_first;
             world.client_clock_skew = history.clocks.router;
             world.sagemaker.clock_skew = history.clocks.sagemaker;
             world.codepipeline.clock_skew = history.clocks.codepipeline;
@@ -247,6 +255,8 @@ impl<'h> Run<'h> {
             rule_held_since: [None; 2],
             ticks_dropped: Time::ZERO,
             ticks: BTreeMap::new(),
+            alarms_changed: Time::ZERO,
+            limited_until: None,
             deferred_ticks: Vec::new(),
             answered_ticks: BTreeSet::new(),
             by_heartbeat,
@@ -392,7 +402,7 @@ impl<'h> Run<'h> {
             let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *tick);
             let newest = world.sagemaker.executions.last();
             let has_start_times = newest.is_none_or(|newest| newest.has_start_time);
-            if !is_served && self.ticks_dropped < *tick && has_start_times {
+            if !is_served && self.ticks_dropped + TOLERANCE < *tick && has_start_times {
                 return Err(format!("the tick of {tick:?} was deferred and never served"));
             }
         }
@@ -556,6 +566,11 @@ impl<'h> Run<'h> {
     }
 
     fn step(&mut self, Step { number, kind, .. }: Step) {
+        let alarm_steps = [StepKind::Alarm, StepKind::Alarms, StepKind::AlarmOnBothRoutes];
+        let changes_alarm = matches!(kind, StepKind::AlarmOk(_) | StepKind::Mute(..) | StepKind::Suppress(..));
+        if changes_alarm || alarm_steps.contains(&kind) {
+            self.alarms_changed = self.simulator.world().now();
+        }
         self.note(&format!("* {kind:?}"));
         let hold = if self.in_flight == 0 { OperatorHold::Held } else { OperatorHold::Contested };
         if matches!(kind, StepKind::HoldStage | StepKind::HoldRule(_)) {
@@ -674,6 +689,10 @@ impl<'h> Run<'h> {
     }
 
     fn set_limit(&mut self, is_reached: bool) {
+        let was_reached = self.simulator.world().sagemaker.limit.is_some();
+        if was_reached || is_reached {
+            self.limited_until = Some(Instant::now());
+        }
         self.simulator.world().sagemaker.limit = is_reached.then_some(0);
         self.undisturbed = Instant::now();
     }
@@ -768,9 +787,14 @@ impl<'h> Run<'h> {
 
     /// An outage outlasts Lambda's tries. At the limit, nothing remembers an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
+        let (from, to) = (delivery.since.duration_since(self.begins), self.begins.elapsed());
+        let is_limited = self.simulator.world().sagemaker.limit.is_some();
         match self.history.weather {
-            Weather::Outages => true,
-            Weather::Limits => delivery.name.starts_with("alarm") && !self.history.lists_alarms,
+            Weather::Outages => self.history.outages.iter().any(|outage| outage.from < to && from < outage.to),
+            Weather::Limits => {
+                let was_limited = is_limited || self.limited_until.is_some_and(|until| until >= delivery.since);
+                delivery.name.starts_with("alarm") && !self.history.lists_alarms && was_limited
+            }
             Weather::Ordinary | Weather::Lossy | Weather::Silent => false,
         }
     }
@@ -808,6 +832,9 @@ impl<'h> Run<'h> {
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
+                if answer["action"] == "deferred" && delivery.name.starts_with("alarm") && !self.history.lists_alarms {
+                    return Err(format!("{} was deferred, and nothing finds it again", delivery.name));
+                }
                 if delivery.name == "tick" {
                     if answer["action"] == "deferred" {
                         self.deferred_ticks.push(tick_time(&delivery.event));
@@ -920,6 +947,16 @@ impl<'h> Run<'h> {
             if is_by_heartbeat {
                 if self.answered_ticks.contains(name) && self.history.guard_read_lag.is_zero() {
                     return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
+                }
+                let calm = if faults { Duration::from_mins(2) } else { TOLERANCE };
+                if name.starts_with("drift-")
+                    && self.alarms_changed + calm < new.created
+                    && !owed::asks_for_drift(&world, self.history, name)
+                {
+                    return Err(format!("invariant 9: a heartbeat started {name}, and its alarm asks for nothing"));
+                }
+                if cause.is_some_and(|cause| !owed::is_within_window(self.history, cause, new.created)) {
+                    return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
                 }
                 let is_recent = |e: &&Execution| was_listed(e) && e.created + DAY > new.created + TOLERANCE;
                 let recent = earlier.iter().filter(is_recent).count();

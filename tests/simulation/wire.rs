@@ -81,12 +81,14 @@ pub enum Defect {
     FailsADeferredStart,
     /// A rule that another router paused counts as held.
     TakesAnotherRoutersMarkForAHold,
+    /// A heartbeat starts drift although its alarm is muted.
+    IgnoresMutes,
     /// A heartbeat starts executions however many started within a day.
     HasNoBrake,
 }
 
 impl Defect {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -114,6 +116,7 @@ impl Defect {
         Self::RemovesTheTagBeforeTheStart,
         Self::FailsADeferredStart,
         Self::TakesAnotherRoutersMarkForAHold,
+        Self::IgnoresMutes,
         Self::HasNoBrake,
     ];
 
@@ -127,6 +130,7 @@ impl Defect {
             | Self::CountsRollbacks
             | Self::LetsTheLastFailureHideADeployment
             | Self::TakesAnotherRoutersMarkForAHold
+            | Self::IgnoresMutes
             | Self::HasNoBrake => History::silent,
             Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
             _ => History::new,
@@ -362,6 +366,7 @@ impl Wire {
             }
             (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
             (Defect::ReadsNoAlarm, "DescribeAlarms") => *answer = json!({}),
+            (Defect::IgnoresMutes, "ListAlarmMuteRules") => *answer = json!({}),
             (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
                 for_each_execution(answer, |execution| start_earlier(execution, 60.0 * DAY));
             }
