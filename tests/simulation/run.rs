@@ -938,7 +938,8 @@ impl<'h> Run<'h> {
                 return Err(format!("invariant 9: {name} was started although {} serves it", served_by.arn));
             }
             let rule = usize::from(name.starts_with("drift-"));
-            let held_since = self.rule_held_since[rule].filter(|_| coalesces_itself);
+            let is_held = coalesces_itself && self.rule_holds[rule] == OperatorHold::Held;
+            let held_since = self.rule_held_since[rule].filter(|_| is_held);
             if held_since
                 .is_some_and(|since| since + self.history.guard_read_lag + Duration::from_secs(5) < new.created)
             {
