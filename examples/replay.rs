@@ -1,6 +1,6 @@
 //! Sends events to the real router on a simulated AWS, and prints the answers, the calls and the guards.
 //!
-//! `cargo run --example replay` tells a story of some days: the files in `events/`, and an alarm that no event reports.
+//! `cargo run --example replay` plays some days: the files in `events/`, and an alarm that no event reports.
 //! `cargo run --example replay -- events/drift-alarm.json …` sends the named files, in that order.
 //! Before a status event is sent, the simulator's execution gets the status that the event reports. No time really passes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]

@@ -251,7 +251,7 @@ const LONGEST_ALARM_NAME: usize = 255;
 
 const DEFAULT_CATCH_UP_PER_DAY: usize = 4;
 
-/// Decisions look at the newest 100 executions.
+/// Decisions are made from the newest 100 executions.
 const MOST_CATCH_UP_PER_DAY: usize = 100;
 
 /// Looks variables up and collects what is wrong with them.

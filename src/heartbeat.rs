@@ -78,8 +78,8 @@ async fn observe_sources(invocation: &Invocation<'_>) -> Sources {
     sources
 }
 
-/// An observation that is older than this is repeated before it is acted on: meanwhile a person may have started an execution or
-/// disabled a rule.
+/// An observation that is older than this is repeated before it is acted on: a person may have started an execution or disabled a
+/// rule since.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Starts what is owed, and removes the tag of a tick that is not owed any more.
@@ -110,7 +110,7 @@ async fn catch_up(
         .filter(|_| owed.tag_is_obsolete)
         .map(|(rule, found)| (rule, found.resource.clone()));
     let next = next(invocation, &snapshot, &owed);
-    // At once, as the tag was read a moment ago: one that another invocation writes meanwhile would be removed too.
+    // Not after the start: a tag that another invocation writes in between would be removed too.
     let forget = async {
         match obsolete {
             Some((rule, resource)) => rule.forget_owed(&resource).await,
@@ -172,8 +172,8 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
 /// How many alarms' mutes are asked for at once.
 const MUTES_AT_ONCE: usize = 4;
 
-/// Decides what is owed. Asks for the alarms' mutes only where drift may be started next. Otherwise drift is left out: nobody knows
-/// whether it is muted, and the deployment or the tick that is started next serves it too.
+/// Decides what is owed. Asks for the alarms' mutes only where drift may be started next. Otherwise drift is left out: it may
+/// be muted, and the deployment or the tick that is started next serves it too.
 async fn find_owed(
     invocation: &Invocation<'_>,
     snapshot: &Snapshot,

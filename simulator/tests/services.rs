@@ -396,7 +396,7 @@ async fn a_mute_rule_is_listed_while_it_is_active() {
 }
 
 #[tokio::test]
-async fn executions_of_the_code_pipeline_are_listed_newest_first_and_rollbacks_are_told_apart() {
+async fn executions_of_the_code_pipeline_are_listed_newest_first_and_rollbacks_are_marked() {
     let simulator = simulator();
     let world = &mut simulator.world();
     world.code_deployed("one");

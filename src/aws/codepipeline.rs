@@ -90,7 +90,7 @@ pub(crate) struct Deployments {
     pub(super) pipeline: String,
 }
 
-/// How many executions of the CodePipeline a heartbeat looks at. It is also the most that one page holds.
+/// How many executions of the CodePipeline a heartbeat reads. It is also the most that one page holds.
 const NEWEST: usize = 100;
 const PAGE: i32 = 100;
 

@@ -22,7 +22,7 @@ pub(crate) struct Pipeline {
     pub(super) trigger_parameter: Option<String>,
 }
 
-/// How many executions decisions look at.
+/// How many executions decisions are made from.
 const NEWEST: usize = 100;
 
 /// The most that one page holds.

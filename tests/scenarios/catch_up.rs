@@ -15,7 +15,7 @@ const ALARMS: (&str, &str) =
 const OWED: &str = "drift-router:owed-since";
 
 impl Lab {
-    /// A lab whose router looks at two alarms, which are OK.
+    /// A lab whose router reads two alarms, which are OK.
     fn with_alarms(changed: &[(&str, &str)]) -> Self {
         let lab = Self::with(&[&[ALARMS], changed].concat());
         for alarm in [ALARM, OTHER_ALARM] {
@@ -576,7 +576,7 @@ async fn a_guard_that_cannot_be_set_keeps_the_heartbeat_from_starting() {
 async fn late_repeated_and_replayed_drift_and_ticks_that_an_execution_answered_start_nothing() {
     let lab = Lab::new();
     let (tick, alarm) = (lab.tick(), lab.simulator.world().change_alarm(ALARM, "ALARM").unwrap());
-    // More executions than the router looks at.
+    // More executions than the router reads.
     for _ in 0..130 {
         tokio::time::advance(HOUR).await;
         lab.simulator.world().start_execution(None);

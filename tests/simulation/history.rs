@@ -130,7 +130,7 @@ pub struct History {
     pub reused_token: ReusedToken,
     /// How long after a retraining a drift alarm starts none.
     pub cooldown: Option<Duration>,
-    /// Whether the router looks at the alarms.
+    /// Whether the router reads the alarms.
     pub lists_alarms: bool,
     /// `CATCH_UP_PER_DAY`, if it is set.
     pub catch_up_per_day: Option<usize>,
