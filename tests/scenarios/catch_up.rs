@@ -473,6 +473,7 @@ async fn beside_an_active_execution_a_heartbeat_starts_nothing() {
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!(answer["action"], "engaged");
     assert_eq!(lab.executions().len(), 1);
+    assert!(!lab.take_calls().contains(&"ListAlarmMuteRules".to_owned()), "no drift can be started");
     assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1"]);
 }
 
