@@ -777,6 +777,13 @@ impl<'h> Run<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
+    /// Whether an execution was active at any time since.
+    fn a_retraining_ran(&self, since: Instant) -> bool {
+        let world = self.simulator.world();
+        let since = world.now().saturating_sub(since.elapsed());
+        world.sagemaker.executions.iter().any(|e| e.is_active() || e.changed() >= since)
+    }
+
     /// Whether EventBridge's API failed at any time since.
     fn eventbridge_was_out(&self, since: Instant) -> bool {
         let (from, to) = (since.duration_since(self.begins), self.begins.elapsed());
@@ -872,8 +879,11 @@ impl<'h> Run<'h> {
                 if delivery.tries == 3 {
                     if self.asked_for_what_another_started(&delivery) || self.may_be_dead_lettered(&delivery) {
                         self.note(&format!("* {} is in the dead-letter queue", delivery.name));
-                        // EventBridge kept the note that it is owed.
-                        if delivery.name == "tick" && !self.eventbridge_was_out(delivery.since) {
+                        // EventBridge kept the note that it is owed, unless a retraining ran, which is all that a tick asks for.
+                        if delivery.name == "tick"
+                            && !self.eventbridge_was_out(delivery.since)
+                            && !self.a_retraining_ran(delivery.since)
+                        {
                             self.deferred_ticks.push(tick_time(&delivery.event));
                         }
                         return Ok(());
