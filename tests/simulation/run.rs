@@ -646,9 +646,11 @@ impl<'h> Run<'h> {
                 self.rule_held_since[rule] = None;
             }
             StepKind::ReplaceRule(rule) => {
+                // Between the router's two writes to the rule, and while reads lag, it takes the tag that the router has just set.
+                let is_contested = self.in_flight > 0 && !self.history.guard_read_lag.is_zero();
                 let mut world = self.simulator.world();
                 world.replace_rule(&self.rules[rule]);
-                self.rule_holds[rule] = OperatorHold::None;
+                self.rule_holds[rule] = if is_contested { OperatorHold::Contested } else { OperatorHold::None };
                 self.rule_held_since[rule] = None;
                 self.ticks_dropped = if rule == 0 { world.now() } else { self.ticks_dropped };
             }
