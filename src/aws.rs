@@ -23,7 +23,7 @@ pub(crate) use self::guard::{Guard, ObservedGuard, read_all, schedule_rule, set_
 pub use self::preconnect::Preconnect;
 pub(crate) use self::sagemaker::Pipeline;
 use crate::config::Config;
-use crate::model::GuardRole;
+use crate::model::{DeploymentTrigger, GuardRole};
 use crate::policy;
 
 /// Everything that a deployment calls. Built once a process.
@@ -31,7 +31,8 @@ use crate::policy;
 pub(crate) struct Aws {
     pub(crate) pipeline: Pipeline,
     pub(crate) jobs: Jobs,
-    pub(crate) deployments: Deployments,
+    /// The executions of the CodePipeline, where its success starts retrainings.
+    pub(crate) deployments: Option<Deployments>,
     pub(crate) alarms: Alarms,
     pub(crate) guards: Vec<Guard>,
     clock: SharedTimeSource,
@@ -45,12 +46,15 @@ impl Aws {
         let codepipeline = aws_sdk_codepipeline::Client::new(sdk);
         let eventbridge = aws_sdk_eventbridge::Client::new(sdk);
         let owner = policy::owner(&config.sagemaker_pipeline);
-        let mut guards = vec![Guard::Stage(codepipeline::Stage {
-            client: codepipeline.clone(),
-            pipeline: config.code_pipeline.clone(),
-            stage: config.build_stage.clone(),
-            owner: owner.clone(),
-        })];
+        let stage = config.code_pipeline.as_ref().map(|pipeline| {
+            Guard::Stage(codepipeline::Stage {
+                client: codepipeline.clone(),
+                pipeline: pipeline.name.clone(),
+                stage: pipeline.build_stage.clone(),
+                owner: owner.clone(),
+            })
+        });
+        let mut guards: Vec<Guard> = stage.into_iter().collect();
         for (role, variable, name) in [
             (GuardRole::ScheduleRule, "SCHEDULE_RULE_NAME", &config.schedule_rule),
             (GuardRole::DriftRule, "DRIFT_RULE_NAME", &config.drift_rule),
@@ -61,13 +65,12 @@ impl Aws {
             );
         }
         Self {
-            pipeline: Pipeline {
-                client: sagemaker,
-                name: config.sagemaker_pipeline.clone(),
-                trigger_parameter: config.trigger_parameter.clone(),
-            },
+            pipeline: Pipeline { client: sagemaker, name: config.sagemaker_pipeline.clone() },
             jobs: Jobs { client: codepipeline.clone() },
-            deployments: Deployments { client: codepipeline, pipeline: config.code_pipeline.clone() },
+            deployments: config
+                .code_pipeline_name()
+                .filter(|_| config.deployment_trigger == DeploymentTrigger::Event)
+                .map(|pipeline| Deployments { client: codepipeline, pipeline: pipeline.to_owned() }),
             alarms: Alarms { names: config.drift_alarms.clone(), sdk: sdk.clone(), client: OnceLock::new() },
             guards,
             clock: sdk.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),
@@ -80,14 +83,19 @@ impl Aws {
         self.clock.now()
     }
 
-    /// Opens a connection to each of the three services that every event calls, and makes no call. Lambda gives the init phase a whole processor, so TLS
-    /// handshakes are made there.
+    /// Opens a connection to each service that every event calls, and makes no call. Lambda gives the init phase a whole processor,
+    /// so TLS handshakes are made there.
     pub(crate) async fn preconnect(&self, preconnect: &Preconnect) {
         let sagemaker = self.pipeline.client.list_pipeline_executions().customize().interceptor(preconnect.clone());
-        let codepipeline = self.jobs.client.get_pipeline_state().customize().interceptor(preconnect.clone());
         let eventbridge = self.eventbridge.describe_rule().customize().interceptor(preconnect.clone());
+        let codepipeline = async {
+            if self.guards.iter().any(|guard| matches!(guard, Guard::Stage(_))) {
+                let call = self.jobs.client.get_pipeline_state();
+                let _ = call.customize().interceptor(preconnect.clone()).send().await;
+            }
+        };
         // Each fails, as the interceptor stops it.
-        let _ = Box::pin(async { tokio::join!(sagemaker.send(), codepipeline.send(), eventbridge.send()) }).await;
+        let _ = Box::pin(async { tokio::join!(sagemaker.send(), codepipeline, eventbridge.send()) }).await;
         preconnect.opened().await;
     }
 }

@@ -9,27 +9,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use serde_json::{Map, Value};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::model::DeploymentTrigger;
+use crate::model::{DeploymentTrigger, Mode};
+use crate::parameters::Parameters;
 
 /// What this deployment watches, starts and pauses. Every name satisfies its service's documented pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The SageMaker pipeline that retrains the model.
     pub(crate) sagemaker_pipeline: String,
-    /// The CodePipeline that builds it.
-    pub(crate) code_pipeline: String,
-    /// The CodePipeline's stage whose inbound transition is disabled while an execution runs.
-    pub(crate) build_stage: String,
+    /// What the router may change.
+    pub(crate) mode: Mode,
+    /// The CodePipeline that builds the model, if there is one.
+    pub(crate) code_pipeline: Option<CodePipeline>,
     /// The rule of the retraining schedule, paused while an execution runs.
     pub(crate) schedule_rule: Option<String>,
     /// The rule of the drift alarms, paused while an execution runs.
     pub(crate) drift_rule: Option<String>,
-    /// The heartbeat's rule, which is never paused.
+    /// A schedule of EventBridge Scheduler that asks for retrainings. It is never paused.
+    pub(crate) schedule: Option<String>,
+    /// The heartbeat's rule, or its schedule of EventBridge Scheduler, which is never paused.
     pub(crate) reconcile_rule: Option<String>,
-    /// The parameter of the SageMaker pipeline that is told which trigger started an execution.
-    pub(crate) trigger_parameter: Option<String>,
+    /// The pipeline parameters of every start.
+    pub(crate) parameters: Parameters,
     /// How the CodePipeline asks for a retraining.
     pub(crate) deployment_trigger: DeploymentTrigger,
     /// The alarms that are drift. Empty: every alarm whose event arrives is.
@@ -38,6 +42,14 @@ pub struct Config {
     pub(crate) drift_cooldown: Option<Duration>,
     /// The number of executions that started within 24 hours at which a heartbeat starts none. 0: no heartbeat starts any.
     pub(crate) catch_up_per_day: usize,
+}
+
+/// A CodePipeline and its guarded stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CodePipeline {
+    pub(crate) name: String,
+    /// The stage whose inbound transition is disabled while an execution runs.
+    pub(crate) build_stage: String,
 }
 
 /// How the function logs, from Lambda's advanced logging controls
@@ -123,32 +135,33 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<(Self, SdkSettings), ConfigError> {
         let mut reader = Reader { lookup, faults: Vec::new() };
         let sagemaker_pipeline = reader.required("SAGEMAKER_PIPELINE_NAME", &SAGEMAKER_PIPELINE);
-        let code_pipeline = reader.required("CODE_PIPELINE_NAME", &CODE_PIPELINE);
-        let build_stage = reader.optional("BUILD_STAGE_NAME", &CODE_PIPELINE);
+        let mode = reader.mode("MODE");
+        let code_pipeline = reader.code_pipeline("CODE_PIPELINE_NAME", "BUILD_STAGE_NAME");
         let schedule_rule = reader.optional("SCHEDULE_RULE_NAME", &RULE);
+        let schedule = reader.optional("SCHEDULE_NAME", &SCHEDULE);
         let drift_rule = reader.optional("DRIFT_RULE_NAME", &RULE);
         let reconcile_rule = reader.optional("RECONCILE_RULE_NAME", &RULE);
-        let trigger_parameter = reader.optional("TRIGGER_PARAMETER_NAME", &PIPELINE_PARAMETER);
-        let deployment_trigger = reader.deployment_trigger("DEPLOYMENT_TRIGGER");
+        let parameters = reader.parameters("PIPELINE_PARAMETERS");
+        let deployment_trigger = reader.deployment_trigger("DEPLOYMENT_TRIGGER", code_pipeline.is_some());
         let drift_alarms = reader.alarms("DRIFT_ALARM_NAMES");
         let drift_cooldown = reader.cooldown("DRIFT_COOLDOWN", !drift_alarms.is_empty());
         let catch_up_per_day = reader.catch_up_per_day("CATCH_UP_PER_DAY");
-        reader.distinct([
-            ("SCHEDULE_RULE_NAME", &schedule_rule),
-            ("DRIFT_RULE_NAME", &drift_rule),
-            ("RECONCILE_RULE_NAME", &reconcile_rule),
-        ]);
+        let heartbeat = ("RECONCILE_RULE_NAME", &reconcile_rule);
+        // A heartbeat that is also a schedule would be paused with it, or start retrainings.
+        reader.distinct(&[("SCHEDULE_RULE_NAME", &schedule_rule), ("DRIFT_RULE_NAME", &drift_rule), heartbeat]);
+        reader.distinct(&[("SCHEDULE_NAME", &schedule), heartbeat]);
         let sdk = reader.sdk_settings();
-        match (sagemaker_pipeline, code_pipeline) {
-            (Some(sagemaker_pipeline), Some(code_pipeline)) if reader.faults.is_empty() => {
+        match sagemaker_pipeline {
+            Some(sagemaker_pipeline) if reader.faults.is_empty() => {
                 let config = Self {
                     sagemaker_pipeline,
+                    mode,
                     code_pipeline,
-                    build_stage: build_stage.unwrap_or_else(|| "Build".to_owned()),
                     schedule_rule,
+                    schedule,
                     drift_rule,
                     reconcile_rule,
-                    trigger_parameter,
+                    parameters,
                     deployment_trigger,
                     drift_alarms,
                     drift_cooldown,
@@ -163,6 +176,11 @@ impl Config {
     /// Whether heartbeats start what is owed. Then an occurrence that a heartbeat finds again may wait for one.
     pub(crate) fn heartbeat_starts(&self) -> bool {
         self.reconcile_rule.is_some() && self.catch_up_per_day > 0
+    }
+
+    /// The CodePipeline's name.
+    pub(crate) fn code_pipeline_name(&self) -> Option<&str> {
+        self.code_pipeline.as_ref().map(|pipeline| pipeline.name.as_str())
     }
 }
 
@@ -220,12 +238,12 @@ const RULE: NamePattern = NamePattern {
     words: "1 to 64 letters, digits and . - _ (the name, not the ARN)",
 };
 
-/// SageMaker's `PipelineParameterName`: `[A-Za-z0-9\-_]*`, 1 to 256 characters.
-const PIPELINE_PARAMETER: NamePattern = NamePattern {
-    max_length: 256,
-    punctuation: "-_",
+/// EventBridge Scheduler's `Name`: `[0-9a-zA-Z\-_.]+`, 1 to 64 characters.
+const SCHEDULE: NamePattern = NamePattern {
+    max_length: 64,
+    punctuation: ".-_",
     starts_and_ends_alphanumeric: false,
-    words: "1 to 256 letters, digits and - _",
+    words: "1 to 64 letters, digits and . - _ (the schedule's name, without its group)",
 };
 
 impl NamePattern {
@@ -281,15 +299,69 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         value
     }
 
-    fn deployment_trigger(&mut self, name: &str) -> DeploymentTrigger {
+    /// The CodePipeline, if there is one. A stage without a CodePipeline would be guarded by nobody.
+    fn code_pipeline(&mut self, name: &str, stage_name: &str) -> Option<CodePipeline> {
+        let pipeline = self.optional(name, &CODE_PIPELINE);
+        let stage = self.optional(stage_name, &CODE_PIPELINE);
+        if pipeline.is_none() && stage.is_some() {
+            self.faults.push(format!("{stage_name} is set, but {name} is not: give the CodePipeline of the stage"));
+        }
+        let build_stage = stage.unwrap_or_else(|| "Build".to_owned());
+        pipeline.map(|name| CodePipeline { name, build_stage })
+    }
+
+    fn mode(&mut self, name: &str) -> Mode {
         match self.value(name).as_deref() {
-            None | Some("event") => DeploymentTrigger::Event,
-            Some("action") => DeploymentTrigger::Action,
+            None | Some("active") => Mode::Active,
+            Some("dry-run") => Mode::DryRun,
+            Some("drain") => Mode::Drain,
             Some(other) => {
-                self.faults.push(format!("{name} is {other:?}: give event or action"));
-                DeploymentTrigger::Event
+                self.faults.push(format!("{name} is {other:?}: give active, dry-run or drain"));
+                Mode::Active
             }
         }
+    }
+
+    /// Without a CodePipeline, no event of one starts a retraining.
+    fn deployment_trigger(&mut self, name: &str, has_code_pipeline: bool) -> DeploymentTrigger {
+        match self.value(name).as_deref() {
+            None if has_code_pipeline => DeploymentTrigger::Event,
+            Some("event") => {
+                if !has_code_pipeline {
+                    self.faults
+                        .push(format!("{name} is event, but CODE_PIPELINE_NAME is not set: set it, or give none"));
+                }
+                DeploymentTrigger::Event
+            }
+            Some("action") => DeploymentTrigger::Action,
+            None | Some("none") => DeploymentTrigger::None,
+            Some(other) => {
+                self.faults.push(format!("{name} is {other:?}: give event, action or none"));
+                DeploymentTrigger::None
+            }
+        }
+    }
+
+    fn parameters(&mut self, name: &str) -> Parameters {
+        let Some(text) = self.value(name) else { return Parameters::none() };
+        let object: Map<String, Value> = match serde_json::from_str(&text) {
+            Ok(object) => object,
+            Err(error) => {
+                self.faults.push(format!("{name} is no JSON object such as {{\"Name\": \"text\"}}: {error}"));
+                return Parameters::none();
+            }
+        };
+        let mut values = Vec::new();
+        for (parameter, value) in &object {
+            match value {
+                Value::String(value) => values.push((parameter.as_str(), value.as_str())),
+                _ => self.faults.push(format!("{name}: the value of {parameter} is no string: write it in quotes")),
+            }
+        }
+        Parameters::parse(values).unwrap_or_else(|faults| {
+            self.faults.extend(faults.into_iter().map(|fault| format!("{name}: {fault}")));
+            Parameters::none()
+        })
     }
 
     fn alarms(&mut self, name: &str) -> Vec<String> {
@@ -383,12 +455,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         SdkSettings { trust, retries: Retries { max_attempts, is_adaptive } }
     }
 
-    /// A heartbeat that is also a schedule would be paused with it, so no two variables may name one rule.
-    fn distinct(&mut self, rules: [(&str, &Option<String>); 3]) {
-        for (i, (name, rule)) in rules.iter().enumerate() {
-            for (other_name, other) in &rules[..i] {
-                if rule.is_some() && rule == other {
-                    self.faults.push(format!("{other_name} and {name} name the same rule: each needs its own"));
+    /// No two of these variables may have one value.
+    fn distinct(&mut self, names: &[(&str, &Option<String>)]) {
+        for (i, (name, value)) in names.iter().enumerate() {
+            for (other_name, other) in &names[..i] {
+                if value.is_some() && value == other {
+                    self.faults.push(format!("{other_name} and {name} have the same value: each needs its own"));
                 }
             }
         }
@@ -411,21 +483,25 @@ mod tests {
         Config::from_lookup(lookup).map(|(config, _)| config)
     }
 
-    const REQUIRED: [(&str, &str); 2] =
+    const NAMES: [(&str, &str); 2] =
         [("SAGEMAKER_PIPELINE_NAME", "nyctaxi-pipeline"), ("CODE_PIPELINE_NAME", "sagemaker-nyctaxi-build")];
 
     #[test]
-    fn the_required_names_are_enough() {
+    fn the_names_of_the_two_pipelines_are_enough() {
         assert_eq!(
-            config(&REQUIRED).unwrap(),
+            config(&NAMES).unwrap(),
             Config {
                 sagemaker_pipeline: "nyctaxi-pipeline".into(),
-                code_pipeline: "sagemaker-nyctaxi-build".into(),
-                build_stage: "Build".into(),
+                mode: Mode::Active,
+                code_pipeline: Some(CodePipeline {
+                    name: "sagemaker-nyctaxi-build".into(),
+                    build_stage: "Build".into()
+                }),
                 schedule_rule: None,
+                schedule: None,
                 drift_rule: None,
                 reconcile_rule: None,
-                trigger_parameter: None,
+                parameters: Parameters::none(),
                 deployment_trigger: DeploymentTrigger::Event,
                 drift_alarms: vec![],
                 drift_cooldown: None,
@@ -437,7 +513,7 @@ mod tests {
     #[test]
     fn a_cooldown_is_a_human_duration() {
         let cooldown = |value| {
-            let mut variables = REQUIRED.to_vec();
+            let mut variables = NAMES.to_vec();
             variables.push(("DRIFT_COOLDOWN", value));
             config(&variables).map(|config| config.drift_cooldown)
         };
@@ -454,7 +530,7 @@ mod tests {
     }
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        config(&[&REQUIRED, variables].concat())
+        config(&[&NAMES, variables].concat())
     }
 
     #[test]
@@ -505,15 +581,70 @@ mod tests {
         assert_eq!(trigger(""), Ok(DeploymentTrigger::Event));
         assert_eq!(trigger("event"), Ok(DeploymentTrigger::Event));
         assert_eq!(trigger("action"), Ok(DeploymentTrigger::Action));
+        assert_eq!(trigger("none"), Ok(DeploymentTrigger::None));
         assert!(trigger("Action").unwrap_err().to_string().contains("DEPLOYMENT_TRIGGER is \"Action\""));
     }
 
     #[test]
+    fn without_a_codepipeline_there_is_no_stage_and_no_deployment() {
+        let alone = |variables: &[(&str, &str)]| config(&[&NAMES[..1], variables].concat());
+        let config = alone(&[]).unwrap();
+        assert_eq!((config.code_pipeline, config.deployment_trigger), (None, DeploymentTrigger::None));
+        let with_action = alone(&[("DEPLOYMENT_TRIGGER", "action")]).unwrap();
+        assert_eq!((with_action.code_pipeline, with_action.deployment_trigger), (None, DeploymentTrigger::Action));
+        for (variables, part) in [
+            (("DEPLOYMENT_TRIGGER", "event"), "DEPLOYMENT_TRIGGER is event, but CODE_PIPELINE_NAME is not set"),
+            (("BUILD_STAGE_NAME", "Build"), "BUILD_STAGE_NAME is set, but CODE_PIPELINE_NAME is not"),
+        ] {
+            let message = alone(&[variables]).unwrap_err().to_string();
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+    }
+
+    #[test]
+    fn the_mode_is_one_of_three_words() {
+        let mode = |value| with(&[("MODE", value)]).map(|config| config.mode);
+        assert_eq!(mode(""), Ok(Mode::Active));
+        assert_eq!(mode("active"), Ok(Mode::Active));
+        assert_eq!(mode("dry-run"), Ok(Mode::DryRun));
+        assert_eq!(mode("drain"), Ok(Mode::Drain));
+        assert!(mode("Drain").unwrap_err().to_string().contains("MODE is \"Drain\": give active, dry-run or drain"));
+    }
+
+    #[test]
+    fn the_heartbeat_is_no_schedule() {
+        let heartbeat = ("RECONCILE_RULE_NAME", "tick");
+        let message = with(&[heartbeat, ("SCHEDULE_NAME", "tick")]).unwrap_err().to_string();
+        assert!(message.contains("SCHEDULE_NAME and RECONCILE_RULE_NAME have the same value"), "{message}");
+        // A rule and a schedule of one name are two things.
+        assert!(with(&[("SCHEDULE_RULE_NAME", "tick"), ("SCHEDULE_NAME", "tick")]).is_ok());
+    }
+
+    #[test]
+    fn every_fault_of_the_pipeline_parameters_is_named_at_once() {
+        let good = with(&[("PIPELINE_PARAMETERS", r#"{"Source": "{trigger}"}"#)]).unwrap();
+        assert_eq!(Ok(good.parameters), Parameters::parse([("Source", "{trigger}")]));
+        assert_eq!(with(&[("PIPELINE_PARAMETERS", "{}")]).unwrap().parameters, Parameters::none());
+        let faults = |value| with(&[("PIPELINE_PARAMETERS", value)]).unwrap_err().to_string();
+        for no_object in ["Source", "[]", r#"{"Source": "x""#] {
+            assert!(faults(no_object).contains("PIPELINE_PARAMETERS is no JSON object"), "{no_object}");
+        }
+        let message = faults(r#"{"Epochs": 3, "Source": "{tigger}", "In put": "x"}"#);
+        for part in [
+            "PIPELINE_PARAMETERS: the value of Epochs is no string",
+            "PIPELINE_PARAMETERS: the value of Source has \"{tigger}\"",
+            "PIPELINE_PARAMETERS: \"In put\" is no parameter's name",
+        ] {
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+    }
+
+    #[test]
     fn an_empty_value_counts_as_unset() {
-        let mut variables = REQUIRED.to_vec();
+        let mut variables = NAMES.to_vec();
         variables.extend([("BUILD_STAGE_NAME", ""), ("SCHEDULE_RULE_NAME", "")]);
         let config = config(&variables).unwrap();
-        assert_eq!(config.build_stage, "Build");
+        assert_eq!(config.code_pipeline.unwrap().build_stage, "Build");
         assert_eq!(config.schedule_rule, None);
     }
 
@@ -522,7 +653,9 @@ mod tests {
         let message = config(&[
             ("SAGEMAKER_PIPELINE_NAME", "arn:aws:sagemaker:us-east-1:1:pipeline/x"),
             ("DRIFT_RULE_NAME", "a rule"),
-            ("TRIGGER_PARAMETER_NAME", "Input Source"),
+            ("CODE_PIPELINE_NAME", "a pipeline"),
+            ("PIPELINE_PARAMETERS", "InputSource"),
+            ("MODE", "wet"),
             ("DRIFT_COOLDOWN", "soon"),
             ("SCHEDULE_RULE_NAME", "tick"),
             ("RECONCILE_RULE_NAME", "tick"),
@@ -531,11 +664,12 @@ mod tests {
         .to_string();
         for part in [
             "SAGEMAKER_PIPELINE_NAME is \"arn:aws",
-            "CODE_PIPELINE_NAME is not set",
+            "CODE_PIPELINE_NAME is \"a pipeline\"",
             "DRIFT_RULE_NAME is \"a rule\"",
-            "TRIGGER_PARAMETER_NAME is \"Input Source\"",
+            "PIPELINE_PARAMETERS is no JSON object",
+            "MODE is \"wet\"",
             "DRIFT_COOLDOWN is \"soon\"",
-            "SCHEDULE_RULE_NAME and RECONCILE_RULE_NAME name the same rule",
+            "SCHEDULE_RULE_NAME and RECONCILE_RULE_NAME have the same value",
         ] {
             assert!(message.contains(part), "{part:?} is not in {message:?}");
         }
@@ -571,7 +705,7 @@ mod tests {
     #[test]
     fn the_sdks_variables_on_which_it_would_panic_are_faults_and_empty_ones_are_unset() {
         let sdk = |variables: &[(&str, &str)]| {
-            let variables = [&REQUIRED, variables].concat();
+            let variables = [&NAMES, variables].concat();
             let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             Config::from_lookup(lookup).map(|(_, sdk)| sdk.retries)
         };

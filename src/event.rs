@@ -4,7 +4,8 @@
 //! the field's path. Shapes:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html> (alarms),
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html>,
-//! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html>,
+//! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html> (EventBridge Scheduler's default
+//! payload is the same, with `detail` as a string),
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html>,
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html> (jobs).
 
@@ -15,7 +16,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobCall, StatusHint, Tick, last_segment,
+    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, StatusHint, Tick, TickSender,
+    UserParameters, last_segment,
 };
 
 /// One event.
@@ -25,7 +27,7 @@ pub(crate) enum Event {
     Alarm(AlarmChange),
     /// An execution of a CodePipeline.
     Deployment(DeploymentChange),
-    /// A rule with a schedule.
+    /// A rule with a schedule, or a schedule of EventBridge Scheduler.
     Tick(Tick),
     /// An execution of the SageMaker pipeline of this name.
     ExecutionStatus { pipeline: String, hint: StatusHint },
@@ -84,7 +86,10 @@ impl Event {
                 read_deployment(envelope(fields, &["time"])?).map(Self::Deployment)
             }
             (Some("aws.events"), Some("Scheduled Event")) => {
-                read_tick(envelope(fields, &["resources", "time"])?).map(Self::Tick)
+                read_tick(TickSender::Rule, envelope(fields, &["resources", "time"])?).map(Self::Tick)
+            }
+            (Some("aws.scheduler"), Some("Scheduled Event")) => {
+                read_tick(TickSender::Schedule, envelope(fields, &["resources", "time"])?).map(Self::Tick)
             }
             (Some("aws.sagemaker"), Some("SageMaker Model Building Pipeline Execution Status Change")) => {
                 read_execution_status(&envelope(fields, &[])?.detail)
@@ -156,12 +161,13 @@ fn read_deployment(event: EventBridgeEvent) -> Result<DeploymentChange, EventErr
         state: text(detail, "detail.state")?.to_owned(),
         execution_id: text(detail, "detail.execution-id")?.to_owned(),
         changed: event.time.map(SystemTime::from),
+        trigger_type: detail["execution-trigger"]["trigger-type"].as_str().map(str::to_owned),
     })
 }
 
-fn read_tick(event: EventBridgeEvent) -> Result<Tick, EventError> {
+fn read_tick(sender: TickSender, event: EventBridgeEvent) -> Result<Tick, EventError> {
     let resources = event.resources.ok_or(EventError::Missing { path: "resources" })?;
-    Ok(Tick { resources, time: event.time.map(SystemTime::from) })
+    Ok(Tick { sender, resources, time: event.time.map(SystemTime::from) })
 }
 
 fn read_execution_status(detail: &Value) -> Result<Event, EventError> {
@@ -177,43 +183,44 @@ fn read_execution_status(detail: &Value) -> Result<Event, EventError> {
 fn read_job(job: &Value) -> Result<Job, EventError> {
     let id = string(&job["id"], "CodePipeline.job.id")?.to_owned();
     let data = &job["data"];
-    let call = match &data["continuationToken"] {
-        Value::Null => read_user_parameters(&data["actionConfiguration"]["configuration"]["UserParameters"]),
-        Value::String(token) if token.is_empty() => {
-            read_user_parameters(&data["actionConfiguration"]["configuration"]["UserParameters"])
+    let mut user_parameters = read_user_parameters(&data["actionConfiguration"]["configuration"]["UserParameters"]);
+    let continuation_token = match &data["continuationToken"] {
+        Value::Null => None,
+        Value::String(token) => Some(token.clone()).filter(|token| !token.is_empty()),
+        _ => {
+            user_parameters = Err("the continuation token is not a string".to_owned());
+            None
         }
-        Value::String(token) => JobCall::Continuation { token: token.clone() },
-        _ => JobCall::Malformed { reason: "the continuation token is not a string".to_owned() },
     };
-    Ok(Job { id, call })
+    Ok(Job { id, continuation_token, user_parameters })
 }
 
-/// The `UserParameters` that an action may have.
+/// The `UserParameters` that an action may have, as JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UserParameters {
+struct Written {
     #[serde(rename = "PipelineName")]
     pipeline_name: Option<String>,
+    #[serde(rename = "Parameters", default)]
+    parameters: JobParameters,
 }
 
 /// Reads the action's `UserParameters`. Their text may be secret, so no message repeats it.
-fn read_user_parameters(parameters: &Value) -> JobCall {
+fn read_user_parameters(parameters: &Value) -> Result<UserParameters, String> {
     let text = match parameters {
-        Value::Null => return JobCall::First { pipeline_name: None },
-        Value::String(text) if text.is_empty() => return JobCall::First { pipeline_name: None },
+        Value::Null => return Ok(UserParameters::default()),
+        Value::String(text) if text.is_empty() => return Ok(UserParameters::default()),
         Value::String(text) => text,
-        _ => return JobCall::Malformed { reason: "the action's UserParameters are not a string".to_owned() },
+        _ => return Err("the action's UserParameters are not a string".to_owned()),
     };
-    match serde_json::from_str::<UserParameters>(text) {
-        Ok(UserParameters { pipeline_name }) => JobCall::First { pipeline_name },
-        Err(error) => JobCall::Malformed {
-            reason: format!(
-                "the action's UserParameters are not as expected (line {}, column {}): leave them out, or write \
-                 {{\"PipelineName\": \"NAME\"}}",
-                error.line(),
-                error.column()
-            ),
-        },
+    match serde_json::from_str::<Written>(text) {
+        Ok(Written { pipeline_name, parameters }) => Ok(UserParameters { pipeline_name, parameters }),
+        Err(error) => Err(format!(
+            "the action's UserParameters are not as expected (line {}, column {}): leave them out, or write \
+             {{\"PipelineName\": \"NAME\", \"Parameters\": {{\"NAME\": \"text\"}}}}, both optional",
+            error.line(),
+            error.column()
+        )),
     }
 }
 

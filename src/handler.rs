@@ -15,11 +15,11 @@ use crate::event::{Event, EventError};
 use crate::heartbeat::heartbeat;
 use crate::job;
 use crate::metrics;
-use crate::model::GuardRole;
-use crate::outcome::{Action, EventKind, Outcome};
-use crate::policy::{self, Relevance, TickMeaning};
-use crate::reconcile::{self, Invocation, chain, reconcile};
-use crate::retrain::retrain;
+use crate::model::{GuardRole, Mode};
+use crate::outcome::{EventKind, GuardReport, Outcome};
+use crate::policy::{self, DRAINED, Relevance, TickMeaning, TickNames};
+use crate::reconcile::{self, Invocation, chain, drain, reconcile};
+use crate::retrain::{retrain, retrain_unless_rollback};
 
 /// The function: turns events into retrainings and holds the interlock. Built once a process; every invocation stands alone.
 pub struct Router {
@@ -72,6 +72,7 @@ impl Router {
         };
         let (kind, key) = describe(&event);
         let mut outcome = Outcome::new(kind, key);
+        outcome.dry_run = self.config.mode == Mode::DryRun;
         // Boxed, as the SDK's futures are large and nest deeply.
         let result = Box::pin(self.dispatch(event, &context, &mut outcome)).await;
         log(&outcome, result.as_ref().err());
@@ -93,12 +94,16 @@ impl Router {
                 policy::alarm_relevance(&change, &config.drift_alarms, heartbeat_starts, function_arn)
             }
             Event::Deployment(change) => {
-                let trigger = config.deployment_trigger;
-                policy::deployment_relevance(&change, &config.code_pipeline, trigger, heartbeat_starts)
+                let (pipeline, trigger) = (config.code_pipeline_name(), config.deployment_trigger);
+                policy::deployment_relevance(&change, pipeline, trigger, heartbeat_starts, &config.parameters)
             }
             Event::Tick(tick) => {
-                let (schedule, heartbeat_rule) = (config.schedule_rule.as_deref(), config.reconcile_rule.as_deref());
-                match policy::tick_meaning(&tick, schedule, heartbeat_rule, heartbeat_starts, self.aws.now()) {
+                let names = TickNames {
+                    schedule_rule: config.schedule_rule.as_deref(),
+                    schedule: config.schedule.as_deref(),
+                    heartbeat: config.reconcile_rule.as_deref(),
+                };
+                match policy::tick_meaning(&tick, names, heartbeat_starts, self.aws.now()) {
                     TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
                     TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
                     TickMeaning::Heartbeat => {
@@ -115,17 +120,19 @@ impl Router {
             }
             Event::Job(job) => return job::handle(invocation, job, outcome).await,
         };
-        match relevance {
-            Relevance::Relevant(occurrence) => {
-                outcome.key = Some(occurrence.key.clone());
-                retrain(invocation, &occurrence, outcome).await
-            }
-            Relevance::Ignored(reason) => {
-                outcome.action = Some(Action::Ignored);
-                outcome.reason = Some(reason);
-                Ok(())
-            }
+        if let Relevance::Relevant(occurrence) | Relevance::UnlessRollback(occurrence) = &relevance {
+            outcome.key = Some(occurrence.key.clone());
         }
+        match relevance {
+            Relevance::Ignored(reason) => outcome.ignore(reason),
+            _ if config.mode == Mode::Drain => {
+                drain(invocation, outcome).await?;
+                outcome.ignore(DRAINED.to_owned());
+            }
+            Relevance::Relevant(occurrence) => retrain(invocation, &occurrence, outcome).await?,
+            Relevance::UnlessRollback(occurrence) => retrain_unless_rollback(invocation, occurrence, outcome).await?,
+        }
+        Ok(())
     }
 
     /// Writes the invocation's metrics. A metric that cannot be written does not fail the event.
@@ -154,7 +161,7 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
 }
 
 /// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Listed alarms that do not exist get a
-/// warning of their own.
+/// warning of their own, and so does a dry run that finds guards which the router disabled.
 fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
@@ -164,6 +171,7 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
                 key = outcome.key,
                 action = outcome.action.as_ref().map(word),
                 reason = outcome.reason,
+                dryRun = outcome.dry_run.then_some(true),
                 executionArn = outcome.execution_arn,
                 stage = guard(GuardRole::Stage),
                 scheduleRule = guard(GuardRole::ScheduleRule),
@@ -176,6 +184,11 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     if !outcome.missing_alarms.is_empty() {
         let alarms = outcome.missing_alarms.join(", ");
         tracing::warn!(alarms, "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region");
+    }
+    if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardReport::is_engaged) {
+        tracing::warn!(
+            "MODE is dry-run, and guards are disabled that this router disabled before: set MODE to drain first"
+        );
     }
     match error {
         None => line!(info, "event handled"),

@@ -10,14 +10,17 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
-use crate::model::{Deployment, DeploymentTrigger, DesiredState, Memory, Occurrence, OwedTag, Trigger};
+use crate::model::{Deployment, DesiredState, Memory, Mode, Occurrence, OwedTag, Trigger};
 use crate::outcome::{Action, Outcome};
 use crate::policy::{self, Asker, CatchUp, Findings, Owed};
-use crate::reconcile::{Error, Invocation, Snapshot, both, converge_and_report, observe};
+use crate::reconcile::{Error, Invocation, Snapshot, both, converge_and_report, drain, observe};
 use crate::retrain::{Start, ensure_execution, finish_start, forget_tick, whole_seconds};
 
 /// Puts the guards right, and starts what is owed if no execution is active.
 pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
+    if invocation.config.mode == Mode::Drain {
+        return drain(invocation, outcome).await;
+    }
     // A slow or failing CloudWatch does not delay the interlock.
     let (observed, mut sources) = tokio::join!(observe_guards(invocation, outcome), observe_sources(invocation));
     let caught_up = match observed {
@@ -60,9 +63,9 @@ async fn observe_sources(invocation: &Invocation<'_>) -> Sources {
         return sources;
     }
     let deployment = async {
-        match config.deployment_trigger {
-            DeploymentTrigger::Event => aws.deployments.newest().await,
-            DeploymentTrigger::Action => Ok(None),
+        match &aws.deployments {
+            Some(deployments) => Ok(policy::newest_deployment(&deployments.list().await?)),
+            None => Ok(None),
         }
     };
     // Boxed, as the SDK's futures are large.
@@ -93,7 +96,7 @@ async fn catch_up(
     let mut findings =
         Findings { deployment: sources.deployment.take(), tick: None, alarms: mem::take(&mut sources.alarms.in_alarm) };
     let mut owed = find_owed(invocation, &snapshot, &mut findings, sources).await;
-    if at.elapsed() > FRESH {
+    if at.elapsed() > FRESH && snapshot.mode == Mode::Active {
         snapshot = observe_guards(invocation, outcome).await?.snapshot;
         findings.tick = owed_tick(invocation, &snapshot);
         let before = mem::replace(&mut owed, policy::find_owed(&findings, &snapshot.situation(invocation)));
@@ -107,7 +110,7 @@ async fn catch_up(
     }
     let tag = findings.tick.map(|(_, tag)| tag);
     let obsolete = aws::schedule_rule(&invocation.aws.guards, &snapshot.guards)
-        .filter(|_| owed.tag_is_obsolete)
+        .filter(|_| owed.tag_is_obsolete && snapshot.mode == Mode::Active)
         .map(|(rule, found)| (rule, found.resource.clone()));
     let next = next(invocation, &snapshot, &owed);
     // Not after the start: a tag that another invocation writes in between would be removed too.

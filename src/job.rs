@@ -7,18 +7,29 @@
 use std::time::SystemTime;
 
 use crate::aws::{Accepted, CallError, JobResult};
-use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, JobCall, Occurrence, StatusHint};
+use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, ContinuationToken, JobRequest};
+use crate::policy::{self, ContinuationToken, JobRequest, JobTerms};
 use crate::reconcile::{Error, Invocation, both, chain, converge, observe};
 use crate::retrain::{Start, finish_start, observe_and_ensure};
 
 /// Carries out what a job asks for, and answers it.
 pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut Outcome) -> Result<(), Error> {
-    outcome.is_later_call = matches!(job.call, JobCall::Continuation { .. });
-    let trigger = invocation.config.deployment_trigger;
-    match policy::job_request(&job.id, &job.call, invocation.aws.pipeline.name(), trigger) {
+    outcome.is_later_call = job.continuation_token.is_some();
+    let Invocation { config, aws, .. } = invocation;
+    let terms = JobTerms {
+        pipeline: aws.pipeline.name(),
+        trigger: config.deployment_trigger,
+        parameters: &config.parameters,
+        mode: config.mode,
+    };
+    match policy::job_request(&job, terms, aws.now()) {
         JobRequest::Start(occurrence) => start(invocation, &job.id, &occurrence, outcome).await,
+        JobRequest::Wait(token) => {
+            let reason = "a pipeline parameter needs the time of the job: the next call starts the execution";
+            wait(invocation, &job.id, token, Action::Deferred, reason.to_owned(), outcome).await
+        }
+        JobRequest::Find(occurrence, reason) => find_started(invocation, &job.id, &occurrence, reason, outcome).await,
         JobRequest::Continue { arn, unknown_since } => {
             continue_job(invocation, &job.id, arn, unknown_since, outcome).await
         }
@@ -44,7 +55,7 @@ async fn start(
         Start::Started(arn) | Start::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
-        Start::None => ContinuationToken::NotStarted { first_job: occurrence.key.clone() },
+        Start::None => ContinuationToken::NotStarted { first_job: occurrence.key.clone(), asked: occurrence.at },
     };
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
@@ -52,6 +63,29 @@ async fn start(
     let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())
+}
+
+/// Reports on the execution that an earlier call started, although `MODE` starts none: its answer may have been lost. If there is
+/// none, the action fails.
+async fn find_started(
+    invocation: &Invocation<'_>,
+    job_id: &str,
+    occurrence: &Occurrence,
+    reason: String,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let name = policy::display_name(occurrence);
+    match invocation.aws.pipeline.list().await {
+        Ok(executions) => match executions.into_iter().find(|e| e.display_name.as_deref() == Some(&name)) {
+            Some(execution) => continue_job(invocation, job_id, execution.arn, None, outcome).await,
+            None => refuse_and_reconcile(invocation, job_id, reason, outcome).await,
+        },
+        Err(error) if !error.is_retryable() => {
+            let reason = format!("{reason}; {}", chain(&error));
+            refuse_and_reconcile(invocation, job_id, reason, outcome).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Answers how far the execution is.
@@ -74,7 +108,7 @@ async fn continue_job(
             }
             let reason = format!("SageMaker does not know execution {} yet", arn.id());
             let token = ContinuationToken::Execution { arn, unknown_since: Some(since) };
-            return wait(invocation, job_id, token, reason, outcome).await;
+            return wait(invocation, job_id, token, Action::Continued, reason, outcome).await;
         }
         Err(error) if !error.is_retryable() => {
             return refuse_and_reconcile(invocation, job_id, chain(&error), outcome).await;
@@ -87,7 +121,7 @@ async fn continue_job(
         (ExecutionStatus::Active, _) => {
             let reason = format!("execution {} runs", arn.id());
             let token = ContinuationToken::Execution { arn, unknown_since: None };
-            return wait(invocation, job_id, token, reason, outcome).await;
+            return wait(invocation, job_id, token, Action::Continued, reason, outcome).await;
         }
         (_, Some(message)) => (Action::Failed, JobResult::Failed { execution_arn, message }, message.clone()),
         (_, None) => {
@@ -120,11 +154,12 @@ async fn wait(
     invocation: &Invocation<'_>,
     job_id: &str,
     token: ContinuationToken,
+    action: Action,
     reason: String,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await?;
-    outcome.action = Some(Action::Continued);
+    outcome.action = Some(action);
     outcome.reason = Some(reason);
     note_accepted(accepted, outcome);
     Ok(())

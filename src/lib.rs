@@ -10,6 +10,7 @@
 //! - `event`: what arrives: wire shapes in, one `Event` out. It states facts.
 //! - `policy`: pure decisions: is the event relevant, is an occurrence owed, does it start an execution, what should each guard be;
 //!   names and tokens.
+//! - `parameters`: the pipeline parameters of a start.
 //! - `reconcile`, `retrain`, `heartbeat`, `job`: the flows. They observe, carry out decisions, and verify.
 //! - `aws`: the only code that calls AWS, one adapter for each service.
 //! - `model`: the words of the domain.
@@ -28,6 +29,7 @@ mod job;
 mod metrics;
 mod model;
 mod outcome;
+mod parameters;
 mod policy;
 mod reconcile;
 mod retrain;

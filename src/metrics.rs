@@ -47,6 +47,8 @@ struct Line<'n> {
     owed_seconds: Option<AsSeconds<u64>>,
     /// 1 while the router disables a guard, else 0. Written whenever the guards were observed.
     interlock_engaged: Count,
+    /// How many guards somebody else disables. Written whenever the guards were observed.
+    guards_held: Count,
 }
 
 /// The line of one invocation, or `None` if there is nothing to count.
@@ -71,6 +73,11 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
             )
         );
     let trigger = |kind| once(triggers && outcome.event == kind);
+    // A dry run starts nothing.
+    let is_started = action == Some(Action::Started) && !outcome.dry_run;
+    // While a guard cannot be read, nobody can say that there is none more.
+    let count = |number: u64| Some(number).filter(|number| *number > 0 || !outcome.has_unread_guard).map(Into::into);
+    let guards = outcome.interlock.as_ref();
     let line = Line {
         time,
         function_name,
@@ -78,19 +85,15 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
         schedule_triggers: trigger(EventKind::Schedule),
         code_triggers: trigger(EventKind::CodePipeline),
         job_triggers: trigger(EventKind::CodePipelineJob),
-        started: once(action == Some(Action::Started)),
+        started: once(is_started),
         duplicates: once(action == Some(Action::Duplicate)),
         coalesced: once(action == Some(Action::AlreadyRunning)),
         cooling_down: once(action == Some(Action::CoolingDown)),
         retrainings_failed: once(outcome.retraining_failed),
-        caught_up: once(action == Some(Action::Started) && outcome.event == EventKind::Reconcile),
+        caught_up: once(is_started && outcome.event == EventKind::Reconcile),
         owed_seconds: outcome.owed_seconds.map(Into::into),
-        interlock_engaged: outcome
-            .interlock
-            .as_ref()
-            .map(crate::outcome::GuardReport::is_engaged)
-            .filter(|is_engaged| *is_engaged || !outcome.has_unread_guard)
-            .map(|is_engaged| u64::from(is_engaged).into()),
+        interlock_engaged: guards.and_then(|guards| count(guards.is_engaged().into())),
+        guards_held: guards.and_then(|guards| count(guards.held() as u64)),
     };
     if !triggers && outcome.interlock.is_none() && !outcome.retraining_failed {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! The words of the domain, with the standard library only. Every other module uses them; this module uses none.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Why an execution starts.
@@ -26,7 +27,7 @@ impl Trigger {
         }
     }
 
-    /// The value of the pipeline's trigger parameter, if one is configured.
+    /// What `{trigger}` in a pipeline parameter becomes.
     pub(crate) fn parameter_value(self) -> &'static str {
         match self {
             Self::Code | Self::Job => "CodePipeline",
@@ -46,6 +47,24 @@ pub(crate) struct Occurrence {
     pub(crate) at: Option<SystemTime>,
     /// What finds the occurrence again if its event is lost or its start fails.
     pub(crate) memory: Memory,
+    /// Why the execution starts, for people. SageMaker Studio shows it.
+    pub(crate) description: String,
+    /// Pipeline parameters of a job, in place of the configured ones of these names.
+    pub(crate) parameters: JobParameters,
+}
+
+/// Pipeline parameters that a job's `UserParameters` hold: names and values.
+pub(crate) type JobParameters = BTreeMap<String, String>;
+
+/// What the router may change (`MODE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Everything that this crate is for.
+    Active,
+    /// Nothing but the answers to jobs: it reads, decides, and reports what it would have done.
+    DryRun,
+    /// It starts nothing, and enables what it has disabled.
+    Drain,
 }
 
 /// How the CodePipeline asks for a retraining (`DEPLOYMENT_TRIGGER`).
@@ -55,6 +74,19 @@ pub(crate) enum DeploymentTrigger {
     Event,
     /// A Lambda action in the pipeline, which waits for the retraining.
     Action,
+    /// It does not: it retrains by itself, or there is none. The router only guards.
+    None,
+}
+
+impl DeploymentTrigger {
+    /// The value of `DEPLOYMENT_TRIGGER`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Action => "action",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What finds an occurrence again.
@@ -107,7 +139,7 @@ impl PartialEq for ExecutionArn {
 
 impl Eq for ExecutionArn {}
 
-/// The last part of an ARN: the name of a rule, a pipeline, or the id of an execution.
+/// The last part of an ARN: the name of a rule, a schedule, a pipeline, or the id of an execution.
 pub(crate) fn last_segment(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
@@ -189,9 +221,22 @@ pub(crate) struct DeploymentChange {
     pub(crate) state: String,
     /// When it changed, where the event says it.
     pub(crate) changed: Option<SystemTime>,
+    /// What started the execution (`trigger-type`), where the event says it.
+    pub(crate) trigger_type: Option<String>,
 }
 
-/// An execution of the CodePipeline that succeeded and was no rollback, as CodePipeline lists it.
+/// An execution of the CodePipeline, as CodePipeline lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CodePipelineExecution {
+    pub(crate) id: String,
+    pub(crate) has_succeeded: bool,
+    /// Whether it put an earlier version of the code back.
+    pub(crate) is_rollback: bool,
+    /// When its status last changed.
+    pub(crate) updated: Option<SystemTime>,
+}
+
+/// An execution of the CodePipeline that succeeded and was no rollback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Deployment {
     pub(crate) execution_id: String,
@@ -218,13 +263,23 @@ pub(crate) enum OwedTag {
     OtherRouter,
 }
 
-/// A rule with a schedule sent its event.
+/// A rule with a schedule, or a schedule of EventBridge Scheduler, sent its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
-    /// The ARNs of the rules, usually one.
+    pub(crate) sender: TickSender,
+    /// The ARNs of the rules or schedules, usually one.
     pub(crate) resources: Vec<String>,
-    /// When the rule sent it. A person who sends one by hand may leave it out.
+    /// When it was sent. A person who sends one by hand may leave it out.
     pub(crate) time: Option<SystemTime>,
+}
+
+/// What sent a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TickSender {
+    /// A rule of EventBridge (source `aws.events`).
+    Rule,
+    /// A schedule of EventBridge Scheduler (source `aws.scheduler`).
+    Schedule,
 }
 
 /// A CodePipeline Lambda action calls the function. The event also holds credentials; none of them is kept.
@@ -232,21 +287,18 @@ pub(crate) struct Tick {
 pub(crate) struct Job {
     /// The job's id. The answer names it.
     pub(crate) id: String,
-    pub(crate) call: JobCall,
+    /// The continuation token of the answer before; `None` at the first call for an action.
+    pub(crate) continuation_token: Option<String>,
+    /// What the action's `UserParameters` ask for. An error says what is wrong with them, and repeats none of their text.
+    pub(crate) user_parameters: Result<UserParameters, String>,
 }
 
-/// What a job's event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum JobCall {
-    /// The first call for an action.
-    First {
-        /// `PipelineName` in the action's `UserParameters`.
-        pipeline_name: Option<String>,
-    },
-    /// A later call for an action, with the continuation token of the answer before.
-    Continuation { token: String },
-    /// The action's configuration cannot be read. The text says what is wrong and repeats none of it.
-    Malformed { reason: String },
+/// What an action's `UserParameters` may hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UserParameters {
+    /// The SageMaker pipeline's name or ARN.
+    pub(crate) pipeline_name: Option<String>,
+    pub(crate) parameters: JobParameters,
 }
 
 /// What the interlock disables while an execution is active.

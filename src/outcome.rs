@@ -27,6 +27,9 @@ pub struct Outcome {
     /// The guards as they were last observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interlock: Option<GuardReport>,
+    /// `MODE` is `dry-run`: the action is what would have been done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
     /// Whether a guard could not be read. Then nobody can say that the interlock is released.
     #[serde(skip)]
     pub(crate) has_unread_guard: bool,
@@ -53,12 +56,19 @@ impl Outcome {
             reason: None,
             execution_arn: None,
             interlock: None,
+            dry_run: false,
             has_unread_guard: false,
             retraining_failed: false,
             owed_seconds: None,
             missing_alarms: Vec::new(),
             is_later_call: false,
         }
+    }
+
+    /// The event asks for nothing, for this reason.
+    pub(crate) fn ignore(&mut self, reason: String) {
+        self.action = Some(Action::Ignored);
+        self.reason = Some(reason);
     }
 
     /// Adds to the reason.
@@ -99,7 +109,7 @@ pub(crate) enum Action {
     Held,
     /// An execution started less than `DRIFT_COOLDOWN` ago.
     CoolingDown,
-    /// SageMaker runs as many executions as it may. The execution is started when there is room.
+    /// The execution is started later: SageMaker runs as many as it may, or the action's next call starts it.
     Deferred,
     /// A heartbeat found something that is owed, and so many executions within a day that it started none.
     Braked,
@@ -146,6 +156,12 @@ impl GuardReport {
     /// The state of one guard.
     pub(crate) fn state(&self, role: GuardRole) -> Option<&ReportedState> {
         self.0.get(role.name())
+    }
+
+    /// How many guards somebody else disables: a person, another program, or another router.
+    pub(crate) fn held(&self) -> usize {
+        let is_held = |state: &&ReportedState| matches!(state, ReportedState::Held | ReportedState::HeldBy(_));
+        self.0.values().filter(is_held).count()
     }
 
     /// Whether this router disables any guard.

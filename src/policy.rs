@@ -4,20 +4,25 @@
 //! guards be, and who marked them? Which display name, token and mark does a request carry?
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    Alarm, AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, DesiredState, Execution, ExecutionArn,
-    ExecutionStatus, GuardState, JobCall, Memory, Occurrence, OwedTag, StatusHint, Tick, Trigger, last_segment,
+    Alarm, AlarmChange, CodePipelineExecution, Deployment, DeploymentChange, DeploymentTrigger, DesiredState,
+    Execution, ExecutionArn, ExecutionStatus, GuardState, Job, JobParameters, Memory, Mode, Occurrence, OwedTag,
+    StatusHint, Tick, TickSender, Trigger, UserParameters, last_segment,
 };
+use crate::parameters::Parameters;
 
 /// Whether an event asks for a retraining.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Relevance {
     Relevant(Occurrence),
+    /// It does, unless CodePipeline's list says that the deployment was a rollback.
+    UnlessRollback(Occurrence),
     /// It does not, for this reason.
     Ignored(String),
 }
@@ -51,32 +56,84 @@ pub(crate) fn alarm_relevance(
 /// The occurrence of an alarm's change. Its key is the same by every route: EventBridge, the alarm's own action, `DescribeAlarms`.
 fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
     // To the second: the SDK cuts the time of `DescribeAlarms`, a floating-point number, and may lose a millisecond.
-    let key = format!("{alarm} {}", format_rfc3339_seconds(writable(changed)));
-    Occurrence { trigger: Trigger::Drift, key, at: Some(changed), memory }
+    let time = rfc3339(changed);
+    let description = describe(&format!("CloudWatch alarm {alarm} changed to ALARM at {time}"));
+    let key = format!("{alarm} {time}");
+    Occurrence {
+        trigger: Trigger::Drift,
+        key,
+        at: Some(changed),
+        memory,
+        description,
+        parameters: JobParameters::new(),
+    }
 }
 
-/// A change of a CodePipeline execution is relevant if deployments come by event, it is of our pipeline and the execution succeeded.
+/// The words by which CodePipeline says that an execution rolls the pipeline back
+/// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ExecutionTrigger.html>).
+const ROLLBACKS: [&str; 2] = ["ManualRollback", "AutomatedRollback"];
+
+/// A change of a CodePipeline execution is relevant if deployments come by event, it is of our pipeline, the execution succeeded, and
+/// it is no rollback. CodePipeline's list is asked if the event does not say what started the execution, and if a pipeline
+/// parameter needs the deployment's time: a heartbeat takes it from there, and both have to send the same request.
 pub(crate) fn deployment_relevance(
     change: &DeploymentChange,
-    code_pipeline: &str,
+    code_pipeline: Option<&str>,
     trigger: DeploymentTrigger,
     heartbeat_starts: bool,
+    parameters: &Parameters,
 ) -> Relevance {
-    let DeploymentChange { pipeline, execution_id, state, changed } = change;
-    Relevance::Ignored(if pipeline != code_pipeline {
-        format!("CodePipeline {pipeline} is not {code_pipeline}")
+    let DeploymentChange { pipeline, execution_id, state, changed, trigger_type } = change;
+    let is_rollback = trigger_type.as_deref().is_some_and(|word| ROLLBACKS.contains(&word));
+    Relevance::Ignored(if trigger == DeploymentTrigger::Action {
+        "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline asks for the retraining".to_owned()
+    } else if trigger == DeploymentTrigger::None {
+        "DEPLOYMENT_TRIGGER is none: deployments start nothing".to_owned()
+    } else if code_pipeline != Some(pipeline.as_str()) {
+        format!("CodePipeline {pipeline} is not {}", code_pipeline.unwrap_or("guarded"))
     } else if state != "SUCCEEDED" {
         format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
-    } else if trigger != DeploymentTrigger::Event {
-        "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline asks for the retraining".to_owned()
+    } else if is_rollback {
+        rolled_back(execution_id)
     } else {
         let memory = if heartbeat_starts { Memory::AwsState } else { Memory::Event };
-        return Relevance::Relevant(code(execution_id, *changed, memory));
+        let occurrence = code(execution_id, *changed, memory);
+        return if trigger_type.is_none() || parameters.use_time(&JobParameters::new()) {
+            Relevance::UnlessRollback(occurrence)
+        } else {
+            Relevance::Relevant(occurrence)
+        };
     })
 }
 
+/// Decides about a deployment with CodePipeline's list. An execution that is not listed (any more) counts as a deployment.
+pub(crate) fn listed_deployment(mut occurrence: Occurrence, executions: &[CodePipelineExecution]) -> Relevance {
+    match executions.iter().find(|execution| execution.id == occurrence.key) {
+        Some(listed) if listed.is_rollback => Relevance::Ignored(rolled_back(&listed.id)),
+        listed => {
+            occurrence.at = listed.and_then(|listed| listed.updated).or(occurrence.at);
+            Relevance::Relevant(occurrence)
+        }
+    }
+}
+
+fn rolled_back(execution_id: &str) -> String {
+    format!("CodePipeline execution {execution_id} is a rollback: it deployed no new code")
+}
+
+/// The newest deployment: the execution that succeeded last and is no rollback. A later execution that failed does not hide it.
+pub(crate) fn newest_deployment(executions: &[CodePipelineExecution]) -> Option<Deployment> {
+    let deployments = executions.iter().filter(|execution| execution.has_succeeded && !execution.is_rollback);
+    let dated = deployments
+        .filter_map(|execution| Some(Deployment { execution_id: execution.id.clone(), succeeded: execution.updated? }));
+    dated.max_by_key(|deployment| deployment.succeeded)
+}
+
 fn code(execution_id: &str, at: Option<SystemTime>, memory: Memory) -> Occurrence {
-    Occurrence { trigger: Trigger::Code, key: execution_id.to_owned(), at, memory }
+    // The event and a heartbeat have to send the same request, so the description has no time.
+    let description = describe(&format!("CodePipeline execution {execution_id} succeeded"));
+    let key = execution_id.to_owned();
+    Occurrence { trigger: Trigger::Code, key, at, memory, description, parameters: JobParameters::new() }
 }
 
 /// What a scheduled event means.
@@ -87,36 +144,54 @@ pub(crate) enum TickMeaning {
     Ignored(String),
 }
 
-/// Tells the ticks of the retraining schedule from the heartbeat's. A tick of any other rule is ignored. A tick without a time, as a
-/// person sends it, happens `now`.
-pub(crate) fn tick_meaning(
-    tick: &Tick,
-    schedule_rule: Option<&str>,
-    heartbeat_rule: Option<&str>,
-    heartbeat_starts: bool,
-    now: SystemTime,
-) -> TickMeaning {
-    let fired = |rule: &str| tick.resources.iter().any(|arn| last_segment(arn) == rule);
-    if heartbeat_rule.is_some_and(fired) {
+/// The names by which ticks are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TickNames<'n> {
+    /// The rule of the retraining schedule.
+    pub(crate) schedule_rule: Option<&'n str>,
+    /// The schedule of EventBridge Scheduler.
+    pub(crate) schedule: Option<&'n str>,
+    /// The heartbeat's rule, or its schedule.
+    pub(crate) heartbeat: Option<&'n str>,
+}
+
+/// Tells the ticks of the retraining schedules from the heartbeat's. A tick of any other name is ignored: otherwise a mistyped name
+/// would retrain at every heartbeat. A tick without a time, as a person sends it, happens `now`. A tick of a schedule is not
+/// remembered, as only rules have the tag of an owed tick.
+pub(crate) fn tick_meaning(tick: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> TickMeaning {
+    let fired = |name: &str| tick.resources.iter().any(|arn| last_segment(arn) == name);
+    if names.heartbeat.is_some_and(fired) {
         return TickMeaning::Heartbeat;
     }
-    match schedule_rule {
-        Some(rule) if fired(rule) => {
-            let memory = if heartbeat_starts { Memory::OwedTag } else { Memory::Event };
-            TickMeaning::Retraining(schedule(rule, tick.time.unwrap_or(now), memory))
-        }
+    let (name, kind, memory) = match tick.sender {
+        TickSender::Rule if heartbeat_starts => (names.schedule_rule, "rule", Memory::OwedTag),
+        TickSender::Rule => (names.schedule_rule, "rule", Memory::Event),
+        TickSender::Schedule => (names.schedule, "schedule", Memory::Event),
+    };
+    match name {
+        Some(name) if fired(name) => TickMeaning::Retraining(schedule(kind, name, tick.time.unwrap_or(now), memory)),
         _ => TickMeaning::Ignored(format!(
-            "{:?} names neither SCHEDULE_RULE_NAME ({}) nor RECONCILE_RULE_NAME ({})",
+            "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or RECONCILE_RULE_NAME ({})",
             tick.resources,
-            schedule_rule.unwrap_or("unset"),
-            heartbeat_rule.unwrap_or("unset"),
+            names.schedule_rule.unwrap_or("unset"),
+            names.schedule.unwrap_or("unset"),
+            names.heartbeat.unwrap_or("unset"),
         )),
     }
 }
 
-fn schedule(rule: &str, at: SystemTime, memory: Memory) -> Occurrence {
-    let key = format!("{rule} {}", format_rfc3339_seconds(writable(at)));
-    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory }
+/// `kind` is `rule` or `schedule`.
+fn schedule(kind: &str, name: &str, at: SystemTime, memory: Memory) -> Occurrence {
+    let time = rfc3339(at);
+    let description = describe(&format!("EventBridge {kind} {name}, tick of {time}"));
+    let key = format!("{name} {time}");
+    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory, description, parameters: JobParameters::new() }
+}
+
+/// A `PipelineExecutionDescription`: why an execution was started, in one line. SageMaker takes 3,072 characters.
+fn describe(why: &str) -> String {
+    let why: String = why.chars().take(3000).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("Started by drift-router: {why}.")
 }
 
 /// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
@@ -129,44 +204,89 @@ pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
 pub(crate) enum JobRequest {
     /// Start an execution for this occurrence, or find it.
     Start(Occurrence),
+    /// Answer with this token. The next call, which brings it, starts the execution.
+    Wait(ContinuationToken),
+    /// Report on this occurrence's execution if it was started already. Otherwise it is not started, for this reason.
+    Find(Occurrence, String),
     /// Report on the execution that an earlier call for the same action started.
     Continue { arn: ExecutionArn, unknown_since: Option<SystemTime> },
     /// It can never be carried out, for this reason.
     Impossible(String),
 }
 
-const BY_EVENT: &str = "DEPLOYMENT_TRIGGER is event, so the CodePipeline's success starts the retraining: \
-                        set it to action, or remove this action";
-
-fn job(first_job: &str) -> Occurrence {
-    Occurrence { trigger: Trigger::Job, key: first_job.to_owned(), at: None, memory: Memory::Job }
-}
-
-/// Reads the call of the job `job_id` for the router of `pipeline`.
-pub(crate) fn job_request(job_id: &str, call: &JobCall, pipeline: &str, trigger: DeploymentTrigger) -> JobRequest {
-    let start = |first_job: &str| match trigger {
-        DeploymentTrigger::Action => JobRequest::Start(job(first_job)),
-        DeploymentTrigger::Event => JobRequest::Impossible(BY_EVENT.to_owned()),
-    };
-    match call {
-        JobCall::First { pipeline_name: Some(name) } if !is_pipeline(name, pipeline) => {
-            JobRequest::Impossible(format!(
-                "the action's UserParameters name another SageMaker pipeline than {pipeline}, the one that this function retrains"
-            ))
-        }
-        JobCall::First { .. } => start(job_id),
-        JobCall::Continuation { token } => match ContinuationToken::parse(token) {
-            Some(ContinuationToken::NotStarted { first_job }) => start(&first_job),
-            Some(ContinuationToken::Execution { arn, unknown_since }) if arn.is_of_pipeline(pipeline) => {
-                JobRequest::Continue { arn, unknown_since }
-            }
-            _ => JobRequest::Impossible(format!(
-                "the continuation token names no execution of SageMaker pipeline {pipeline}"
-            )),
-        },
-        JobCall::Malformed { reason } => JobRequest::Impossible(reason.clone()),
+/// `asked` is when the action asked first, where that is known.
+fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) -> Occurrence {
+    Occurrence {
+        trigger: Trigger::Job,
+        key: first_job.to_owned(),
+        at: asked,
+        memory: Memory::Job,
+        description: describe(&format!("an action of the CodePipeline asked, job {first_job}")),
+        parameters,
     }
 }
+
+/// What a router's configuration says about jobs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobTerms<'c> {
+    /// The SageMaker pipeline's name.
+    pub(crate) pipeline: &'c str,
+    pub(crate) trigger: DeploymentTrigger,
+    pub(crate) parameters: &'c Parameters,
+    pub(crate) mode: Mode,
+}
+
+/// Decides what a job's call asks for. `now` is the time of the call.
+///
+/// CodePipeline does not say when an action asked, and every try of a start has to send the same request. So if a pipeline parameter
+/// needs the time, the first call only notes it in the continuation token, which CodePipeline keeps.
+pub(crate) fn job_request(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> JobRequest {
+    let token = call.continuation_token.as_deref().map(ContinuationToken::parse);
+    let (first_job, asked) = match token {
+        None => (call.id.clone(), None),
+        Some(Some(ContinuationToken::NotStarted { first_job, asked })) => (first_job, asked),
+        Some(Some(ContinuationToken::Execution { arn, unknown_since })) if arn.is_of_pipeline(terms.pipeline) => {
+            return JobRequest::Continue { arn, unknown_since };
+        }
+        Some(_) => {
+            let pipeline = terms.pipeline;
+            let reason = format!("the continuation token names no execution of SageMaker pipeline {pipeline}");
+            return JobRequest::Impossible(reason);
+        }
+    };
+    let parameters = match &call.user_parameters {
+        Ok(UserParameters { pipeline_name: Some(name), .. }) if !is_pipeline(name, terms.pipeline) => {
+            return JobRequest::Impossible(format!(
+                "the action's UserParameters name another SageMaker pipeline than {}, the one that this function retrains",
+                terms.pipeline
+            ));
+        }
+        Ok(UserParameters { parameters, .. }) => parameters.clone(),
+        Err(reason) => return JobRequest::Impossible(reason.clone()),
+    };
+    if terms.trigger != DeploymentTrigger::Action {
+        return JobRequest::Impossible(format!(
+            "DEPLOYMENT_TRIGGER is {}, so no action of the CodePipeline starts a retraining: set it to action, or remove this action",
+            terms.trigger.word()
+        ));
+    }
+    if let Some(refusal) = terms.parameters.refusal(&parameters) {
+        return JobRequest::Impossible(format!("the action's UserParameters: {refusal}"));
+    }
+    let needs_time = asked.is_none() && terms.parameters.use_time(&parameters);
+    match terms.mode {
+        Mode::DryRun => JobRequest::Find(
+            job(&first_job, asked, parameters),
+            "MODE is dry-run: it would have started a retraining for this action".to_owned(),
+        ),
+        Mode::Drain => JobRequest::Find(job(&first_job, asked, parameters), DRAINED.to_owned()),
+        Mode::Active if needs_time => JobRequest::Wait(ContinuationToken::NotStarted { first_job, asked: Some(now) }),
+        Mode::Active => JobRequest::Start(job(&first_job, asked, parameters)),
+    }
+}
+
+/// Why nothing starts while the router drains.
+pub(crate) const DRAINED: &str = "MODE is drain: nothing is started";
 
 /// Whether `name` is the name or the ARN of the SageMaker pipeline `pipeline`.
 fn is_pipeline(name: &str, pipeline: &str) -> bool {
@@ -183,37 +303,49 @@ pub(crate) enum ContinuationToken {
         /// Since when SageMaker does not know the execution, if it does not.
         unknown_since: Option<SystemTime>,
     },
-    /// SageMaker was at its limit.
+    /// SageMaker was at its limit, or the first call only noted the time.
     NotStarted {
         /// The id of the action's first job. It stays the occurrence's key.
         first_job: String,
+        /// When the action asked, if a pipeline parameter needs it.
+        asked: Option<SystemTime>,
     },
 }
 
 const NOT_STARTED: &str = "not started yet: job ";
+const ASKED_AT: &str = " asked at ";
 const UNKNOWN_SINCE: &str = " unknown since ";
 
 impl ContinuationToken {
     /// `None` if the router did not write this token.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if let Some(first_job) = text.strip_prefix(NOT_STARTED) {
-            return (!first_job.is_empty()).then(|| Self::NotStarted { first_job: first_job.to_owned() });
+        if let Some(job) = text.strip_prefix(NOT_STARTED) {
+            let (first_job, asked) = with_time(job, ASKED_AT)?;
+            return (!first_job.is_empty()).then(|| Self::NotStarted { first_job: first_job.to_owned(), asked });
         }
-        let Some((arn, seconds)) = text.split_once(UNKNOWN_SINCE) else {
-            return Some(Self::Execution { arn: ExecutionArn::parse(text)?, unknown_since: None });
-        };
-        let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.parse().ok()?))?;
-        Some(Self::Execution { arn: ExecutionArn::parse(arn)?, unknown_since: Some(since) })
+        let (arn, unknown_since) = with_time(text, UNKNOWN_SINCE)?;
+        Some(Self::Execution { arn: ExecutionArn::parse(arn)?, unknown_since })
     }
 
     pub(crate) fn text(&self) -> String {
-        match self {
-            Self::NotStarted { first_job } => format!("{NOT_STARTED}{first_job}"),
-            Self::Execution { arn, unknown_since } => {
-                let since = unknown_since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok());
-                let since = since.map(|since| format!("{UNKNOWN_SINCE}{}", since.as_secs())).unwrap_or_default();
-                format!("{}{since}", arn.as_str())
-            }
+        let (words, mark, time) = match self {
+            Self::NotStarted { first_job, asked } => (format!("{NOT_STARTED}{first_job}"), ASKED_AT, asked),
+            Self::Execution { arn, unknown_since } => (arn.as_str().to_owned(), UNKNOWN_SINCE, unknown_since),
+        };
+        match time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            Some(time) => format!("{words}{mark}{}", time.as_secs()),
+            None => words,
+        }
+    }
+}
+
+/// Splits off the time that may follow after `mark`, in seconds since 1970. `None` if there is a mark and no time.
+fn with_time<'t>(text: &'t str, mark: &str) -> Option<(&'t str, Option<SystemTime>)> {
+    match text.split_once(mark) {
+        None => Some((text, None)),
+        Some((words, seconds)) => {
+            let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.parse().ok()?))?;
+            Some((words, Some(time)))
         }
     }
 }
@@ -231,6 +363,8 @@ pub(crate) fn waits_for_unknown(unknown_since: SystemTime, now: SystemTime) -> b
 pub(crate) struct Situation<'s> {
     /// The SageMaker pipeline's name.
     pub(crate) pipeline: &'s str,
+    /// The pipeline parameters of every start.
+    pub(crate) parameters: &'s Parameters,
     /// The newest executions, newest first.
     pub(crate) executions: &'s [Execution],
     pub(crate) schedule_rule: Hold,
@@ -325,10 +459,12 @@ fn is_within_window(occurrence: &Occurrence, situation: &Situation<'_>) -> bool 
     occurrence.at.is_some_and(|at| age(at, situation.now) <= window)
 }
 
-/// A time that RFC 3339 can write, as `humantime` panics on others: from 1970 to 9999.
-fn writable(time: SystemTime) -> SystemTime {
+/// A time as RFC 3339 writes it, to the second. `humantime` panics on years before 1970 and after 9999, so such a time becomes the
+/// nearest one that it writes.
+fn rfc3339(time: SystemTime) -> String {
     const LATEST: Duration = Duration::from_secs(253_402_300_798);
-    time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LATEST)
+    let time = time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LATEST);
+    format_rfc3339_seconds(time).to_string()
 }
 
 /// Zero for a time that is ahead of this clock.
@@ -369,7 +505,10 @@ pub(crate) struct StartRequest {
     pub(crate) display_name: String,
     /// SageMaker's idempotency token (`ClientRequestToken`), 64 characters.
     pub(crate) token: String,
-    pub(crate) trigger: Trigger,
+    /// Why, in one line. SageMaker Studio shows it.
+    pub(crate) description: String,
+    /// The pipeline parameters: names and values.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 /// Decides whether `occurrence` starts an execution.
@@ -408,7 +547,10 @@ fn start_request(occurrence: &Occurrence, situation: &Situation<'_>) -> StartReq
             digest(&["next after", &pipeline, newest])
         }
     };
-    StartRequest { display_name, token, trigger: occurrence.trigger }
+    // An event without a time is sent by hand: it happens now.
+    let time = rfc3339(occurrence.at.unwrap_or(situation.now));
+    let parameters = situation.parameters.of(occurrence, &time);
+    StartRequest { display_name, token, description: occurrence.description.clone(), parameters }
 }
 
 /// The execution that was started last, and the time that is left, if drift still waits after its start.
@@ -462,7 +604,7 @@ pub(crate) fn find_owed(findings: &Findings, situation: &Situation<'_>) -> Owed 
     let deployment = findings.deployment.as_ref();
     let deployment = deployment.map(|d| code(&d.execution_id, Some(d.succeeded), Memory::AwsState));
     let tick = match &findings.tick {
-        Some((rule, OwedTag::Since(at))) => Some(schedule(rule, *at, Memory::OwedTag)),
+        Some((rule, OwedTag::Since(at))) => Some(schedule("rule", rule, *at, Memory::OwedTag)),
         Some((_, OwedTag::Unreadable)) => {
             found.tag_is_obsolete = true;
             None
@@ -557,8 +699,11 @@ pub(crate) fn named_execution(hint: &StatusHint, described: Option<Execution>, e
 }
 
 /// What every guard should be. `executions` are the newest ones, newest first; `named` is the execution that a hint names. Its
-/// record replaces the list's.
-pub(crate) fn desired_state(executions: &[Execution], named: Option<&Execution>) -> DesiredState {
+/// record replaces the list's. A router that drains enables everything, whatever runs.
+pub(crate) fn desired_state(mode: Mode, executions: &[Execution], named: Option<&Execution>) -> DesiredState {
+    if mode == Mode::Drain {
+        return DesiredState::Released;
+    }
     let listed = executions.iter().map(|listed| named.filter(|named| named.arn == listed.arn).unwrap_or(listed));
     let active = listed.chain(named).find(|e| e.status.is_active());
     active.map_or(DesiredState::Released, |e| DesiredState::Engaged { execution_id: e.arn.id().to_owned() })
@@ -644,7 +789,7 @@ pub(crate) const OWED_TAG: &str = "drift-router:owed-since";
 
 /// The value of [`OWED_TAG`]: `<owner>/<time of the tick>`.
 pub(crate) fn owed_tag(owner: &str, tick: SystemTime) -> String {
-    format!("{owner}/{}", format_rfc3339_seconds(writable(tick)))
+    format!("{owner}/{}", rfc3339(tick))
 }
 
 /// Reads the value of [`OWED_TAG`].
@@ -720,10 +865,13 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_622_548_800)
     }
 
+    static NO_PARAMETERS: Parameters = Parameters::none();
+
     /// At noon, with nothing held and no cooldown.
     fn situation(executions: &[Execution]) -> Situation<'_> {
         Situation {
             pipeline: "p",
+            parameters: &NO_PARAMETERS,
             executions,
             schedule_rule: Hold::No,
             drift_rule: Hold::No,
@@ -742,7 +890,14 @@ mod tests {
 
     /// It happens at noon.
     fn occurrence(trigger: Trigger, key: &str) -> Occurrence {
-        Occurrence { trigger, key: key.to_owned(), at: Some(noon()), memory: Memory::Event }
+        Occurrence {
+            trigger,
+            key: key.to_owned(),
+            at: Some(noon()),
+            memory: Memory::Event,
+            description: String::new(),
+            parameters: JobParameters::new(),
+        }
     }
 
     /// It started half an hour before noon.
@@ -921,7 +1076,7 @@ mod tests {
             let length = Duration::from_hours(24 * 365).saturating_mul(i32::abs(years).unsigned_abs());
             let at = if years < 0 { SystemTime::UNIX_EPOCH - length } else { SystemTime::UNIX_EPOCH + length };
             assert!(drift("a", at, Memory::Event).key.starts_with("a "), "{years}");
-            assert!(schedule("a", at, Memory::Event).key.starts_with("a "), "{years}");
+            assert!(schedule("rule", "a", at, Memory::Event).key.starts_with("a "), "{years}");
         }
     }
 
@@ -1022,7 +1177,7 @@ mod tests {
             let function = "arn:aws:lambda:us-east-1:123456789012:function:drift-router";
             match alarm_relevance(change, listed, true, function) {
                 Relevance::Relevant(occurrence) => occurrence.memory,
-                Relevance::Ignored(reason) => panic!("{reason}"),
+                other => panic!("{other:?}"),
             }
         };
         let listed = ["a".to_owned()];
@@ -1072,13 +1227,17 @@ mod tests {
     fn the_newest_of_several_active_executions_is_named() {
         let executions = [execution("c", false, ""), execution("b", true, ""), execution("a", true, "")];
         let engaged = |id: &str| DesiredState::Engaged { execution_id: id.to_owned() };
-        assert_eq!(desired_state(&executions, None), engaged("b"));
-        assert_eq!(desired_state(&executions[..1], None), DesiredState::Released);
-        assert_eq!(desired_state(&[], None), DesiredState::Released);
+        assert_eq!(desired_state(Mode::Active, &executions, None), engaged("b"));
+        assert_eq!(desired_state(Mode::Active, &executions[..1], None), DesiredState::Released);
+        assert_eq!(desired_state(Mode::Active, &[], None), DesiredState::Released);
+        assert_eq!(desired_state(Mode::Drain, &executions, Some(&executions[1])), DesiredState::Released);
         // The record of the execution that a hint names replaces the list's, which may lag.
-        assert_eq!(desired_state(&executions[..2], Some(&execution("b", false, ""))), DesiredState::Released);
-        assert_eq!(desired_state(&executions[..1], Some(&execution("C", true, ""))), engaged("C"));
-        assert_eq!(desired_state(&executions[..1], Some(&execution("z", true, ""))), engaged("z"));
+        assert_eq!(
+            desired_state(Mode::Active, &executions[..2], Some(&execution("b", false, ""))),
+            DesiredState::Released
+        );
+        assert_eq!(desired_state(Mode::Active, &executions[..1], Some(&execution("C", true, ""))), engaged("C"));
+        assert_eq!(desired_state(Mode::Active, &executions[..1], Some(&execution("z", true, ""))), engaged("z"));
     }
 
     #[test]
@@ -1126,37 +1285,158 @@ mod tests {
             let token = ContinuationToken::Execution { arn: arn("a"), unknown_since };
             assert_eq!(ContinuationToken::parse(&token.text()), Some(token));
         }
-        let not_started = ContinuationToken::NotStarted { first_job: "0000-11".to_owned() };
-        assert_eq!(ContinuationToken::parse(&not_started.text()), Some(not_started));
-        for bad in ["", "abc", NOT_STARTED, &format!("{} unknown since noon", arn("a").as_str())] {
+        for asked in [None, Some(noon())] {
+            let token = ContinuationToken::NotStarted { first_job: "0000-11".to_owned(), asked };
+            assert_eq!(ContinuationToken::parse(&token.text()), Some(token));
+        }
+        let no_time = format!("{} unknown since noon", arn("a").as_str());
+        for bad in ["", "abc", NOT_STARTED, &format!("{NOT_STARTED}a asked at noon"), &no_time] {
             assert_eq!(ContinuationToken::parse(bad), None, "{bad}");
         }
     }
 
-    fn request(call: &JobCall, trigger: DeploymentTrigger) -> JobRequest {
-        job_request("the-id", call, "nyctaxi", trigger)
+    fn terms(trigger: DeploymentTrigger, mode: Mode) -> JobTerms<'static> {
+        JobTerms { pipeline: "nyctaxi", trigger, parameters: &NO_PARAMETERS, mode }
+    }
+
+    fn call(token: Option<ContinuationToken>, pipeline_name: Option<&str>) -> Job {
+        Job {
+            id: "the-id".to_owned(),
+            continuation_token: token.map(|token| token.text()),
+            user_parameters: Ok(UserParameters {
+                pipeline_name: pipeline_name.map(str::to_owned),
+                parameters: JobParameters::new(),
+            }),
+        }
     }
 
     #[test]
     fn a_job_may_name_our_pipeline_by_its_name_or_its_arn() {
-        let first = |name: &str| JobCall::First { pipeline_name: Some(name.to_owned()) };
+        let request =
+            |name| job_request(&call(None, Some(name)), terms(DeploymentTrigger::Action, Mode::Active), noon());
         for ours in ["Nyctaxi", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi"] {
-            let request = request(&first(ours), DeploymentTrigger::Action);
-            assert!(matches!(request, JobRequest::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
+            assert!(matches!(request(ours), JobRequest::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
         }
         for other in ["", "fraud", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud", "arn:nyctaxi"] {
-            let request = request(&first(other), DeploymentTrigger::Action);
-            assert!(matches!(request, JobRequest::Impossible(_)), "{other}");
+            assert!(matches!(request(other), JobRequest::Impossible(_)), "{other}");
         }
     }
 
     #[test]
     fn an_action_that_waits_for_its_start_keeps_the_key_of_its_first_job() {
-        let token = ContinuationToken::NotStarted { first_job: "first".to_owned() }.text();
-        let call = JobCall::Continuation { token };
-        let started = request(&call, DeploymentTrigger::Action);
+        let token = || ContinuationToken::NotStarted { first_job: "first".to_owned(), asked: None };
+        let request = |trigger| job_request(&call(Some(token()), None), terms(trigger, Mode::Active), noon());
+        let started = request(DeploymentTrigger::Action);
         assert!(matches!(started, JobRequest::Start(occurrence) if occurrence.key == "first"));
-        assert!(matches!(request(&call, DeploymentTrigger::Event), JobRequest::Impossible(_)));
+        for other in [DeploymentTrigger::Event, DeploymentTrigger::None] {
+            assert!(matches!(request(other), JobRequest::Impossible(_)));
+        }
+    }
+
+    #[test]
+    fn an_action_is_asked_for_its_time_once_and_every_try_sends_the_same_request() {
+        let parameters = Parameters::parse([("At", "{time}")]).unwrap();
+        let terms = JobTerms { parameters: &parameters, ..terms(DeploymentTrigger::Action, Mode::Active) };
+        let JobRequest::Wait(token) = job_request(&call(None, None), terms, noon()) else { panic!("it starts") };
+        let requests = [1, 2].map(|minutes| {
+            let now = noon() + minutes * MINUTE;
+            let JobRequest::Start(job) = job_request(&call(Some(token.clone()), None), terms, now) else {
+                panic!("it waits")
+            };
+            decide_start(&job, Asker::Event, &Situation { parameters: &parameters, now, ..situation(&[]) })
+        });
+        assert_eq!(requests[0], requests[1]);
+        let StartDecision::Start(request) = &requests[0] else { panic!("it does not start") };
+        assert_eq!(request.parameters["At"], "2021-06-01T12:00:00Z");
+        assert_eq!(request.display_name, "job-the-id");
+    }
+
+    #[test]
+    fn no_mode_but_active_starts_a_job_and_every_mode_reports_on_a_started_one() {
+        let started = ContinuationToken::Execution {
+            arn: ExecutionArn::parse("arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi/execution/a").unwrap(),
+            unknown_since: None,
+        };
+        for mode in [Mode::DryRun, Mode::Drain] {
+            let terms = terms(DeploymentTrigger::Action, mode);
+            assert!(matches!(job_request(&call(None, None), terms, noon()), JobRequest::Find(..)), "{mode:?}");
+            let request = job_request(&call(Some(started.clone()), None), terms, noon());
+            assert!(matches!(request, JobRequest::Continue { .. }), "{mode:?}");
+        }
+    }
+
+    fn deployed(trigger_type: Option<&str>) -> DeploymentChange {
+        DeploymentChange {
+            pipeline: "build".to_owned(),
+            execution_id: "new".to_owned(),
+            state: "SUCCEEDED".to_owned(),
+            changed: Some(noon()),
+            trigger_type: trigger_type.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn codepipelines_list_is_asked_when_the_event_leaves_something_open() {
+        let relevance = |trigger_type, parameters: &Parameters| {
+            let event = DeploymentTrigger::Event;
+            deployment_relevance(&deployed(trigger_type), Some("build"), event, true, parameters)
+        };
+        assert!(matches!(relevance(Some("Webhook"), &NO_PARAMETERS), Relevance::Relevant(_)));
+        assert!(matches!(relevance(None, &NO_PARAMETERS), Relevance::UnlessRollback(_)));
+        let timed = Parameters::parse([("At", "{time}")]).unwrap();
+        assert!(matches!(relevance(Some("Webhook"), &timed), Relevance::UnlessRollback(_)));
+        for rollback in ["ManualRollback", "AutomatedRollback"] {
+            assert!(matches!(relevance(Some(rollback), &timed), Relevance::Ignored(_)), "{rollback}");
+        }
+    }
+
+    #[test]
+    fn the_list_says_what_was_a_rollback_and_gives_the_time_that_heartbeats_use() {
+        let listed = |id: &str, is_rollback| CodePipelineExecution {
+            id: id.to_owned(),
+            has_succeeded: true,
+            is_rollback,
+            updated: Some(noon() - MINUTE),
+        };
+        let decide = |executions: &[CodePipelineExecution]| {
+            listed_deployment(code("new", Some(noon()), Memory::AwsState), executions)
+        };
+        assert!(matches!(decide(&[listed("new", true)]), Relevance::Ignored(_)));
+        let at = |relevance| match relevance {
+            Relevance::Relevant(occurrence) => occurrence.at,
+            other => panic!("{other:?}"),
+        };
+        let executions = [listed("old", true), listed("new", false)];
+        assert_eq!(at(decide(&executions)), Some(noon() - MINUTE));
+        assert_eq!(at(decide(&executions[..1])), Some(noon()), "not listed any more");
+        let heartbeats = newest_deployment(&executions).unwrap();
+        assert_eq!((heartbeats.execution_id.as_str(), heartbeats.succeeded), ("new", noon() - MINUTE));
+    }
+
+    #[test]
+    fn a_tick_is_known_by_its_sender_and_its_name() {
+        let names = TickNames { schedule_rule: Some("a"), schedule: Some("b"), heartbeat: Some("c") };
+        let meaning = |sender, name: &str| {
+            let tick = Tick { sender, resources: vec![format!("arn:aws:x:y:z/{name}")], time: Some(noon()) };
+            match tick_meaning(&tick, names, true, noon()) {
+                TickMeaning::Retraining(occurrence) if occurrence.memory == Memory::OwedTag => "tick with a tag",
+                TickMeaning::Retraining(_) => "tick",
+                TickMeaning::Heartbeat => "heartbeat",
+                TickMeaning::Ignored(_) => "ignored",
+            }
+        };
+        let meanings = |sender| ["a", "b", "c", "d"].map(|name| meaning(sender, name));
+        assert_eq!(meanings(TickSender::Rule), ["tick with a tag", "ignored", "heartbeat", "ignored"]);
+        assert_eq!(meanings(TickSender::Schedule), ["ignored", "tick", "heartbeat", "ignored"]);
+    }
+
+    #[test]
+    fn a_description_is_one_line_within_sagemakers_length() {
+        let alarm = format!("fare\ndrift\u{7}{}", "é".repeat(244));
+        let description = drift(&alarm, noon(), Memory::Event).description;
+        assert!(description.starts_with("Started by drift-router: CloudWatch alarm fare drift "), "{description}");
+        assert!(description.ends_with(" changed to ALARM at 2021-06-01T12:00:00Z."), "{description}");
+        assert!(description.chars().count() <= 3072 && !description.contains(char::is_control));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The reconcile flow: observe, compare, apply, observe again, until every guard is as the executions ask.
+//!
+//! With `MODE=dry-run` nothing is applied, and one observation is enough. With `MODE=drain` every guard is enabled, whatever runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aws::{self, Aws, CallError, ObservedGuard, RuleArns};
 use crate::config::Config;
-use crate::model::{DesiredState, Execution, GuardRole, GuardState, StatusHint};
+use crate::model::{DesiredState, Execution, GuardRole, GuardState, Mode, OwedTag, StatusHint};
 use crate::outcome::{Action, GuardReport, Outcome};
 use crate::policy::{self, Hold, Situation};
 
@@ -51,6 +53,11 @@ impl Error {
             // A guard says nothing about a start.
             Fault::Guard(_) | Fault::DidNotConverge | Fault::ListLags { .. } => true,
         })
+    }
+
+    /// Whether a call found that its resource does not exist.
+    fn is_not_found(&self) -> bool {
+        self.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_not_found()))
     }
 
     /// The name of the first fault, as Lambda reports it.
@@ -121,6 +128,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// Executions and guards, observed together.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) mode: Mode,
     /// The newest executions, newest first.
     pub(crate) executions: Vec<Execution>,
     /// The execution that a hint names.
@@ -148,7 +156,7 @@ fn unread(guards: Vec<ObservedGuard>) -> impl Iterator<Item = CallError> {
 
 impl Snapshot {
     pub(crate) fn desired_state(&self) -> DesiredState {
-        policy::desired_state(&self.executions, self.named.as_ref())
+        policy::desired_state(self.mode, &self.executions, self.named.as_ref())
     }
 
     /// An error that names every guard that could not be read.
@@ -170,6 +178,7 @@ impl Snapshot {
         };
         Situation {
             pipeline: invocation.aws.pipeline.name(),
+            parameters: &invocation.config.parameters,
             executions: &self.executions,
             schedule_rule: hold(GuardRole::ScheduleRule),
             drift_rule: hold(GuardRole::DriftRule),
@@ -209,40 +218,62 @@ pub(crate) async fn converge_and_report(
     let snapshot = converge(invocation, hint, snapshot, outcome).await?;
     let (action, reason) = match snapshot.desired_state() {
         DesiredState::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
+        DesiredState::Released if snapshot.mode == Mode::Drain => {
+            (Action::Released, "MODE is drain: every guard that this router disabled is enabled".to_owned())
+        }
         DesiredState::Released => (Action::Released, "no execution runs".to_owned()),
     };
-    let has_written = snapshot.guards.iter().any(|guard| guard.written);
+    // A dry run writes nothing, so a guard that is not as it should be stays so.
+    let has_written = snapshot.guards.iter().any(|guard| guard.written) || !snapshot.is_settled();
     outcome.action = Some(if has_written { action } else { Action::Unchanged });
     outcome.reason = Some(reason);
     Ok(snapshot)
+}
+
+/// Enables what this router has disabled and removes the tag of its owed tick, whatever runs (`MODE=drain`).
+pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
+    let snapshot = observe(invocation, None, None, outcome).await?;
+    let snapshot = converge_and_report(invocation, None, snapshot, outcome).await?;
+    match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
+        Some((rule, found)) if matches!(found.owed, Some(OwedTag::Since(_) | OwedTag::Unreadable)) => {
+            Ok(rule.forget_owed(&found.resource).await?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed
 /// last. Lists may lag and an execution's own record is better, so the named execution is described too.
 ///
 /// If the SageMaker pipeline does not exist any more, nothing can run: what this router disabled is enabled, and the error is
-/// returned.
+/// returned. A router that drains needs no list, and enables what it disabled even if the named execution cannot be described.
 pub(crate) async fn observe(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
     before: Option<&[ObservedGuard]>,
     outcome: &mut Outcome,
 ) -> Result<Snapshot, Unobserved> {
-    let pipeline = &invocation.aws.pipeline;
+    let (pipeline, mode) = (&invocation.aws.pipeline, invocation.config.mode);
+    let list = async {
+        match mode {
+            Mode::Active | Mode::DryRun => pipeline.list().await,
+            Mode::Drain => Ok(vec![]),
+        }
+    };
     let describe = async {
         match hint {
             Some(hint) => pipeline.describe(&hint.arn).await,
             None => Ok(None),
         }
     };
-    let (listed, described, guards) = tokio::join!(pipeline.list(), describe, read_guards(invocation, before));
+    let (listed, described, guards) = tokio::join!(list, describe, read_guards(invocation, before));
     report(&guards, outcome);
     match both(listed, described) {
         Ok((executions, described)) => {
             let named = hint.map(|hint| policy::named_execution(hint, described, &executions));
-            Ok(Snapshot { executions, named, guards })
+            Ok(Snapshot { mode, executions, named, guards })
         }
-        Err(error) if error.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_not_found())) => {
+        Err(error) if mode == Mode::Drain || error.is_not_found() => {
             Err(release(invocation, error, guards, outcome).await)
         }
         Err(error) => Err(Unobserved { error, guards }),
@@ -259,13 +290,16 @@ fn report(guards: &[ObservedGuard], outcome: &mut Outcome) {
     outcome.has_unread_guard = guards.iter().any(|guard| guard.found.is_err());
 }
 
-/// Enables what this router disabled, as the pipeline is missing: `error` says so.
+/// Enables what this router disabled, once, although the executions could not be read: `error` says why.
 async fn release(
     invocation: &Invocation<'_>,
     error: Error,
     mut guards: Vec<ObservedGuard>,
     outcome: &mut Outcome,
 ) -> Unobserved {
+    if invocation.config.mode == Mode::DryRun {
+        return Unobserved { error, guards };
+    }
     let failures = aws::set_all(&invocation.aws.guards, &mut guards, &DesiredState::Released).await;
     if guards.iter().any(|guard| guard.written) {
         guards = read_guards(invocation, Some(&guards)).await;
@@ -277,13 +311,18 @@ async fn release(
 /// How long to wait before a round is repeated: reads may lag behind writes. There are as many rounds.
 const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Sets the guards as the executions ask and observes again, until an observation finds nothing to set.
+/// Sets the guards as the executions ask and observes again, until an observation finds nothing to set. A dry run only checks that
+/// every guard could be read.
 pub(crate) async fn converge(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
     mut snapshot: Snapshot,
     outcome: &mut Outcome,
 ) -> Result<Snapshot, Error> {
+    if snapshot.mode == Mode::DryRun {
+        let is_read = snapshot.guards.iter().all(|guard| guard.found.is_ok());
+        return if is_read { Ok(snapshot) } else { Err(snapshot.unread()) };
+    }
     // The newest failure of each guard.
     let mut failures: BTreeMap<GuardRole, CallError> = BTreeMap::new();
     for pause in PAUSES {

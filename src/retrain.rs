@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::aws::{self, CallError, ObservedGuard};
-use crate::model::{DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Occurrence, OwedTag, StatusHint};
+use crate::model::{
+    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, OwedTag, StatusHint,
+};
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, Asker, NoStart, OwedWrite, StartDecision};
+use crate::policy::{self, Asker, NoStart, OwedWrite, Relevance, StartDecision};
 use crate::reconcile::{Error, Fault, Invocation, Snapshot, both, converge, observe};
 
 /// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
@@ -21,6 +23,27 @@ pub(crate) async fn retrain(
         // An earlier try may have noted that the tick is owed. It has its answer now.
         (Memory::OwedTag, Some(at)) if !is_deferred => forget_tick(invocation, &snapshot, &OwedTag::Since(at)).await,
         _ => Ok(()),
+    }
+}
+
+/// As [`retrain`], unless CodePipeline's list says that the deployment was a rollback.
+pub(crate) async fn retrain_unless_rollback(
+    invocation: &Invocation<'_>,
+    occurrence: Occurrence,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let listed = match &invocation.aws.deployments {
+        Some(deployments) => deployments.list().await?,
+        None => vec![],
+    };
+    match policy::listed_deployment(occurrence, &listed) {
+        Relevance::Relevant(occurrence) | Relevance::UnlessRollback(occurrence) => {
+            retrain(invocation, &occurrence, outcome).await
+        }
+        Relevance::Ignored(reason) => {
+            outcome.ignore(reason);
+            Ok(())
+        }
     }
 }
 
@@ -74,6 +97,11 @@ pub(crate) async fn ensure_execution(
         StartDecision::RuleUnread => return Err(snapshot.unread()),
         StartDecision::NoStart(why) => return Ok(Ensured { start: report(why, outcome), snapshot }),
     };
+    if snapshot.mode == Mode::DryRun {
+        outcome.action = Some(Action::Started);
+        outcome.reason = Some(format!("MODE is dry-run: it would have started {}", request.display_name));
+        return Ok(Ensured { start: Start::None, snapshot });
+    }
     let pipeline = &invocation.aws.pipeline;
     let refused = match pipeline.start(&request).await {
         Ok(arn) => {
@@ -132,6 +160,9 @@ async fn remember_tick(
     guards: &[ObservedGuard],
 ) -> Result<bool, CallError> {
     let (Memory::OwedTag, Some(at)) = (occurrence.memory, occurrence.at) else { return Ok(true) };
+    if invocation.config.mode != Mode::Active {
+        return Ok(false);
+    }
     let Some((rule, found)) = aws::schedule_rule(&invocation.aws.guards, guards) else { return Ok(false) };
     if found.state == GuardState::DisabledByOther {
         return Ok(false);
@@ -147,7 +178,9 @@ async fn remember_tick(
 /// later tick of another invocation.
 pub(crate) async fn forget_tick(invocation: &Invocation<'_>, snapshot: &Snapshot, tag: &OwedTag) -> Result<(), Error> {
     match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
-        Some((rule, found)) if found.owed.as_ref() == Some(tag) => Ok(rule.forget_owed(&found.resource).await?),
+        Some((rule, found)) if found.owed.as_ref() == Some(tag) && snapshot.mode == Mode::Active => {
+            Ok(rule.forget_owed(&found.resource).await?)
+        }
         _ => Ok(()),
     }
 }

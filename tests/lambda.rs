@@ -127,11 +127,12 @@ async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
 
 #[tokio::test]
 async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_line() {
-    let output = lambda::command(Path::new(BINARY)).env("DRIFT_RULE_NAME", "no rule").output().await.unwrap();
+    let mut command = lambda::command(Path::new(BINARY));
+    let output = command.env("DRIFT_RULE_NAME", "no rule").env("MODE", "wet").output().await.unwrap();
     assert!(!output.status.success());
     let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
     let error = line["error"].as_str().unwrap();
-    for variable in ["SAGEMAKER_PIPELINE_NAME", "CODE_PIPELINE_NAME", "DRIFT_RULE_NAME"] {
+    for variable in ["SAGEMAKER_PIPELINE_NAME", "MODE", "DRIFT_RULE_NAME"] {
         assert!(error.contains(variable), "{variable} is not in {error}");
     }
 }

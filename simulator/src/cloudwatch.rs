@@ -38,7 +38,7 @@ impl Alarm {
 }
 
 /// The service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CloudWatch {
     place: Place,
     /// The alarms.

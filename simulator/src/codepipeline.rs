@@ -63,7 +63,7 @@ pub struct EndedExecution {
 }
 
 /// The service, with one pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CodePipeline {
     place: Place,
     pipeline: String,
@@ -71,6 +71,8 @@ pub struct CodePipeline {
     pub stages: Vec<Stage>,
     /// Every execution of the pipeline that has ended, oldest first.
     pub executions: Vec<EndedExecution>,
+    /// Whether events say what started an execution. AWS does not document when they do.
+    pub events_have_trigger: bool,
     /// The most executions that a page has, even where the request asks for more.
     pub page_limit: Option<usize>,
     /// How many milliseconds this service's clock is ahead.
@@ -95,6 +97,7 @@ impl CodePipeline {
                 .map(|name| Stage { name: name.clone(), disabled_reason: None, history: Vec::new() })
                 .collect(),
             executions: Vec::new(),
+            events_have_trigger: false,
             page_limit: None,
             clock_skew: 0,
             actions: Vec::new(),

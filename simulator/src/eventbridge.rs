@@ -49,7 +49,7 @@ impl Rule {
 }
 
 /// The service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EventBridge {
     place: Place,
     /// The rules.

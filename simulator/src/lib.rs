@@ -50,6 +50,12 @@ impl Simulator {
         Self { world: Arc::new(Mutex::new(World::new(project))) }
     }
 
+    /// A simulator of its own with a [copy](World::copy) of the world.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { world: Arc::new(Mutex::new(self.world().copy())) }
+    }
+
     /// The world, to look at or to act upon. It must not be kept across an `await`.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::shape::{
-    ApiError, IDEMPOTENCY_TOKEN, Input, PIPELINE_EXECUTION_ARN, PIPELINE_EXECUTION_NAME, PIPELINE_NAME_OR_ARN,
+    ApiError, IDEMPOTENCY_TOKEN, Input, PIPELINE_EXECUTION_ARN, PIPELINE_EXECUTION_DESCRIPTION,
+    PIPELINE_EXECUTION_NAME, PIPELINE_NAME_OR_ARN, PIPELINE_PARAMETER_NAME, PIPELINE_PARAMETER_VALUE,
 };
 use crate::world::{Emitted, Place, Time, seconds, shifted, timestamp};
 
@@ -21,6 +22,8 @@ pub struct Execution {
     pub display_name: Option<String>,
     /// The parameters that it was started with.
     pub parameters: Value,
+    /// Its description, if it was started with one.
+    pub description: Option<String>,
     /// When it was created.
     pub created: Time,
     /// Every status it has had, and since when; the last one is the present one.
@@ -82,7 +85,7 @@ pub enum ReusedToken {
 }
 
 /// The service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SageMaker {
     place: Place,
     /// The project's pipeline.
@@ -93,6 +96,8 @@ pub struct SageMaker {
     pub executions: Vec<Execution>,
     /// The parameters that every pipeline's definition has.
     pub parameters: Vec<String>,
+    /// Those of them that have no default: a start has to give them.
+    pub required_parameters: Vec<String>,
     /// The most executions that a page of a list has, even where the request asks for more.
     pub page_limit: Option<usize>,
     /// How far lists lag behind.
@@ -125,6 +130,7 @@ impl SageMaker {
             pipelines: vec![pipeline.to_owned()],
             executions: Vec::new(),
             parameters: Vec::new(),
+            required_parameters: Vec::new(),
             page_limit: None,
             list_lag: Duration::ZERO,
             describe_lag: Duration::ZERO,
@@ -235,6 +241,7 @@ impl SageMaker {
             arn,
             display_name: display_name.map(str::to_owned),
             parameters,
+            description: None,
             created: now,
             history: vec![(now, "Executing".to_owned())],
             deleted: false,
@@ -282,14 +289,9 @@ impl SageMaker {
         let token = input.required("ClientRequestToken", &IDEMPOTENCY_TOKEN)?.to_owned();
         let display_name = input.optional("PipelineExecutionDisplayName", &PIPELINE_EXECUTION_NAME)?;
         let pipeline = self.named_pipeline(input)?;
+        let description = input.optional("PipelineExecutionDescription", &PIPELINE_EXECUTION_DESCRIPTION)?;
         let parameters = &input.0["PipelineParameters"];
-        for parameter in parameters.as_array().into_iter().flatten() {
-            let name = parameter["Name"].as_str().unwrap_or_default();
-            if !self.parameters.iter().any(|known| known == name) {
-                let message = format!("Pipeline parameter [{name}] is not defined in the pipeline.");
-                return Err(ApiError::refused("ValidationException", message));
-            }
-        }
+        self.check_parameters(parameters)?;
         if self.checks_limit_first {
             self.check_limit()?;
         }
@@ -311,9 +313,29 @@ impl SageMaker {
         let arn = self.start(&pipeline, display_name, now);
         if let Some(execution) = self.executions.last_mut() {
             execution.parameters = parameters.clone();
+            execution.description = description.map(str::to_owned);
         }
         self.tokens.insert(token, (input.0.clone(), arn.clone()));
         Ok(json!({ "PipelineExecutionArn": arn }))
+    }
+
+    fn check_parameters(&self, parameters: &Value) -> Result<(), ApiError> {
+        let refuse = |message: String| Err(ApiError::refused("ValidationException", message));
+        let given = parameters.as_array().map(Vec::as_slice).unwrap_or_default();
+        if given.len() > 200 {
+            return refuse("PipelineParameters has more than 200 members.".to_owned());
+        }
+        for parameter in given {
+            let name = Input(parameter).required("Name", &PIPELINE_PARAMETER_NAME)?;
+            Input(parameter).required("Value", &PIPELINE_PARAMETER_VALUE)?;
+            if !self.parameters.iter().any(|known| known == name) {
+                return refuse(format!("Pipeline parameter [{name}] is not defined in the pipeline."));
+            }
+        }
+        match self.required_parameters.iter().find(|name| given.iter().all(|parameter| parameter["Name"] != **name)) {
+            Some(missing) => refuse(format!("Pipeline parameter [{missing}] has no default value and is not given.")),
+            None => Ok(()),
+        }
     }
 
     fn check_limit(&self) -> Result<(), ApiError> {
@@ -381,6 +403,7 @@ impl SageMaker {
             "PipelineExecutionArn": execution.arn,
             "PipelineExecutionStatus": status,
             "PipelineExecutionDisplayName": execution.display_name,
+            "PipelineExecutionDescription": execution.description,
             "CreationTime": seconds(shifted(execution.created, self.clock_skew)),
             "LastModifiedTime": seconds(execution.changed()),
         }))

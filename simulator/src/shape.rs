@@ -67,6 +67,12 @@ pub static PIPELINE_EXECUTION_ARN: Shape =
     shape!(1, 256, r"arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:pipeline/.*/execution/.*");
 /// SageMaker's `PipelineExecutionName`.
 pub static PIPELINE_EXECUTION_NAME: Shape = shape!(1, 82, r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}");
+/// SageMaker's `PipelineExecutionDescription`.
+pub static PIPELINE_EXECUTION_DESCRIPTION: Shape = shape!(0, 3072, r".*");
+/// SageMaker's `PipelineParameterName`.
+pub static PIPELINE_PARAMETER_NAME: Shape = shape!(1, 256, r"[A-Za-z0-9\-_]*");
+/// The value of SageMaker's `Parameter`.
+pub static PIPELINE_PARAMETER_VALUE: Shape = shape!(0, 1024, r"(?s).*");
 /// SageMaker's `IdempotencyToken`.
 pub static IDEMPOTENCY_TOKEN: Shape = shape!(32, 128, r"(?s).*");
 /// CodePipeline's `PipelineName` and `StageName`.

@@ -56,6 +56,8 @@ pub struct Project {
     pub schedule_rule: String,
     /// The rule of the drift alarms.
     pub drift_rule: String,
+    /// The schedule of EventBridge Scheduler.
+    pub schedule: String,
     /// The heartbeat's rule.
     pub reconcile_rule: String,
     /// What time it is when the world begins.
@@ -74,6 +76,7 @@ impl Project {
             stages: vec!["Source".into(), "Build".into()],
             schedule_rule: "sagemaker-nyctaxi-schedule-build".into(),
             drift_rule: "sagemaker-nyctaxi-drift-build".into(),
+            schedule: "sagemaker-nyctaxi-weekly".into(),
             reconcile_rule: "sagemaker-nyctaxi-reconcile-build".into(),
             begins: Time::from_secs(1_622_187_201), // 2021-05-28T07:33:21Z
         }
@@ -83,12 +86,13 @@ impl Project {
 impl Project {
     /// The environment of a router of this project, as its stack would set it.
     #[must_use]
-    pub fn environment(&self) -> [(&'static str, &str); 6] {
+    pub fn environment(&self) -> [(&'static str, &str); 7] {
         [
             ("SAGEMAKER_PIPELINE_NAME", &self.sagemaker_pipeline),
             ("CODE_PIPELINE_NAME", &self.code_pipeline),
             ("BUILD_STAGE_NAME", "Build"),
             ("SCHEDULE_RULE_NAME", &self.schedule_rule),
+            ("SCHEDULE_NAME", &self.schedule),
             ("DRIFT_RULE_NAME", &self.drift_rule),
             ("RECONCILE_RULE_NAME", &self.reconcile_rule),
         ]
@@ -102,7 +106,7 @@ impl Project {
 }
 
 /// An event that a service sends to EventBridge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Emitted {
     pub(crate) source: &'static str,
     pub(crate) detail_type: &'static str,
@@ -245,6 +249,12 @@ impl World {
     /// Lets calls go wrong as `source` says. Of several sources, the first that has a fault for a call decides.
     pub fn inject(&mut self, source: FaultSource) {
         self.faults.push(source);
+    }
+
+    /// Whether a call may go wrong.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
     }
 
     /// Lets no call go wrong any more.
@@ -395,12 +405,32 @@ impl World {
         self.through(rule, "aws.events", "Scheduled Event", arn, json!({}))
     }
 
+    /// The schedule of EventBridge Scheduler ticks: the event that it sends by default. No rule is asked.
+    pub fn scheduler_tick(&mut self) -> Value {
+        let arn = self.place.arn("scheduler", &format!("schedule/default/{}", self.project.schedule));
+        let (source, detail_type) = ("aws.scheduler", "Scheduled Event");
+        self.envelope(Emitted { source, detail_type, resources: vec![arn], detail: json!("{}") })
+    }
+
     /// An execution of the CodePipeline succeeds: the event that EventBridge delivers.
     pub fn code_deployed(&mut self, execution_id: &str) -> Value {
-        self.codepipeline.end_execution(execution_id, "Succeeded", false, self.now());
+        self.code_pipeline_succeeds(execution_id, false)
+    }
+
+    /// An execution of the CodePipeline succeeds that puts earlier code back: the event that EventBridge delivers.
+    pub fn code_rolled_back(&mut self, execution_id: &str) -> Value {
+        self.code_pipeline_succeeds(execution_id, true)
+    }
+
+    fn code_pipeline_succeeds(&mut self, execution_id: &str, is_rollback: bool) -> Value {
+        self.codepipeline.end_execution(execution_id, "Succeeded", is_rollback, self.now());
         let pipeline = self.project.code_pipeline.clone();
-        let detail =
+        let mut detail =
             json!({ "pipeline": pipeline, "execution-id": execution_id, "state": "SUCCEEDED", "version": 1.0 });
+        if self.codepipeline.events_have_trigger {
+            let trigger = if is_rollback { "AutomatedRollback" } else { "Webhook" };
+            detail["execution-trigger"] = json!({ "trigger-type": trigger });
+        }
         self.envelope(Emitted {
             source: "aws.codepipeline",
             detail_type: "CodePipeline Pipeline Execution State Change",
@@ -421,10 +451,30 @@ impl World {
         lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
     }
 
-    /// An execution of the CodePipeline ends otherwise than [`World::code_deployed`] says: it fails, or rolls back. The router gets
-    /// no event of it.
-    pub fn end_code_pipeline(&mut self, execution_id: &str, status: &str, is_rollback: bool) {
-        self.codepipeline.end_execution(execution_id, status, is_rollback, self.now());
+    /// An execution of the CodePipeline ends otherwise. The router gets no event of it.
+    pub fn end_code_pipeline(&mut self, execution_id: &str, status: &str) {
+        self.codepipeline.end_execution(execution_id, status, false, self.now());
+    }
+
+    /// A copy of the services' state as it is now, with no fault, no latency and no observer.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            sagemaker: self.sagemaker.clone(),
+            codepipeline: self.codepipeline.clone(),
+            eventbridge: self.eventbridge.clone(),
+            cloudwatch: self.cloudwatch.clone(),
+            client_clock_skew: self.client_clock_skew,
+            latency: Duration::ZERO,
+            calls: Vec::new(),
+            observer: None,
+            faults: Vec::new(),
+            project: Project { begins: self.now(), ..self.project.clone() },
+            place: self.place.clone(),
+            began: Instant::now(),
+            events: VecDeque::new(),
+            events_so_far: self.events_so_far,
+        }
     }
 
     /// Starts an execution of the project's pipeline, as a person or another program does.
@@ -462,7 +512,8 @@ impl World {
         self.cloudwatch.force_state(alarm, self.now());
         if let (Some(id), "SUCCEEDED") = (detail["execution-id"].as_str(), detail["state"].as_str().unwrap_or_default())
         {
-            self.codepipeline.end_execution(id, "Succeeded", false, self.now());
+            let trigger = detail["execution-trigger"]["trigger-type"].as_str().unwrap_or_default();
+            self.codepipeline.end_execution(id, "Succeeded", trigger.ends_with("Rollback"), self.now());
         }
     }
 

@@ -400,8 +400,8 @@ async fn executions_of_the_code_pipeline_are_listed_newest_first_and_rollbacks_a
     let simulator = simulator();
     let world = &mut simulator.world();
     world.code_deployed("one");
-    world.end_code_pipeline("two", "Failed", false);
-    world.end_code_pipeline("three", "Succeeded", true);
+    world.end_code_pipeline("two", "Failed");
+    world.code_rolled_back("three");
     world.codepipeline.page_limit = Some(2);
     let list = "CodePipeline_20150709.ListPipelineExecutions";
     let first = call(world, list, &json!({ "pipelineName": "sagemaker-nyctaxi-build" })).unwrap();

@@ -1,4 +1,4 @@
-//! CodePipeline: the guard of one stage's inbound transition, the newest deployment, and the answers to jobs.
+//! CodePipeline: the guard of one stage's inbound transition, the list of executions, and the answers to jobs.
 //!
 //! State and mark of a transition are one write: the reason of a disabled transition is the mark.
 //! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DisableStageTransition.html>,
@@ -15,7 +15,7 @@ use aws_sdk_codepipeline::types::{
 
 use super::call::{CallError, Check};
 use super::guard::Found;
-use crate::model::{Deployment, DesiredState, GuardState};
+use crate::model::{CodePipelineExecution, DesiredState, GuardState};
 use crate::policy;
 
 /// One stage of the CodePipeline.
@@ -90,19 +90,17 @@ pub(crate) struct Deployments {
     pub(super) pipeline: String,
 }
 
-/// How many executions of the CodePipeline a heartbeat reads. It is also the most that one page holds.
+/// How many executions of the CodePipeline are read. It is also the most that one page holds.
 const NEWEST: usize = 100;
 const PAGE: i32 = 100;
 
 impl Deployments {
-    /// The newest deployment among the newest 100 executions: the one that succeeded last and is no rollback. A later execution that
-    /// failed does not hide it.
+    /// The newest 100 executions.
     ///
     /// # Errors
     /// [`CallError`].
-    pub(crate) async fn newest(&self) -> Result<Option<Deployment>, CallError> {
-        let mut seen = 0;
-        let mut newest: Option<Deployment> = None;
+    pub(crate) async fn list(&self) -> Result<Vec<CodePipelineExecution>, CallError> {
+        let mut executions = Vec::new();
         let mut next_token = None;
         loop {
             let page = self
@@ -117,24 +115,22 @@ impl Deployments {
                     let operation = format!("list the executions of CodePipeline {}", self.pipeline);
                     CallError::new(operation, check("codepipeline:ListPipelineExecutions"), error)
                 })?;
-            let executions = page.pipeline_execution_summaries.unwrap_or_default();
-            seen += executions.len();
-            let deployments = executions.into_iter().filter_map(deployment);
-            newest = newest.into_iter().chain(deployments).max_by_key(|deployment| deployment.succeeded);
+            executions.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(listed));
             next_token = page.next_token.filter(|token| !token.is_empty());
-            if next_token.is_none() || seen >= NEWEST {
-                return Ok(newest);
+            if next_token.is_none() || executions.len() >= NEWEST {
+                return Ok(executions);
             }
         }
     }
 }
 
-fn deployment(execution: PipelineExecutionSummary) -> Option<Deployment> {
-    let is_rollback = execution.execution_type == Some(ExecutionType::Rollback);
-    let has_succeeded = execution.status == Some(PipelineExecutionStatus::Succeeded);
-    let succeeded = execution.last_update_time.and_then(|time| SystemTime::try_from(time).ok())?;
-    let execution_id = execution.pipeline_execution_id?;
-    (has_succeeded && !is_rollback).then_some(Deployment { execution_id, succeeded })
+fn listed(execution: PipelineExecutionSummary) -> Option<CodePipelineExecution> {
+    Some(CodePipelineExecution {
+        id: execution.pipeline_execution_id?,
+        has_succeeded: execution.status == Some(PipelineExecutionStatus::Succeeded),
+        is_rollback: execution.execution_type == Some(ExecutionType::Rollback),
+        updated: execution.last_update_time.and_then(|time| SystemTime::try_from(time).ok()),
+    })
 }
 
 /// The jobs of Lambda actions.

@@ -18,8 +18,6 @@ use crate::policy::StartRequest;
 pub(crate) struct Pipeline {
     pub(super) client: Client,
     pub(super) name: String,
-    /// The pipeline's parameter that receives the trigger.
-    pub(super) trigger_parameter: Option<String>,
 }
 
 /// How many executions decisions are made from.
@@ -109,24 +107,23 @@ impl Pipeline {
     /// [`CallError`].
     pub(crate) async fn start(&self, request: &StartRequest) -> Result<ExecutionArn, CallError> {
         let operation = || format!("start SageMaker pipeline {} as {}", self.name, request.display_name);
-        let parameter = |name| Parameter::builder().name(name).value(request.trigger.parameter_value()).build();
+        let parameters = request.parameters.iter();
+        let parameters: Vec<Parameter> =
+            parameters.map(|(name, value)| Parameter::builder().name(name).value(value).build()).collect();
         let started = self
             .client
             .start_pipeline_execution()
             .pipeline_name(&self.name)
             .pipeline_execution_display_name(&request.display_name)
             .client_request_token(&request.token)
-            .set_pipeline_parameters(self.trigger_parameter.as_ref().map(|name| vec![parameter(name)]))
+            .pipeline_execution_description(&request.description)
+            .set_pipeline_parameters(Some(parameters).filter(|parameters| !parameters.is_empty()))
             .send()
             .await
             .map_err(|error| {
-                let setting = match &self.trigger_parameter {
-                    Some(name) => format!(
-                        "that the pipeline has the parameter {name} which TRIGGER_PARAMETER_NAME names, and a default for every other one"
-                    ),
-                    None => "SAGEMAKER_PIPELINE_NAME, and that every parameter of the pipeline has a default".to_owned(),
-                };
-                let check = Check { setting: &setting, permission: "sagemaker:StartPipelineExecution" };
+                let setting = "SAGEMAKER_PIPELINE_NAME, that the pipeline has every parameter which PIPELINE_PARAMETERS or the \
+                               action's UserParameters name, and that every other parameter has a default";
+                let check = Check { setting, permission: "sagemaker:StartPipelineExecution" };
                 CallError::new(operation(), check, error)
             })?;
         started

@@ -1,6 +1,7 @@
 //! [`Lab`]: the router, with a simulated AWS that has the project of the sample events.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use drift_router::{Config, Router, timeouts};
@@ -20,7 +21,23 @@ pub struct Lab {
     pub router: Arc<Router>,
     context: Context,
     metrics: Metrics,
+    /// The environment variables that differ from the project's.
+    changed: Vec<(String, String)>,
+    /// How many invocations began and ended.
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
 }
+
+/// The operations that change nothing.
+const READS: [&str; 7] = [
+    "ListPipelineExecutions",
+    "DescribePipelineExecution",
+    "GetPipelineState",
+    "DescribeRule",
+    "ListTagsForResource",
+    "DescribeAlarms",
+    "ListAlarmMuteRules",
+];
 
 /// Collects the lines of metrics that the router writes.
 #[derive(Clone, Default)]
@@ -51,6 +68,11 @@ impl Lab {
 
     /// A lab whose router has some environment variables changed.
     pub fn with(changed: &[(&str, &str)]) -> Self {
+        Self::on(Simulator::new(&Project::nyctaxi()), changed)
+    }
+
+    /// A lab with this simulator.
+    fn on(simulator: Simulator, changed: &[(&str, &str)]) -> Self {
         let project = Project::nyctaxi();
         let lookup = project.lookup(changed);
         let config = Config::from_lookup(|name| {
@@ -60,7 +82,6 @@ impl Lab {
             }
             lookup(name)
         });
-        let simulator = Simulator::new(&project);
         let aws = simulator.sdk_config().timeout_config(timeouts()).build();
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
@@ -70,7 +91,16 @@ impl Lab {
         });
         let metrics = Metrics::default();
         let router = Router::new(config.unwrap().0, &aws, metrics.clone());
-        Self { simulator, router: Arc::new(router), context, metrics }
+        let changed = changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self {
+            simulator,
+            router: Arc::new(router),
+            context,
+            metrics,
+            changed,
+            begun: Arc::default(),
+            ended: Arc::default(),
+        }
     }
 
     /// The router of another SageMaker pipeline, with the same stage, rules and simulator.
@@ -80,11 +110,7 @@ impl Lab {
 
     /// A router with some environment variables changed, and the same simulator.
     pub fn with_variables(&self, changed: &[(&str, &str)]) -> Self {
-        let (simulator, other) = (self.simulator.clone(), Self::with(changed));
-        let config = Config::from_lookup(Project::nyctaxi().lookup(changed));
-        let sdk = simulator.sdk_config().timeout_config(timeouts()).build();
-        let router = Router::new(config.unwrap().0, &sdk, other.metrics.clone());
-        Self { simulator, router: Arc::new(router), ..other }
+        Self::on(self.simulator.clone(), changed)
     }
 
     /// Invokes the router under another function ARN. An emulator gives an ARN of another account.
@@ -99,9 +125,53 @@ impl Lab {
     }
 
     /// Invokes the router with `event`, and gives its answer or its error.
+    ///
+    /// Every event of every scenario is also given to a router with `MODE=dry-run`, on a copy of the simulator. It must change
+    /// nothing, and report what the active router does.
     pub async fn try_send(&self, event: Value) -> Result<Value, Diagnostic> {
+        let rehearsed = match self.changed.iter().any(|(name, _)| name == "MODE") {
+            true => None,
+            false => self.rehearse(event.clone()).await,
+        };
+        let is_calm = !self.simulator.world().has_faults();
+        let before = self.begun.fetch_add(1, Ordering::Relaxed);
+        let was_alone = self.ended.load(Ordering::Relaxed) == before;
+        let answer = self.handle(event).await;
+        let is_alone = was_alone && self.begun.load(Ordering::Relaxed) == before + 1;
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        let answer = answer?;
+        if let Some(rehearsed) = rehearsed.filter(|_| is_alone && is_calm) {
+            assert_eq!(rehearsed["dryRun"], true);
+            // SageMaker's limit and what a token does are known only to a start.
+            let is_known = !["deferred", "alreadyRunning"].contains(&answer["action"].as_str().unwrap());
+            assert!(!is_known || rehearsed["action"] == answer["action"], "dry run {rehearsed}, then {answer}");
+        }
+        Ok(answer)
+    }
+
+    async fn handle(&self, event: Value) -> Result<Value, Diagnostic> {
         let outcome = self.router.handle(LambdaEvent::new(event, self.context.clone())).await?;
         Ok(serde_json::to_value(outcome).unwrap())
+    }
+
+    /// Gives the event to a router in dry-run mode, and checks its calls and metrics. Returns its answer, unless it is about a job,
+    /// whose first call is refused.
+    async fn rehearse(&self, event: Value) -> Option<Value> {
+        let mut changed: Vec<(&str, &str)> =
+            self.changed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        changed.push(("MODE", "dry-run"));
+        let lab = Self { context: self.context.clone(), ..Self::on(self.simulator.copy(), &changed) };
+        let is_job = event.get("CodePipeline.job").is_some();
+        let answer = lab.handle(event).await.ok();
+        for call in lab.take_calls() {
+            record::note("dry-run", &json!(call));
+            let is_answer = is_job && ["PutJobSuccessResult", "PutJobFailureResult"].contains(&call.as_str());
+            assert!(READS.contains(&call.as_str()) || is_answer, "a dry run called {call}");
+        }
+        let metrics = lab.take_metrics();
+        let counts_start = |metric: &String| metric.starts_with("Started ") || metric.starts_with("CaughtUp ");
+        assert!(!metrics.iter().any(counts_start), "a dry run counted a start: {metrics:?}");
+        answer.filter(|_| !is_job)
     }
 
     /// Takes the metrics of the last invocation that wrote some, as `Name Value`.
@@ -165,13 +235,6 @@ impl Lab {
 
     /// The same without the operations that only read.
     pub fn take_writes(&self) -> Vec<String> {
-        let reads = [
-            "ListPipelineExecutions",
-            "DescribePipelineExecution",
-            "GetPipelineState",
-            "DescribeRule",
-            "ListTagsForResource",
-        ];
-        self.take_calls().into_iter().filter(|operation| !reads.contains(&operation.as_str())).collect()
+        self.take_calls().into_iter().filter(|operation| !READS.contains(&operation.as_str())).collect()
     }
 }

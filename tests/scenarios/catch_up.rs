@@ -83,13 +83,17 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     assert_eq!(answer["action"], "released");
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.contains("waits for the cooldown, another 22h 59m"), "{reason}");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"], "what waits for the cooldown is not owed");
+    assert_eq!(
+        lab.take_metrics(),
+        ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0"],
+        "what waits for the cooldown is not owed"
+    );
     assert_eq!(lab.heartbeat_after(22 * HOUR).await["action"], "unchanged");
 
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")));
     assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
-    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1", "GuardsHeld 0"]);
     lab.assert_engaged();
     // The alarm stays in ALARM. It is answered once, however the retraining ends.
     lab.end_all("Failed");
@@ -204,7 +208,8 @@ async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
             }
         }
         assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "{state}");
-        assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"], "{state}");
+        let held = if state == "held" { "GuardsHeld 1" } else { "GuardsHeld 0" };
+        assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", held], "{state}");
         assert_eq!(lab.executions().len(), 0, "{state}");
     }
 }
@@ -303,10 +308,10 @@ async fn at_the_limit_a_tick_is_noted_on_its_rule_and_started_when_there_is_room
     let tick = lab.tick();
     let answer = lab.send(tick.clone()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("deferred"), &json!("schedule")));
-    assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert_eq!(lab.tag().unwrap(), "nyctaxi-pipeline/2021-05-28T07:33:21Z");
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "deferred");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert!(lab.tag().is_some());
 
     lab.at_the_limit(false);
@@ -474,7 +479,7 @@ async fn beside_an_active_execution_a_heartbeat_starts_nothing() {
     assert_eq!(answer["action"], "engaged");
     assert_eq!(lab.executions().len(), 1);
     assert!(!lab.take_calls().contains(&"ListAlarmMuteRules".to_owned()), "no drift can be started");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -490,7 +495,7 @@ async fn so_many_executions_within_a_day_brake_the_heartbeat_and_not_the_events(
     assert_eq!(answer["action"], "braked");
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.contains("2 executions started within 24 hours (CATCH_UP_PER_DAY is 2)"), "{reason}");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
     lab.end_all("Succeeded");
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
@@ -505,7 +510,7 @@ async fn with_catching_up_off_a_heartbeat_looks_at_nothing_more() {
     lab.goes_off(ALARM);
     lab.deployed("3f0c");
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
-    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"]);
     let world = lab.simulator.world();
     assert!(world.calls.iter().all(|call| call.service != "cloudwatch"));
     assert_eq!(world.calls.iter().filter(|call| call.operation == "ListPipelineExecutions").count(), 1);
@@ -547,7 +552,11 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         // What could be read is served.
         lab.assert_engaged();
         assert!(lab.executions()[1].starts_with(served), "{operation}: {:?}", lab.executions());
-        assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "InterlockEngaged 1"], "{operation}");
+        assert_eq!(
+            lab.take_metrics(),
+            ["Started 1", "CaughtUp 1", "InterlockEngaged 1", "GuardsHeld 0"],
+            "{operation}"
+        );
     }
 }
 

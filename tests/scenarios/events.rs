@@ -161,6 +161,142 @@ async fn a_tick_of_a_rule_that_is_not_configured_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tick_of_eventbridge_scheduler_starts_a_retraining() {
+    let lab = Lab::new();
+    let answer = lab.send(sample_event("scheduler-tick")).await;
+    assert_eq!((&answer["event"], &answer["action"]), (&json!("schedule"), &json!("started")));
+    assert_eq!(answer["key"], "sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z");
+    // Somebody who disables the schedule rule holds the schedule, by whatever route its ticks come.
+    let held = Lab::new();
+    held.simulator.world().operate_rule(SCHEDULE, false);
+    assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_of_any_other_name_starts_nothing() {
+    let other = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/sagemaker-nyctaxi-dayly";
+    // The name of the rule is not the name of the schedule.
+    let rule = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/sagemaker-nyctaxi-schedule-build";
+    for arn in [other, rule] {
+        let lab = Lab::new();
+        let answer = lab.send(sample_with("scheduler-tick", &[("/resources/0", arn.into())])).await;
+        assert_eq!(answer["action"], "ignored");
+        let reason = answer["reason"].as_str().unwrap();
+        assert!(reason.contains("SCHEDULE_NAME (sagemaker-nyctaxi-weekly)"), "{reason}");
+        assert!(lab.executions().is_empty());
+    }
+    let unset = Lab::with(&[("SCHEDULE_NAME", "")]);
+    assert_eq!(unset.send(sample_event("scheduler-tick")).await["action"], "ignored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_may_come_from_eventbridge_scheduler() {
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    let arn = "arn:aws:scheduler:us-east-1:123456789012:schedule/ops/sagemaker-nyctaxi-reconcile-build";
+    let answer = lab.send(sample_with("scheduler-tick", &[("/resources/0", arn.into())])).await;
+    assert_eq!((&answer["event"], &answer["action"]), (&json!("reconcile"), &json!("engaged")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_nothing_remembers_a_tick_of_eventbridge_scheduler() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.limit = Some(0);
+    let error = lab.refused(sample_event("scheduler-tick")).await;
+    assert!(error.contains("ResourceLimitExceeded"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_no_deployment() {
+    let lab = Lab::new();
+    let answer = lab.deliver("code-rolled-back").await;
+    assert_eq!(answer["action"], "ignored");
+    assert!(answer["reason"].as_str().unwrap().contains("is a rollback"), "{answer}");
+    assert!(lab.take_calls().is_empty(), "the event says so itself");
+
+    // Where the event does not say it, CodePipeline's list does.
+    for pages in [None, Some(3)] {
+        let lab = Lab::new();
+        lab.simulator.world().codepipeline.page_limit = pages;
+        let rolled_back = lab.simulator.world().code_rolled_back("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+        for number in 0..4 {
+            lab.simulator.world().end_code_pipeline(&format!("failed-{number}"), "Failed");
+        }
+        assert_eq!(rolled_back["detail"]["execution-trigger"], Value::Null);
+        let answer = lab.send(rolled_back).await;
+        assert_eq!(answer["action"], "ignored", "{answer}");
+        assert!(lab.executions().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_whose_kind_cannot_be_read_is_tried_again() {
+    let lab = Lab::new();
+    let deployed = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    lab.simulator.world().inject(fault::next("codepipeline:ListPipelineExecutions", 3, Fault::Throttled));
+    let error = lab.refused(deployed.clone()).await;
+    assert!(error.contains("cannot list the executions of CodePipeline sagemaker-nyctaxi-build"), "{error}");
+    assert_eq!(lab.send(deployed).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_says_what_started_the_deployment_needs_no_list() {
+    let lab = Lab::new();
+    lab.simulator.world().codepipeline.events_have_trigger = true;
+    let deployed = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    lab.simulator.world().inject(fault::next("codepipeline:ListPipelineExecutions", 99, Fault::Throttled));
+    assert_eq!(lab.send(deployed).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_build_retrains_by_itself_its_deployments_start_nothing_and_the_stage_is_guarded() {
+    let lab = Lab::with(&[("DEPLOYMENT_TRIGGER", "none")]);
+    let answer = lab.deliver("code-deployed").await;
+    assert_eq!(
+        (&answer["action"], &answer["reason"]),
+        (&json!("ignored"), &json!("DEPLOYMENT_TRIGGER is none: deployments start nothing"))
+    );
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged", "no heartbeat starts it either");
+    assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
+    lab.assert_engaged();
+    assert!(!lab.take_calls().contains(&"codepipeline:ListPipelineExecutions".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
+    let lab = Lab::with(&[("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "ignored");
+    let answer = lab.send(sample_event("schedule")).await;
+    assert_eq!(answer["action"], "started");
+    assert_eq!(answer["interlock"], json!({ "scheduleRule": "disabled", "driftRule": "disabled" }));
+    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    let answer = lab.send(sample_event("reconcile")).await;
+    assert_eq!(
+        (&answer["action"], &answer["interlock"]),
+        (&json!("released"), &json!({ "scheduleRule": "enabled", "driftRule": "enabled" }))
+    );
+    assert!(lab.simulator.world().calls.iter().all(|call| call.service != "codepipeline"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_of_another_account_that_is_forwarded_to_this_one_starts_a_retraining() {
+    let listed = ("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold");
+    for lab in [Lab::new(), Lab::with(&[listed])] {
+        let answer = lab.send(sample_event("drift-alarm-other-account")).await;
+        assert_eq!((&answer["event"], &answer["action"]), (&json!("driftAlarm"), &json!("started")));
+        assert_eq!(answer["key"], "sagemaker-nyctaxi-prod-threshold 2021-07-29T09:15:30Z");
+    }
+    let other_list = Lab::with(&[("DRIFT_ALARM_NAMES", "fare-drift")]);
+    assert_eq!(other_list.send(sample_event("drift-alarm-other-account")).await["action"], "ignored");
+    // No heartbeat finds it again, so it is not deferred.
+    let at_the_limit = Lab::with(&[listed]);
+    at_the_limit.simulator.world().sagemaker.limit = Some(0);
+    let error = at_the_limit.refused(sample_event("drift-alarm-other-account")).await;
+    assert!(error.contains("ResourceLimitExceeded"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_heartbeat_finds_nothing_to_do() {
     let lab = Lab::new();
     assert_eq!(

@@ -451,7 +451,7 @@ async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers
         let error = lab.refused(sample_event(sample)).await;
         assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
         assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
-        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
     }
 }
 

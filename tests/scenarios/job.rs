@@ -102,7 +102,7 @@ async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
 async fn user_parameters_that_can_never_be_served_fail_the_action() {
     for (parameters, message) in [
         ("nyctaxi-pipeline", "UserParameters are not as expected (line 1, column 2)"),
-        ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"NAME\"}"),
+        ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"NAME\", "),
         ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as expected"),
         ("{\"PipelineName\": \"fraud-pipeline\"}", "name another SageMaker pipeline than nyctaxi-pipeline"),
     ] {
@@ -370,7 +370,7 @@ async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_
     let first = lab.action(None);
     let answer = lab.send(first.clone()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&"deferred".into(), &"codePipelineJob".into()));
-    assert_eq!(lab.take_metrics(), ["JobTriggers 1", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["JobTriggers 1", "InterlockEngaged 0", "GuardsHeld 0"]);
     // The first job, delivered once more, has its answer already.
     assert_eq!(lab.send(first.clone()).await["reason"], "the job is not in progress any more");
     for _ in 0..3 {
@@ -383,7 +383,11 @@ async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_
     lab.take_metrics();
     let job = lab.next_job();
     assert_eq!(lab.send(job.clone()).await["action"], "started");
-    assert_eq!(lab.take_metrics(), ["Started 1", "InterlockEngaged 1"], "the trigger was counted at the first call");
+    assert_eq!(
+        lab.take_metrics(),
+        ["Started 1", "InterlockEngaged 1", "GuardsHeld 0"],
+        "the trigger was counted at the first call"
+    );
     lab.assert_engaged();
     let id = first["CodePipeline.job"]["id"].as_str().unwrap();
     assert_eq!(lab.executions(), [format!("job-{id}")]);
@@ -448,4 +452,85 @@ async fn a_guard_that_can_never_be_read_does_not_make_a_passing_error_final() {
     assert_eq!(lab.action_state(), ActionState::InProgress);
     lab.simulator.world().heal();
     assert_eq!(lab.send(job).await["action"], "started");
+}
+
+const PARAMETERS: (&str, &str) = ("PIPELINE_PARAMETERS", r#"{"Why": "{trigger}", "Epochs": "3"}"#);
+const ACTION: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
+
+#[tokio::test(start_paused = true)]
+async fn an_actions_parameters_are_laid_over_the_configured_ones() {
+    let lab = Lab::with(&[ACTION, PARAMETERS]);
+    lab.simulator.world().sagemaker.parameters = ["Why", "Epochs", "Commit"].map(str::to_owned).into();
+    let parameters = r#"{"Parameters": {"Epochs": "7", "Commit": "fix {key} in the parser"}}"#;
+    assert_eq!(lab.send(lab.action(Some(parameters))).await["action"], "started");
+    let world = lab.simulator.world();
+    let execution = &world.sagemaker.executions[0];
+    assert_eq!(
+        execution.parameters,
+        json!([
+            { "Name": "Commit", "Value": "fix {key} in the parser" },
+            { "Name": "Epochs", "Value": "7" },
+            { "Name": "Why", "Value": "CodePipeline" },
+        ])
+    );
+    let description = execution.description.as_ref().unwrap();
+    assert!(description.contains("an action of the CodePipeline asked, job 00000000-"), "{description}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actions_parameters_that_can_never_be_sent_fail_the_action() {
+    for (parameters, message) in [
+        (r#"{"Parameters": {"In put": "x"}}"#.to_owned(), "a parameter's name"),
+        (r#"{"Parameters": {"Epochs": 7}}"#.to_owned(), "UserParameters are not as expected"),
+        (r#"{"Parameters": ["Epochs"]}"#.to_owned(), "UserParameters are not as expected"),
+        (format!(r#"{{"Parameters": {{"Epochs": "{}"}}}}"#, "7".repeat(1025)), "longer than 1024 characters"),
+        (r#"{"Parameters": {"Unknown": "x"}}"#.to_owned(), "[Unknown] is not defined in the pipeline"),
+    ] {
+        let lab = Lab::with_actions();
+        assert_eq!(lab.send(lab.action(Some(&parameters))).await["action"], "failed");
+        lab.assert_action_failed("ConfigurationError", message);
+        assert!(lab.executions().is_empty());
+    }
+}
+
+/// CodePipeline does not say when an action asked. Each try of a start has to send the same time with the same token.
+#[tokio::test(start_paused = true)]
+async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
+    let lab = Lab::with(&[ACTION, ("PIPELINE_PARAMETERS", r#"{"At": "{time}"}"#)]);
+    lab.simulator.world().sagemaker.parameters = vec!["At".into()];
+    let first = lab.action(None);
+    let id = first["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
+    let answer = lab.send(first.clone()).await;
+    assert_eq!(answer["action"], "deferred");
+    assert!(answer["reason"].as_str().unwrap().contains("the next call starts"), "{answer}");
+    assert_eq!(lab.take_calls(), ["PutJobSuccessResult"]);
+
+    tokio::time::advance(Duration::from_secs(40)).await;
+    // The first job, delivered once more, starts nothing.
+    assert_eq!(lab.send(first).await["reason"], "the job is not in progress any more");
+    lab.simulator.world().sagemaker.limit = Some(0);
+    let second = lab.next_job();
+    assert_eq!(lab.send(second.clone()).await["action"], "deferred");
+    lab.simulator.world().sagemaker.limit = None;
+    tokio::time::advance(Duration::from_secs(40)).await;
+    assert_eq!(lab.send(lab.next_job()).await["action"], "started");
+    assert_eq!(lab.executions(), [format!("job-{id}")]);
+    let parameters = lab.simulator.world().sagemaker.executions[0].parameters.clone();
+    assert_eq!(parameters, json!([{ "Name": "At", "Value": "2021-05-28T07:33:21Z" }]));
+    // An action that gives the time itself does not wait.
+    let own = lab.action(Some(r#"{"Parameters": {"At": "now"}}"#));
+    assert_eq!(lab.send(own).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_build_retrains_by_itself_an_action_is_refused() {
+    let lab = Lab::with(&[("DEPLOYMENT_TRIGGER", "none")]);
+    assert_eq!(lab.send(lab.action(None)).await["action"], "failed");
+    lab.assert_action_failed("ConfigurationError", "DEPLOYMENT_TRIGGER is none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_needs_no_guarded_codepipeline() {
+    let lab = Lab::with(&[ACTION, ("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
+    assert_eq!(lab.send(lab.action(None)).await["action"], "started");
 }

@@ -13,4 +13,5 @@ mod faults;
 mod interlock;
 mod job;
 mod metrics;
+mod modes;
 mod start;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use simulator::samples::{sample_event, status_event};
 use simulator::{Fault, fault};
 
-use crate::common::Lab;
+use crate::common::{DRIFT, Lab};
 
 #[tokio::test(start_paused = true)]
 async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
@@ -17,9 +17,9 @@ async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
         let lab = if sample == "codepipeline-job" { Lab::with_actions() } else { Lab::new() };
         lab.simulator.world().force_state(&sample_event(sample));
         lab.send(sample_event(sample)).await;
-        assert_eq!(lab.take_metrics(), [trigger, "Started 1", "InterlockEngaged 1"]);
+        assert_eq!(lab.take_metrics(), [trigger, "Started 1", "InterlockEngaged 1", "GuardsHeld 0"]);
         lab.send(sample_event(sample)).await;
-        assert_eq!(lab.take_metrics(), [trigger, "Duplicates 1", "InterlockEngaged 1"]);
+        assert_eq!(lab.take_metrics(), [trigger, "Duplicates 1", "InterlockEngaged 1", "GuardsHeld 0"]);
     }
 }
 
@@ -28,20 +28,20 @@ async fn triggers_that_start_nothing_are_counted_as_such() {
     let lab = Lab::with(&[("DRIFT_COOLDOWN", "1d")]);
     lab.deliver("execution-executing").await;
     lab.send(sample_event("drift-alarm")).await;
-    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "Coalesced 1", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "Coalesced 1", "InterlockEngaged 1", "GuardsHeld 0"]);
     lab.deliver("execution-succeeded").await;
     lab.send(sample_event("drift-alarm")).await;
-    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "CoolingDown 1", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["DriftTriggers 1", "CoolingDown 1", "InterlockEngaged 0", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_heartbeat_says_whether_the_interlock_is_engaged() {
     let lab = Lab::new();
     lab.send(sample_event("reconcile")).await;
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0"]);
     lab.simulator.world().start_execution(None);
     lab.send(sample_event("reconcile")).await;
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 1", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,14 +53,14 @@ async fn a_retraining_that_fails_is_counted_and_told_and_one_that_is_stopped_is_
         sample_event("execution-executing")["detail"]["pipelineExecutionArn"].clone();
     lab.simulator.world().force_state(&failed);
     let answer = lab.send(failed).await;
-    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert_eq!(
         answer["reason"],
         "no execution runs; execution ib87gnc408me is Failed: Step failure: One or multiple steps failed."
     );
     for sample in ["execution-stopped", "execution-succeeded"] {
         lab.deliver(sample).await;
-        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"], "{sample}");
+        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"], "{sample}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_try_that_fails_later_counts_what_it_did() {
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("DisableRule", 99, Fault::Refused("AccessDeniedException")));
     lab.refused(sample_event("code-deployed")).await;
-    assert_eq!(lab.take_metrics(), ["CodeTriggers 1", "Started 1", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["CodeTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,12 +91,12 @@ async fn a_retraining_that_failed_is_counted_while_a_guard_cannot_be_enabled() {
     lab.simulator.world().set_execution_status(&arn, "Failed");
     lab.simulator.world().inject(fault::next("EnableStageTransition", 99, Fault::Refused("AccessDeniedException")));
     lab.refused(status_event(&arn, "Failed")).await;
-    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 1"]);
+    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 1", "GuardsHeld 0"]);
     lab.simulator.world().heal();
 
     // A late event of the same execution whose own status is no end counts nothing.
     lab.send(status_event(&arn, "Executing")).await;
-    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0"]);
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,4 +107,26 @@ async fn a_guard_that_cannot_be_read_is_not_counted_as_released() {
     lab.simulator.world().inject(fault::next("GetPipelineState", 99, Fault::Throttled));
     lab.refused(sample_event("reconcile")).await;
     assert!(!lab.take_metrics().iter().any(|metric| metric.starts_with("InterlockEngaged")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
+    let lab = Lab::new();
+    lab.simulator.world().operate_stage("Build", Some("release freeze"));
+    lab.simulator.world().operate_rule(DRIFT, false);
+    lab.send(sample_event("reconcile")).await;
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 2"]);
+    lab.simulator.world().operate_rule(DRIFT, true);
+    lab.send(sample_event("schedule")).await;
+    assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 1"]);
+    // Another router's mark counts too: a router that was renamed without draining leaves one for good.
+    let other = Lab::new();
+    other.simulator.world().operate_stage("Build", Some("Disabled by drift-router (fraud-pipeline) while"));
+    assert_eq!(other.send(sample_event("reconcile")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
+    assert_eq!(other.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 1"]);
+    // While a guard cannot be read, nobody can say that none is held.
+    other.simulator.world().operate_stage("Build", None);
+    other.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
+    other.refused(sample_event("reconcile")).await;
+    assert_eq!(other.take_metrics(), Vec::<String>::new());
 }

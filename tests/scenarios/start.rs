@@ -240,7 +240,7 @@ async fn an_alarm_that_was_served_is_a_duplicate_in_the_cooldown_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pipelines_parameter_is_told_what_started_it() {
+async fn a_pipeline_parameter_says_what_started_the_execution() {
     for (sample, value) in [
         ("code-deployed", "CodePipeline"),
         ("codepipeline-job", "CodePipeline"),
@@ -249,7 +249,8 @@ async fn the_pipelines_parameter_is_told_what_started_it() {
         ("drift-alarm-action", "Drift"),
     ] {
         let trigger = if sample == "codepipeline-job" { "action" } else { "event" };
-        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource"), ("DEPLOYMENT_TRIGGER", trigger)]);
+        let lab =
+            Lab::with(&[("PIPELINE_PARAMETERS", r#"{"InputSource": "{trigger}"}"#), ("DEPLOYMENT_TRIGGER", trigger)]);
         lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
         lab.simulator.world().force_state(&sample_event(sample));
         assert_eq!(lab.send(sample_event(sample)).await["action"], "started");
@@ -259,7 +260,73 @@ async fn the_pipelines_parameter_is_told_what_started_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_trigger_parameter_none_is_sent() {
+async fn a_parameter_without_a_default_is_given_and_its_placeholders_are_replaced() {
+    for (sample, parameter, description) in [
+        (
+            "drift-alarm",
+            "Drift, sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04Z, 2021-07-28T07:02:04Z, {}",
+            "CloudWatch alarm sagemaker-nyctaxi-prod-threshold changed to ALARM at 2021-07-28T07:02:04Z",
+        ),
+        (
+            "schedule",
+            "Schedule, sagemaker-nyctaxi-schedule-build 2021-06-01T12:00:00Z, 2021-06-01T12:00:00Z, {}",
+            "EventBridge rule sagemaker-nyctaxi-schedule-build, tick of 2021-06-01T12:00:00Z",
+        ),
+        (
+            "scheduler-tick",
+            "Schedule, sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z, 2021-06-06T12:00:00Z, {}",
+            "EventBridge schedule sagemaker-nyctaxi-weekly, tick of 2021-06-06T12:00:00Z",
+        ),
+        (
+            "code-deployed",
+            "CodePipeline, 09714422-afff-4465-a5f8-651f1d80bba0, 2021-05-28T07:33:21Z, {}",
+            "CodePipeline execution 09714422-afff-4465-a5f8-651f1d80bba0 succeeded",
+        ),
+    ] {
+        let lab = Lab::with(&[("PIPELINE_PARAMETERS", r#"{"Why": "{trigger}, {key}, {time}, {{}"}"#)]);
+        {
+            let mut world = lab.simulator.world();
+            world.sagemaker.parameters = vec!["Why".into(), "Epochs".into()];
+            world.sagemaker.required_parameters = vec!["Why".into()];
+        }
+        lab.send(sample_event(sample)).await;
+        let world = lab.simulator.world();
+        let execution = &world.sagemaker.executions[0];
+        assert_eq!(execution.parameters, serde_json::json!([{ "Name": "Why", "Value": parameter }]));
+        assert_eq!(execution.description, Some(format!("Started by drift-router: {description}.")));
+    }
+}
+
+/// The event's time and the list's differ. Every route has to send the same request with the token of a deployment.
+#[tokio::test(start_paused = true)]
+async fn the_event_of_a_deployment_and_a_heartbeat_send_the_same_request() {
+    let requests = [true, false].map(async |by_event| {
+        let lab = Lab::with(&[("PIPELINE_PARAMETERS", r#"{"Why": "{trigger}, {key}, {time}"}"#)]);
+        {
+            let mut world = lab.simulator.world();
+            world.sagemaker.parameters = vec!["Why".into()];
+            world.codepipeline.clock_skew = 4321;
+            world.codepipeline.events_have_trigger = true;
+        }
+        let event = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+        if by_event {
+            lab.send(event).await;
+        } else {
+            tokio::time::advance(Duration::from_mins(10)).await;
+            lab.send(sample_event("reconcile")).await;
+        }
+        let world = lab.simulator.world();
+        let mut starts = world.calls.iter().filter(|call| call.operation == "StartPipelineExecution");
+        starts.next().unwrap().input.clone()
+    });
+    let [by_event, by_heartbeat] = requests;
+    let (by_event, by_heartbeat) = (by_event.await, by_heartbeat.await);
+    assert_eq!(by_event["PipelineParameters"], by_heartbeat["PipelineParameters"]);
+    assert_eq!(by_event, by_heartbeat);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_pipeline_parameters_none_is_sent() {
     let lab = Lab::new();
     lab.send(sample_event("drift-alarm")).await;
     assert_eq!(lab.simulator.world().sagemaker.executions[0].parameters, Value::Null);
@@ -267,9 +334,9 @@ async fn without_a_trigger_parameter_none_is_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_parameter_that_the_pipeline_lacks_is_an_error_that_names_the_variable() {
-    let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+    let lab = Lab::with(&[("PIPELINE_PARAMETERS", r#"{"InputSource": "{trigger}"}"#)]);
     let error = lab.refused(sample_event("drift-alarm")).await;
-    for part in ["has the parameter InputSource which TRIGGER_PARAMETER_NAME names", "[InputSource] is not defined"] {
+    for part in ["has every parameter which PIPELINE_PARAMETERS", "[InputSource] is not defined"] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
 }
@@ -277,7 +344,7 @@ async fn a_parameter_that_the_pipeline_lacks_is_an_error_that_names_the_variable
 #[tokio::test(start_paused = true)]
 async fn racing_triggers_with_a_parameter_start_one_execution_between_them() {
     for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
-        let lab = Lab::with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]);
+        let lab = Lab::with(&[("PIPELINE_PARAMETERS", r#"{"InputSource": "{trigger}"}"#)]);
         lab.simulator.world().latency = Duration::from_millis(40);
         lab.simulator.world().sagemaker.parameters = vec!["InputSource".into()];
         lab.simulator.world().sagemaker.reused_token = reused_token;

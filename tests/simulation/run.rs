@@ -665,10 +665,12 @@ impl<'h> Run<'h> {
                 alarm.suppressed_by = is_suppressed.then(|| "Alarm".to_owned());
             }
             StepKind::DeploymentFails => {
-                self.simulator.world().end_code_pipeline(&deployment_id(number), "Failed", false);
+                self.simulator.world().end_code_pipeline(&deployment_id(number), "Failed");
             }
             StepKind::Rollback => {
-                self.simulator.world().end_code_pipeline(&deployment_id(number), "Succeeded", true);
+                let id = deployment_id(number);
+                let event = self.simulator.world().code_rolled_back(&id);
+                self.send("rollback", &event, &id);
             }
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(rule, pauses),
             StepKind::Limit(is_reached) => self.set_limit(is_reached),

@@ -1,0 +1,258 @@
+//! `MODE`: what a dry run reports, what draining releases, and what switching between the modes does.
+//!
+//! Every event of every other scenario is also given to a dry run, which must change nothing: `Lab::try_send`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::codepipeline::ActionState;
+use simulator::samples::sample_event;
+use simulator::{Fault, fault};
+
+use crate::common::{DRIFT, Lab, SCHEDULE};
+
+const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+const DRY_RUN: (&str, &str) = ("MODE", "dry-run");
+const DRAIN: (&str, &str) = ("MODE", "drain");
+const ACTIONS: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
+const OWED: &str = "drift-router:owed-since";
+
+/// Runs the action, and gives the event of its first job.
+fn action(lab: &Lab) -> Value {
+    lab.simulator.world().run_action(None).unwrap()
+}
+
+fn next_job(lab: &Lab) -> Value {
+    lab.simulator.world().next_job().expect("the action waits")
+}
+
+#[track_caller]
+fn assert_refused(lab: &Lab, reason: &str) {
+    let state = lab.simulator.world().codepipeline.actions.last().unwrap().state.clone();
+    let ActionState::Failed(details) = state else { panic!("the action is {state:?}") };
+    assert_eq!(details["type"], "ConfigurationError");
+    assert!(details["message"].as_str().unwrap().contains(reason), "{details}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_it_would_have_started_and_changes_nothing() {
+    for (sample, name) in [
+        ("drift-alarm", "drift-sagemaker-nyctaxi-prod-threshold-2021-07-28T07-02-04Z"),
+        ("code-deployed", "code-09714422-afff-4465-a5f8-651f1d80bba0"),
+        ("schedule", "schedule-sagemaker-nyctaxi-schedule-build-2021-06-01T12-00-00Z"),
+        ("scheduler-tick", "schedule-sagemaker-nyctaxi-weekly-2021-06-06T12-00-00Z"),
+    ] {
+        let lab = Lab::with(&[DRY_RUN]);
+        let answer = lab.send(sample_event(sample)).await;
+        assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
+        let reason = answer["reason"].as_str().unwrap();
+        assert!(reason.starts_with(&format!("MODE is dry-run: it would have started {name}")), "{reason}");
+        assert_eq!(answer["executionArn"], Value::Null);
+        assert_eq!(answer["interlock"], json!({"stage": "enabled", "scheduleRule": "enabled", "driftRule": "enabled"}));
+        let metrics = lab.take_metrics();
+        assert!(metrics.iter().any(|metric| metric.ends_with("Triggers 1")), "{metrics:?}");
+        assert!(!metrics.iter().any(|metric| metric.starts_with("Started")), "{metrics:?}");
+        assert!(metrics.contains(&"InterlockEngaged 0".to_owned()), "{metrics:?}");
+        assert!(lab.take_writes().is_empty() && lab.executions().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_looks_once_and_says_what_it_would_have_done_to_the_guards() {
+    let lab = Lab::with(&[DRY_RUN]);
+    let answer = lab.deliver("execution-executing").await;
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("engaged"), &json!("execution ib87gnc408me runs")));
+    assert_eq!(answer["interlock"]["stage"], "enabled", "what was found");
+    let looks = lab.take_calls();
+    assert_eq!(looks.iter().filter(|call| *call == "GetPipelineState").count(), 1, "{looks:?}");
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"]);
+    assert_eq!(lab.deliver("execution-succeeded").await["action"], "unchanged");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_reports_every_other_decision_too() {
+    let lab = Lab::with(&[DRY_RUN, ("DRIFT_COOLDOWN", "1d")]);
+    lab.deliver("execution-executing").await;
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "alreadyRunning");
+    lab.deliver("execution-succeeded").await;
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "coolingDown");
+    lab.simulator.world().operate_rule(SCHEDULE, false);
+    assert_eq!(lab.send(sample_event("schedule")).await["action"], "held");
+    assert_eq!(lab.send(sample_event("drift-alarm-ok")).await["action"], "ignored");
+    assert!(lab.take_writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_in_a_dry_run_names_what_it_would_have_caught_up() {
+    let lab = Lab::with(&[DRY_RUN]);
+    lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/unreadable"));
+    tokio::time::advance(Duration::from_hours(1)).await;
+    let answer = lab.send(sample_event("reconcile")).await;
+    assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
+    assert_eq!(answer["key"], "5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
+    assert!(lab.take_writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_whose_observation_fails_tags_no_tick_and_releases_nothing() {
+    let lab = Lab::with(&[DRY_RUN]);
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 3, Fault::Throttled));
+    lab.refused(sample_event("schedule")).await;
+    lab.with_variables(&[]).send(sample_event("code-deployed")).await;
+    lab.take_calls();
+    lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
+    lab.refused(sample_event("reconcile")).await;
+    assert!(lab.take_writes().is_empty());
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
+    let active = Lab::with_actions();
+    let dry = active.with_variables(&[DRY_RUN, ACTIONS]);
+    assert_eq!(dry.send(action(&active)).await["action"], "failed");
+    assert_refused(&active, "MODE is dry-run: it would have started a retraining");
+    assert!(active.executions().is_empty());
+
+    // The action started before the switch.
+    let first = action(&active);
+    active.send(first.clone()).await;
+    let later = dry.send(next_job(&active)).await;
+    assert_eq!((&later["action"], &later["dryRun"]), (&json!("continued"), &json!(true)));
+    active.simulator.world().set_execution_status(FIRST, "Succeeded");
+    assert_eq!(dry.send(next_job(&active)).await["action"], "succeeded");
+    active.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_started_although_its_answer_was_lost_is_found_in_every_mode() {
+    for mode in [DRY_RUN, DRAIN] {
+        let active = Lab::with_actions();
+        let first = action(&active);
+        active.simulator.world().inject(fault::next("PutJobSuccessResult", 99, Fault::Throttled));
+        active.refused(first.clone()).await;
+        active.simulator.world().heal();
+        let answer = active.with_variables(&[mode, ACTIONS]).send(first).await;
+        assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("continued"), &json!(FIRST)), "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_room_is_refused_when_nothing_starts_any_more() {
+    for (mode, reason) in [(DRY_RUN, "MODE is dry-run"), (DRAIN, "MODE is drain")] {
+        let active = Lab::with_actions();
+        active.simulator.world().sagemaker.limit = Some(0);
+        assert_eq!(active.send(action(&active)).await["action"], "deferred");
+        let other = active.with_variables(&[mode, ACTIONS]);
+        assert_eq!(other.send(next_job(&active)).await["action"], "failed");
+        assert_refused(&active, reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_enables_what_the_router_disabled_although_an_execution_runs_and_leaves_holds() {
+    let lab = Lab::new();
+    lab.simulator.world().operate_rule(DRIFT, false);
+    lab.send(sample_event("code-deployed")).await;
+    let drain = lab.with_variables(&[DRAIN]);
+    let answer = drain.send(sample_event("reconcile")).await;
+    assert_eq!(answer["action"], "released");
+    assert_eq!(answer["reason"], "MODE is drain: every guard that this router disabled is enabled");
+    assert_eq!(answer["interlock"], json!({"stage": "enabled", "scheduleRule": "enabled", "driftRule": "held"}));
+    assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
+    for sample in ["reconcile", "execution-executing"] {
+        assert_eq!(drain.send(sample_event(sample)).await["action"], "unchanged", "it never engages");
+    }
+    assert_eq!(drain.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
+    // Switched back, the next event engages.
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn triggers_are_ignored_while_draining_and_release_what_is_left() {
+    for sample in ["drift-alarm", "drift-alarm-action", "code-deployed", "schedule", "scheduler-tick"] {
+        let lab = Lab::new();
+        let world = lab.simulator.clone();
+        lab.deliver("execution-executing").await;
+        world.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
+        let drain = lab.with_variables(&[DRAIN]);
+        let answer = drain.send(sample_event(sample)).await;
+        assert_eq!(
+            (&answer["action"], &answer["reason"]),
+            (&json!("ignored"), &json!("MODE is drain: nothing is started"))
+        );
+        assert_eq!(lab.executions().len(), 1, "{sample}");
+        lab.assert_released();
+        assert!(world.world().eventbridge.rule(SCHEDULE).unwrap().tags.is_empty(), "{sample}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_removes_the_tag_of_an_owed_tick_and_leaves_another_routers() {
+    for (tag, is_left) in [
+        ("nyctaxi-pipeline/2021-05-28T07:00:00Z", false),
+        ("nyctaxi-pipeline/noon", false),
+        ("fraud-pipeline/2021-05-28T07:00:00Z", true),
+    ] {
+        let lab = Lab::with(&[DRAIN]);
+        lab.simulator.world().tag_rule(SCHEDULE, OWED, Some(tag));
+        assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged");
+        let world = lab.simulator.world();
+        assert_eq!(world.eventbridge.rule(SCHEDULE).unwrap().tags.contains_key(OWED), is_left, "{tag}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_needs_no_sagemaker() {
+    let lab = Lab::new();
+    lab.send(sample_event("code-deployed")).await;
+    let drain = lab.with_variables(&[DRAIN]);
+    lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
+    assert_eq!(drain.send(sample_event("reconcile")).await["action"], "released");
+    lab.assert_released();
+
+    // A status event that cannot be checked releases all the same, and fails.
+    let lab = Lab::new();
+    lab.send(sample_event("code-deployed")).await;
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));
+    let error = lab.with_variables(&[DRAIN]).refused(sample_event("execution-executing")).await;
+    assert!(error.contains("cannot describe"), "{error}");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retraining_that_fails_is_counted_while_draining() {
+    let lab = Lab::with(&[DRAIN]);
+    assert_eq!(lab.deliver("execution-failed").await["action"], "unchanged");
+    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0", "GuardsHeld 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
+    let active = Lab::with_actions();
+    let drain = active.with_variables(&[DRAIN, ACTIONS]);
+    assert_eq!(drain.send(action(&active)).await["action"], "failed");
+    assert_refused(&active, "MODE is drain: nothing is started");
+
+    active.send(action(&active)).await;
+    assert_eq!(drain.send(next_job(&active)).await["action"], "continued");
+    active.simulator.world().set_execution_status(FIRST, "Succeeded");
+    assert_eq!(drain.send(next_job(&active)).await["action"], "succeeded");
+    active.assert_released();
+    assert_eq!(active.executions().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_while_draining_is_caught_up_from_awss_state_afterwards() {
+    let lab = Lab::new();
+    let drain = lab.with_variables(&[DRAIN]);
+    let deployed = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    assert_eq!(drain.send(deployed).await["action"], "ignored");
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert_eq!(drain.send(sample_event("reconcile")).await["action"], "unchanged");
+    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "started");
+    assert_eq!(lab.executions(), ["code-5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11"]);
+}
