@@ -1,9 +1,12 @@
 //! The answer to each kind of event, and what the event changes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use simulator::samples::{sample_event, sample_with};
+use simulator::{Fault, fault};
 
-use crate::common::Lab;
+use crate::common::{Lab, SCHEDULE};
 
 const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
