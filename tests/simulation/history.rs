@@ -34,6 +34,8 @@ pub enum Weather {
     Outages,
     /// SageMaker runs as many executions as the account may have, for hours.
     Limits,
+    /// The same, and the router is set to drain, in half of the histories for some hours only.
+    Drained,
 }
 
 /// When a service, or every service, fails.
@@ -98,6 +100,8 @@ pub enum StepKind {
     OtherRouter(usize, bool),
     /// SageMaker reaches its limit, or has room again.
     Limit(bool),
+    /// The router is set to drain, or back to active.
+    Drain(bool),
 }
 
 /// A step, its time, and its number. The number stays the same when other steps are dropped.
@@ -142,6 +146,10 @@ pub struct History {
     pub outages: Vec<Outage>,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
+    /// Deployments' events say what started them.
+    pub events_have_trigger: bool,
+    /// A pipeline parameter says why an execution was started, and when that happened.
+    pub has_parameters: bool,
     /// Sometimes an execution starts in the moment in which another ends.
     pub echoes: bool,
     /// When calls fail: beginnings and ends.
@@ -169,6 +177,10 @@ impl History {
 
     pub fn limits(seed: u64) -> Self {
         Self::with(seed, Weather::Limits)
+    }
+
+    pub fn drained(seed: u64) -> Self {
+        Self::with(seed, Weather::Drained)
     }
 
     fn with(seed: u64, weather: Weather) -> Self {
@@ -204,6 +216,8 @@ impl History {
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
             outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
             has_actions: false,
+            events_have_trigger: rng_for(seed, "trigger of deployments").bool(),
+            has_parameters: rng_for(seed, "parameters").bool(),
             steps: steps(rng),
         }
         .with_actions()
@@ -230,7 +244,14 @@ impl History {
                 }
             }
         }
-        if self.weather == Weather::Limits {
+        if self.weather == Weather::Drained {
+            let from = last.mul_f64(rng.f64());
+            more.push((from, StepKind::Drain(true)));
+            if rng.bool() {
+                more.push((from + Duration::from_secs(rng.u64(..14_400)), StepKind::Drain(false)));
+            }
+        }
+        if matches!(self.weather, Weather::Limits | Weather::Drained) {
             let mut from = Duration::from_secs(rng.u64(..3600));
             for _ in 0..1 + rng.usize(..3) {
                 let to = from + Duration::from_secs(rng.u64(600..10_800));

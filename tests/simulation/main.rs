@@ -94,6 +94,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
                 h.catch_up_per_day.is_some(),
                 h.clocks != Clocks::default(),
                 h.start_time_missing.is_some(),
+                h.has_parameters,
             ]
             .map(usize::from)
             .iter()
@@ -124,6 +125,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { clocks: Clocks::default(), ..history.clone() },
             History { start_time_missing: None, ..history.clone() },
             History { guard_read_lag: Duration::ZERO, ..history.clone() },
+            History { has_parameters: false, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },
         ];
         let failing = without_step
@@ -180,6 +182,11 @@ fn the_invariants_hold_in_outages() {
 #[test]
 fn the_invariants_hold_at_the_limit_of_executions() {
     assert_no_violation(seeds(), History::limits);
+}
+
+#[test]
+fn the_invariants_hold_when_the_router_is_set_to_drain() {
+    assert_no_violation(seeds(), History::drained);
 }
 
 /// Seeds that once failed. 36967: two alarms race while lists lag. The second one finds its token taken, twice, and a fault fails

@@ -79,6 +79,8 @@ struct Delivery {
     killed: bool,
     /// Whether a try found its token taken by another trigger.
     refused: bool,
+    /// Whether the router drains in this try.
+    drains: bool,
     /// When it first came.
     since: Instant,
     ready: Instant,
@@ -87,7 +89,7 @@ struct Delivery {
 impl Delivery {
     fn new(name: String, event: Value) -> Self {
         let now = Instant::now();
-        Self { event, name, tries: 0, killed: false, refused: false, since: now, ready: now }
+        Self { event, name, tries: 0, killed: false, refused: false, drains: false, since: now, ready: now }
     }
 }
 
@@ -114,6 +116,10 @@ struct Run<'h> {
     history: &'h History,
     simulator: Simulator,
     router: Arc<Router>,
+    /// The same router with `MODE=drain`.
+    draining_router: Arc<Router>,
+    /// Whether the router is set to drain.
+    drains: bool,
     context: Context,
     rules: [String; 2],
     reconcile_rule: String,
@@ -165,12 +171,18 @@ impl<'h> Run<'h> {
         let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs())).unwrap_or_default();
         let alarms = if history.lists_alarms { LISTED_ALARMS.join(",") } else { String::new() };
         let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
-        let config = Config::from_lookup(project.lookup(&[
-            ("DRIFT_COOLDOWN", &cooldown),
-            ("DRIFT_ALARM_NAMES", &alarms),
-            ("CATCH_UP_PER_DAY", &per_day),
-            ("DEPLOYMENT_TRIGGER", if history.has_actions { "action" } else { "event" }),
-        ]));
+        let parameters = if history.has_parameters { r#"{"Why": "{trigger} {key} {time}"}"# } else { "" };
+        let config = |mode| {
+            let config = Config::from_lookup(project.lookup(&[
+                ("MODE", mode),
+                ("DRIFT_COOLDOWN", &cooldown),
+                ("DRIFT_ALARM_NAMES", &alarms),
+                ("CATCH_UP_PER_DAY", &per_day),
+                ("DEPLOYMENT_TRIGGER", if history.has_actions { "action" } else { "event" }),
+                ("PIPELINE_PARAMETERS", parameters),
+            ]));
+            config.unwrap().0
+        };
         let simulator = Simulator::new(&project);
         let begins = Instant::now();
         let trace = Arc::new(Mutex::new(Vec::new()));
@@ -185,6 +197,8 @@ impl<'h> Run<'h> {
             world.eventbridge.read_lag = history.guard_read_lag;
             world.eventbridge.delay = history.rule_delay;
             world.codepipeline.page_limit = history.page_limit;
+            world.codepipeline.events_have_trigger = history.events_have_trigger;
+            world.sagemaker.parameters = vec!["Why".to_owned()];
             world.cloudwatch.page_limit = history.page_limit.map(|limit| limit - 2);
             world.sagemaker.start_time_missing = history.start_time_missing;
             world.sagemaker.checks_limit_first = history.checks_limit_first;
@@ -242,7 +256,9 @@ impl<'h> Run<'h> {
         let mut run = Self {
             history,
             simulator,
-            router: Arc::new(Router::new(config.unwrap().0, &aws, io::sink())),
+            router: Arc::new(Router::new(config("active"), &aws, io::sink())),
+            draining_router: Arc::new(Router::new(config("drain"), &aws, io::sink())),
+            drains: false,
             context,
             rules: [project.schedule_rule.clone(), project.drift_rule.clone()],
             reconcile_rule: project.reconcile_rule.clone(),
@@ -366,8 +382,8 @@ impl<'h> Run<'h> {
         }
         {
             let world = self.simulator.world();
-            if owed::may_start(&world, self.history, world.now()) {
-                if let Some(owed) = owed::owed(&world, self.history, world.now()).pop() {
+            if self.drains || owed::may_start(&world, self.history, world.now()) {
+                if let Some(owed) = owed::owed(&world, self.history, world.now()).pop().filter(|_| !self.drains) {
                     return Err(format!("{owed}, at the end"));
                 }
                 if let Some(tag) = world.eventbridge.rule(&self.rules[0]).unwrap().tags.get(OWED_TAG) {
@@ -397,6 +413,9 @@ impl<'h> Run<'h> {
 
     /// Every tick that was deferred was served, or somebody took it away.
     fn check_ticks(&self) -> Result<(), String> {
+        if self.drains {
+            return Ok(());
+        }
         let world = self.simulator.world();
         for tick in &self.deferred_ticks {
             let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *tick);
@@ -412,11 +431,23 @@ impl<'h> Run<'h> {
     /// Invariant 4 for actions: each has one execution, and ended as it did.
     fn check_actions(&self) -> Result<(), String> {
         let world = self.simulator.world();
+        // A start is repeated with the very same request.
+        let mut requests: BTreeMap<&str, &Value> = BTreeMap::new();
+        for call in world.calls.iter().filter(|call| call.operation == "StartPipelineExecution") {
+            let name = call.input["PipelineExecutionDisplayName"].as_str().unwrap();
+            if !coalesces(name) && *requests.entry(name).or_insert(&call.input) != &call.input {
+                return Err(format!("invariant 4: {name} was started with two requests"));
+            }
+        }
         for (first_job, action) in self.first_jobs.iter().zip(&world.codepipeline.actions) {
             let name = format!("job-{first_job}");
             let mut executions = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name));
             let (execution, second) = (executions.next(), executions.next());
-            if execution.is_none() && self.history.weather == Weather::Outages {
+            let is_refused = matches!(&action.state, ActionState::Failed(details)
+                if details["message"].as_str().is_some_and(|message| message.starts_with("MODE is drain")));
+            if execution.is_none() && self.history.weather == Weather::Outages
+                || is_refused && self.history.weather == Weather::Drained
+            {
                 continue;
             }
             let (Some(execution), None) = (execution, second) else {
@@ -526,7 +557,7 @@ impl<'h> Run<'h> {
         let is_lost = match self.history.weather {
             Weather::Lossy => self.rng_for(("lost event", id)).u8(..10) < 3,
             Weather::Silent => true,
-            Weather::Ordinary | Weather::Outages | Weather::Limits => false,
+            Weather::Ordinary | Weather::Outages | Weather::Limits | Weather::Drained => false,
         };
         if is_lost {
             self.note(&format!("event {name} is lost"));
@@ -674,6 +705,10 @@ impl<'h> Run<'h> {
             }
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(rule, pauses),
             StepKind::Limit(is_reached) => self.set_limit(is_reached),
+            StepKind::Drain(drains) => {
+                self.drains = drains;
+                self.ticks_dropped = self.simulator.world().now();
+            }
         }
     }
 
@@ -754,9 +789,10 @@ impl<'h> Run<'h> {
         delivery.killed |= kill;
         let polls = if kill { rng.usize(1..80) } else { usize::MAX };
         let lists_were_current = self.reads_are_current();
-        let router = self.router.clone();
+        delivery.drains = self.drains;
+        let router = if self.drains { self.draining_router.clone() } else { self.router.clone() };
         let event = LambdaEvent::new(delivery.event.clone(), self.context.clone());
-        let invocation = Mutex::new(Invocation::new(delivery.event.clone()));
+        let invocation = Mutex::new(Invocation::new(delivery.event.clone(), self.drains));
         Box::pin(async move {
             let begins = Instant::now();
             let handled = async move {
@@ -802,7 +838,7 @@ impl<'h> Run<'h> {
         let is_limited = self.simulator.world().sagemaker.limit.is_some();
         match self.history.weather {
             Weather::Outages => self.history.outages.iter().any(|outage| outage.from < to && from < outage.to),
-            Weather::Limits => {
+            Weather::Limits | Weather::Drained => {
                 let was_limited = is_limited || self.limited_until.is_some_and(|until| until >= delivery.since);
                 delivery.name.starts_with("alarm") && !self.history.lists_alarms && was_limited
             }
@@ -843,6 +879,11 @@ impl<'h> Run<'h> {
         match handled {
             Some(Ok(answer)) => {
                 self.note(&format!("answer {} {}", delivery.name, answer["action"]));
+                if delivery.drains
+                    && ["started", "engaged", "deferred"].iter().any(|action| answer["action"] == *action)
+                {
+                    return Err(format!("{} was {} while draining", delivery.name, answer["action"]));
+                }
                 if answer["action"] == "deferred" && delivery.name.starts_with("alarm") && !self.history.lists_alarms {
                     return Err(format!("{} was deferred, and nothing finds it again", delivery.name));
                 }
@@ -862,7 +903,7 @@ impl<'h> Run<'h> {
                     && has_looked
                 {
                     self.check_guards("after an invocation that nothing disturbed")?;
-                    if delivery.name == "heartbeat" {
+                    if delivery.name == "heartbeat" && !self.drains {
                         let world = self.simulator.world();
                         let at = world.now() - begins.elapsed();
                         if owed::may_start(&world, self.history, at)
@@ -1018,7 +1059,7 @@ impl<'h> Run<'h> {
     fn check_guards(&self, when: &str) -> Result<(), String> {
         self.check_holds()?;
         let world = self.simulator.world();
-        let active = world.sagemaker.executions.iter().any(Execution::is_active);
+        let active = !self.drains && world.sagemaker.executions.iter().any(Execution::is_active);
         let invariant = if active { "invariant 5" } else { "invariant 1" };
         let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
         let marked = reason.is_some_and(|reason| reason.starts_with(MARK));

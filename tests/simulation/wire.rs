@@ -85,10 +85,14 @@ pub enum Defect {
     IgnoresMutes,
     /// A heartbeat starts executions however many started within a day.
     HasNoBrake,
+    /// A router that drains waits for the end of the execution.
+    DrainsOnlyWhenIdle,
+    /// A router that drains leaves the tag of an owed tick.
+    DrainLeavesTheTag,
 }
 
 impl Defect {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -118,6 +122,8 @@ impl Defect {
         Self::TakesAnotherRoutersMarkForAHold,
         Self::IgnoresMutes,
         Self::HasNoBrake,
+        Self::DrainsOnlyWhenIdle,
+        Self::DrainLeavesTheTag,
     ];
 
     /// The histories that this defect is looked for in.
@@ -133,6 +139,7 @@ impl Defect {
             | Self::IgnoresMutes
             | Self::HasNoBrake => History::silent,
             Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
+            Self::DrainsOnlyWhenIdle | Self::DrainLeavesTheTag => History::drained,
             _ => History::new,
         }
     }
@@ -143,6 +150,8 @@ impl Defect {
 pub struct Invocation {
     /// The event that it handles.
     event: Value,
+    /// Whether the router is set to drain.
+    drains: bool,
     /// The first answer to each request, for a router that looks only once.
     first: BTreeMap<String, Value>,
     /// How often it has listed the executions.
@@ -156,8 +165,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    pub fn new(event: Value) -> Self {
-        Self { event, ..Self::default() }
+    pub fn new(event: Value, drains: bool) -> Self {
+        Self { event, drains, ..Self::default() }
     }
 }
 
@@ -245,6 +254,11 @@ impl Wire {
                 let untag = json!({ "ResourceARN": arn, "TagKeys": [OWED_TAG] });
                 let authorization = authorization.replace("/sagemaker/", "/events/");
                 self.exchange("AWSEvents.UntagResource", &authorization, untag).await?;
+            }
+            (Defect::DrainLeavesTheTag, "UntagResource")
+                if input["TagKeys"][0] == OWED_TAG && with_invocation(|i| i.drains) =>
+            {
+                return Ok(json!({}));
             }
             (Defect::DoesNotVerify, _) => {
                 if let Some(known) = with_invocation(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
@@ -416,6 +430,13 @@ impl Wire {
             (Defect::TakesAnotherRoutersMarkForAHold, "ListTagsForResource") => {
                 let tags = answer["Tags"].as_array_mut().unwrap();
                 tags.retain(|tag| !tag["Value"].as_str().unwrap().starts_with("fraud-pipeline/"));
+            }
+            // It finds the stage held while an execution runs.
+            (Defect::DrainsOnlyWhenIdle, "GetPipelineState") if with_invocation(|i| i.drains) => {
+                let world = self.simulator.world();
+                if world.sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active) {
+                    for_each_transition(answer, |transition| transition["disabledReason"] = "somebody".into());
+                }
             }
             (Defect::HasNoBrake, "ListPipelineExecutions") if is_heartbeat() => {
                 let executions = answer["PipelineExecutionSummaries"].as_array_mut().unwrap();
