@@ -26,8 +26,26 @@ PSEUDO_PARAMETERS = {
     "AWS::Region": "us-east-1",
     "AWS::StackName": "drift-router",
 }
-NAMES = {"AWS::Events::Rule": "Name", "AWS::Serverless::Function": "FunctionName", "AWS::SQS::Queue": "QueueName"}
+NAMES = {
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::Events::Rule": "Name",
+    "AWS::Serverless::Function": "FunctionName",
+    "AWS::SQS::Queue": "QueueName",
+}
 NOTHING = object()
+
+
+def accepts(name, value):
+    """Whether CloudFormation takes the value for the parameter."""
+    parameter = TEMPLATE["Parameters"][name]
+    if parameter["Type"] == "Number":
+        within = parameter.get("MinValue", value) <= value <= parameter.get("MaxValue", value)
+        return within and value in parameter.get("AllowedValues", [value])
+    return (
+        len(value) <= parameter.get("MaxLength", len(value))
+        and value in parameter.get("AllowedValues", [value])
+        and re.fullmatch(parameter.get("AllowedPattern", "(?s).*"), value) is not None
+    )
 
 
 class Stack:
@@ -35,8 +53,7 @@ class Stack:
         defaults = {name: p["Default"] for name, p in TEMPLATE["Parameters"].items() if "Default" in p}
         self.values = {**PSEUDO_PARAMETERS, **defaults, **REQUIRED, **parameters}
         for name, parameter in TEMPLATE["Parameters"].items():
-            if parameter["Type"] == "CommaDelimitedList":
-                self.values[name] = [item.strip() for item in self.values[name].split(",")]
+            assert accepts(name, self.values[name]), f"CloudFormation refuses {self.values[name]!r} for {name}"
         deployed = {
             name: resource
             for name, resource in TEMPLATE["Resources"].items()

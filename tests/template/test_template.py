@@ -6,14 +6,14 @@ implementations of EventBridge's patterns and of IAM's policies. Of the implemen
 is kept up, knows every operator that the template uses, and evaluates policies too.
 """
 
+import itertools
 import json
-import re
-from pathlib import Path
+import subprocess
 
 import pytest
 from moto.events.models import EventPattern
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from stack import ROOT, TEMPLATE, Stack, recorded
+from stack import ROOT, TEMPLATE, Stack, accepts, recorded
 
 SAMPLES = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
 
@@ -21,6 +21,7 @@ SAMPLES = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "e
 MEANT_FOR = {
     "code-deployed": {"CodeRule"},
     "code-failed": set(),
+    "code-rolled-back": {"CodeRule"},
     "codepipeline-job": set(),
     "codepipeline-job-continued": set(),
     "drift-alarm": {"DriftRule"},
@@ -29,6 +30,7 @@ MEANT_FOR = {
     "drift-alarm-metric-math": {"DriftRule"},
     "drift-alarm-muted": {"DriftRule"},
     "drift-alarm-ok": set(),
+    "drift-alarm-other-account": {"DriftRule"},
     "drift-alarm-suppressed": {"DriftRule"},
     "execution-executing": {"StatusRule"},
     "execution-failed": {"StatusRule"},
@@ -36,7 +38,21 @@ MEANT_FOR = {
     "execution-succeeded": {"StatusRule"},
     "reconcile": {"HeartbeatRule"},
     "schedule": {"ScheduleRule"},
+    # EventBridge Scheduler invokes the function by itself.
+    "scheduler-tick": set(),
 }
+
+# The parameters that add or remove resources, and the values that do so.
+CHOICES = {
+    "CodePipelineName": ["sagemaker-nyctaxi-build", ""],
+    "DeploymentTrigger": ["event", "action", "none"],
+    "RetrainingSchedule": ["cron(0 12 1 * ? *)", ""],
+    "ExistingScheduleRuleName": ["", "our-schedule"],
+    "ExistingDriftRuleName": ["", "our-drift"],
+    "Dashboard": ["On", "Off"],
+    "DirectAlarmActions": ["Off", "On"],
+}
+COMBINATIONS = [dict(zip(CHOICES, values)) for values in itertools.product(*CHOICES.values())]
 
 
 def matched_by(event, stack):
@@ -95,43 +111,277 @@ def test_a_pipelines_arn_is_compared_without_case():
 
 
 def test_alarms_of_ones_own_take_the_place_of_the_samples():
-    stack = Stack(DriftAlarmNames="fare-drift, tip-drift")
-    for alarm, rules in [("fare-drift", {"DriftRule"}), ("tip-drift", {"DriftRule"}), ("sagemaker-nyctaxi-prod-threshold", set())]:
+    stack = Stack(DriftAlarmNames="fare drift,tip-drift")
+    for alarm, rules in [("fare drift", {"DriftRule"}), ("tip-drift", {"DriftRule"}), ("sagemaker-nyctaxi-prod-threshold", set())]:
         assert matched_by(changed("drift-alarm", "detail.alarmName", alarm), stack) == rules
 
 
-def test_new_code_comes_by_one_door():
-    by_event, by_action = Stack(), Stack(CodeDoor="Action")
+def test_each_deployment_trigger_has_the_rule_and_the_permissions_that_it_needs():
     pipeline = "arn:aws:codepipeline:us-east-1:123456789012:sagemaker-nyctaxi-build"
-    success, failure, listing = [
-        f"codepipeline:{action}" for action in ["PutJobSuccessResult", "PutJobFailureResult", "ListPipelineExecutions"]
-    ]
-    assert matched_by(SAMPLES["code-deployed"], by_event) == {"CodeRule"}
-    assert variables(by_event)["DEPLOYMENT_TRIGGER"] == "event"
-    assert allows(by_event, listing, pipeline)
-    assert matched_by(SAMPLES["code-deployed"], by_action) == set()
-    assert variables(by_action)["DEPLOYMENT_TRIGGER"] == "action"
-    assert not allows(by_action, listing, pipeline)
-    # A job that the stack does not expect is refused, and one that ran when the door changed gets its answer.
-    assert all(allows(stack, answer, "*") for stack in [by_event, by_action] for answer in [success, failure])
+    for trigger in ["event", "action", "none"]:
+        stack = Stack(DeploymentTrigger=trigger)
+        assert variables(stack)["DEPLOYMENT_TRIGGER"] == trigger
+        assert matched_by(SAMPLES["code-deployed"], stack) == ({"CodeRule"} if trigger == "event" else set())
+        assert allows(stack, "codepipeline:ListPipelineExecutions", pipeline) == (trigger == "event")
+        # A job that the stack does not expect is refused, and one that runs while the trigger changes gets its answer.
+        assert all(allows(stack, f"codepipeline:{answer}", "*") for answer in ["PutJobSuccessResult", "PutJobFailureResult"])
 
 
-@pytest.mark.parametrize("stack", [Stack(), Stack(DriftAlarmNames="fare-drift, tip-drift")])
-def test_the_function_looks_at_the_alarms_that_the_rule_matches(stack):
+@pytest.mark.parametrize("trigger, told", [("event", "none"), ("action", "action"), ("none", "none")])
+def test_without_a_codepipeline_no_stage_is_guarded_and_nothing_is_allowed_on_one(trigger, told):
+    stack = Stack(CodePipelineName="", DeploymentTrigger=trigger)
+    assert variables(stack)["CODE_PIPELINE_NAME"] == variables(stack)["BUILD_STAGE_NAME"] == ""
+    assert variables(stack)["DEPLOYMENT_TRIGGER"] == told
+    assert "CodeRule" not in stack.resources
+    statements = [s for s in stack.policy("router")["Statement"] if "codepipeline" in json.dumps(s["Action"])]
+    assert [s["Sid"] for s in statements] == ["AnswerJobs"]
+
+
+@pytest.mark.parametrize("choice", COMBINATIONS, ids=lambda choice: "-".join(value or "none" for value in choice.values()))
+class TestEveryCombination:
+    def test_makes_the_resources_that_it_should(self, choice):
+        stack = Stack(**choice)
+        expected = {"HeartbeatRule", "StatusRule"}
+        if choice["CodePipelineName"] and choice["DeploymentTrigger"] == "event":
+            expected.add("CodeRule")
+        if choice["RetrainingSchedule"] and not choice["ExistingScheduleRuleName"]:
+            expected.add("ScheduleRule")
+        if not choice["ExistingDriftRuleName"]:
+            expected.add("DriftRule")
+        assert set(stack.of_type("AWS::Events::Rule")) == expected
+        assert ("DashboardUrl" in stack.outputs) == bool(stack.of_type("AWS::CloudWatch::Dashboard")) == (choice["Dashboard"] == "On")
+        assert ("DirectAlarmsPermission" in stack.resources) == (choice["DirectAlarmActions"] == "On")
+
+    def test_lets_every_rule_invoke_the_function_and_loses_nothing(self, choice):
+        stack = Stack(**choice)
+        rules = stack.of_type("AWS::Events::Rule")
+        arns = {stack.attribute([logical, "Arn"]) for logical in rules}
+        permissions = stack.of_type("AWS::Lambda::Permission")
+        (undelivered,) = [
+            s for s in stack.properties("DeadLettersPolicy")["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"
+        ]
+        assert set(undelivered["Condition"]["ArnEquals"]["aws:SourceArn"]) == arns
+        may_invoke = [p["SourceArn"] for p in permissions.values() if p["Principal"] == "events.amazonaws.com"]
+        assert sorted(may_invoke) == sorted(arns)
+        for logical, rule in rules.items():
+            # What lets it through exists before the rule.
+            permission, queue_policy = stack.resources[logical]["DependsOn"]
+            assert permissions[permission]["SourceArn"] == stack.attribute([logical, "Arn"])
+            assert queue_policy == "DeadLettersPolicy"
+            (target,) = rule["Targets"]
+            assert target["Arn"] == stack.attribute(["Function", "Arn"])
+            assert target["DeadLetterConfig"]["Arn"] == stack.attribute(["DeadLetters", "Arn"])
+            assert "State" not in rule and "Tags" not in rule
+
+    def test_allows_the_function_what_it_is_configured_for_and_no_more(self, choice):
+        stack = Stack(**choice)
+        told = variables(stack)
+        paused = [told[name] for name in ["SCHEDULE_RULE_NAME", "DRIFT_RULE_NAME"] if told[name]]
+        arn = "arn:aws:{}:us-east-1:123456789012:{}".format
+        for rule in paused:
+            for action in ["DescribeRule", "EnableRule", "DisableRule", "ListTagsForResource"]:
+                assert allows(stack, f"events:{action}", arn("events", f"rule/{rule}"))
+        statements = [s for s in stack.policy("router")["Statement"] if s["Sid"] in ["ReadAndSetTheRules", "TagTheRules"]]
+        expected = sorted(arn("events", f"rule/{rule}") for rule in paused)
+        assert [sorted(statement["Resource"]) for statement in statements] == [expected] * 2
+        stage = arn("codepipeline", "sagemaker-nyctaxi-build/Build")
+        assert allows(stack, "codepipeline:DisableStageTransition", stage) == bool(told["CODE_PIPELINE_NAME"])
+
+    def test_is_a_configuration_that_the_function_accepts(self, choice):
+        assert fault_of(variables(Stack(**choice))) is None
+
+
+def fault_of(environment):
+    """What the function says against its variables, or None."""
+    binary = ROOT / "target" / "debug" / "drift-router"
+    assert binary.exists(), "no target/debug/drift-router: run cargo build first"
+    # Of Lambda's own variables, those that the runtime reads. Nothing listens on port 1, so the function stops after its start.
+    of_lambda = {f"AWS_LAMBDA_{name}": "1" for name in ["FUNCTION_NAME", "FUNCTION_MEMORY_SIZE", "FUNCTION_VERSION", "LOG_STREAM_NAME", "LOG_GROUP_NAME"]}
+    of_lambda |= {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1"}
+    of_lambda |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nobody"}
+    environment = {name: str(value) for name, value in environment.items()}
+    stopped = subprocess.run([binary], env=of_lambda | environment, capture_output=True, text=True, timeout=60)
+    assert "the function stopped" in stopped.stdout, stopped
+    return stopped.stdout if "environment variables" in stopped.stdout else None
+
+
+def test_the_function_says_what_is_wrong_with_its_variables():
+    assert "MODE is" in fault_of(variables(Stack()) | {"MODE": "wet"})
+
+
+@pytest.mark.parametrize("mode", ["active", "dry-run", "drain"])
+def test_the_mode_is_handed_to_the_function(mode):
+    stack = Stack(Mode=mode)
+    assert variables(stack)["MODE"] == mode
+    assert fault_of(variables(stack)) is None
+
+
+@pytest.mark.parametrize("alarms", ["", "fare drift,tip-drift"])
+def test_the_function_reads_the_alarms_that_the_rule_matches(alarms):
+    stack = Stack(DriftAlarmNames=alarms)
     matched = stack.properties("DriftRule")["EventPattern"]["detail"]["alarmName"]
     assert variables(stack)["DRIFT_ALARM_NAMES"].split(",") == matched
 
 
-def test_the_variables_fit_into_lambdas_4_kb_with_the_longest_names_and_some_alarms():
-    stack = Stack(
-        ProjectName="p" * 32,
-        SageMakerPipelineName="s" * 256,
-        CodePipelineName="c" * 100,
-        BuildStageName="b" * 100,
-        TriggerParameterName="t" * 256,
-        DriftAlarmNames=",".join(f"{number:02}-{'a' * 97}" for number in range(20)),
-    )
-    assert sum(len(name) + len(value) for name, value in ((n, str(v)) for n, v in variables(stack).items())) <= 4096
+# The longest values that CloudFormation takes for each parameter of text.
+LONGEST = {
+    "ProjectName": "P" * 32,
+    "SageMakerPipelineName": "s" * 256,
+    "CodePipelineName": "c" * 100,
+    "BuildStageName": "b" * 100,
+    "PipelineParameters": json.dumps({f"{number:02}": "{time}" for number in range(50)}, separators=(",", ":"))[:-1].ljust(799) + "}",
+    "ExistingScheduleRuleName": "r" * 64,
+    "ExistingDriftRuleName": "d" * 64,
+    "SchedulerScheduleName": "n" * 64,
+    # One hundred names: each costs two more characters in the pattern.
+    "DriftAlarmNames": ",".join(f"{number:02}{'a' * 14}" for number in range(100)) + "a",
+    "DriftCooldown": "999m",
+    "Mode": "dry-run",
+    "DeploymentTrigger": "action",
+    "CatchUpPerDay": 100,
+    "SageMakerProjectName": "P" * 32,
+    "SageMakerProjectId": "p" * 20,
+}
+
+
+@pytest.mark.parametrize("parameter", [name for name, value in LONGEST.items() if isinstance(value, str)])
+def test_the_longest_values_are_the_longest(parameter):
+    longest = LONGEST[parameter]
+    assert accepts(parameter, longest)
+    pattern_only = parameter in ["DriftCooldown", "Mode", "DeploymentTrigger"]
+    assert pattern_only or len(longest) == TEMPLATE["Parameters"][parameter]["MaxLength"]
+
+
+def test_with_the_longest_values_the_variables_fit_into_lambdas_4_kb_and_the_function_accepts_them():
+    # Lambda measures the variables as JSON, in which each quotation mark of a value is escaped.
+    environment = {name: str(value) for name, value in variables(Stack(**LONGEST)).items()}
+    assert len(json.dumps(environment, separators=(",", ":"))) <= 4096
+    assert fault_of(environment) is None
+
+
+def test_with_the_longest_values_every_name_and_description_fits():
+    stack = Stack(**{**LONGEST, "ExistingScheduleRuleName": "", "ExistingDriftRuleName": "", "DeploymentTrigger": "event"})
+    assert len(stack.properties("Function")["Description"]) <= 256
+    assert len(stack.properties("Function")["FunctionName"]) <= 64
+    assert len(stack.properties("DeadLetters")["QueueName"]) <= 80
+    for rule in stack.of_type("AWS::Events::Rule").values():
+        assert len(rule["Name"]) <= 64 and len(rule["Description"]) <= 512
+        pattern = json.dumps(rule.get("EventPattern", {}), separators=(",", ":"))
+        assert len(pattern) <= 2048, f"{rule['Name']}: {len(pattern)}"
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
+        assert len(alarm["AlarmName"]) <= 255 and len(alarm["AlarmDescription"]) <= 1024
+    for parameter in TEMPLATE["Parameters"].values():
+        assert len(parameter["Description"]) <= 4000 and parameter["Description"].endswith(".")
+
+
+def test_one_long_alarm_name_fits_too():
+    stack = Stack(DriftAlarmNames=",".join(["a" * 255] * 6))
+    pattern = stack.properties("DriftRule")["EventPattern"]
+    assert len(json.dumps(pattern, separators=(",", ":"))) <= 2048
+    assert fault_of(variables(stack)) is None
+
+
+@pytest.mark.parametrize(
+    "parameter, refused",
+    [
+        ("ProjectName", ["p" * 33, "a_b", "-a", "a-", ""]),
+        ("SageMakerPipelineName", ["s" * 257, "Upper", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p"]),
+        ("RetrainingSchedule", ["rate(1 day)", "cron()", "0 12 1 * ? *"]),
+        ("ExistingScheduleRuleName", ["r" * 65, "a rule"]),
+        ("DriftAlarmNames", ["a, b", "a,", ",", "a,,b", 'a"b', "a\\b", "\u00e9", "a" * 1701, ",".join(["a"] * 101)]),
+        ("PipelineParameters", ["Source", "[]", "{" + " " * 799 + "}"]),
+        ("HeartbeatMinutes", [1, 45, 120]),
+        ("HoldAlarmHours", [0, 169]),
+        ("Mode", ["Active", "wet"]),
+        ("DeploymentTrigger", ["Event", ""]),
+    ],
+)
+def test_values_that_would_fail_later_are_refused_at_once(parameter, refused):
+    assert [value for value in refused if accepts(parameter, value)] == []
+
+
+@pytest.mark.parametrize("project", ["nyctaxi", "NYCtaxi", "A", "a-B-9"])
+def test_a_project_may_have_capitals_as_in_sagemaker(project):
+    stack = Stack(ProjectName=project)
+    assert stack.properties("DriftRule")["Name"] == f"sagemaker-{project}-drift-build"
+    assert fault_of(variables(stack)) is None
+
+
+@pytest.mark.parametrize("cooldown", ["", "24h", "1m", "999m", "999h", "1d", "90d"])
+def test_the_cooldown_is_one_that_the_function_accepts(cooldown):
+    assert TEMPLATE["Parameters"]["DriftCooldown"]["Default"] == "24h"
+    assert fault_of(variables(Stack(DriftCooldown=cooldown))) is None
+
+
+@pytest.mark.parametrize("cooldown", ["0s", "0m", "91d", "1000h", "soon", "1d 12h", "24"])
+def test_other_cooldowns_are_refused(cooldown):
+    assert not accepts("DriftCooldown", cooldown)
+
+
+def test_rules_that_exist_already_are_paused_and_not_made():
+    stack = Stack(ExistingScheduleRuleName="our-schedule", ExistingDriftRuleName="our-drift")
+    assert (variables(stack)["SCHEDULE_RULE_NAME"], variables(stack)["DRIFT_RULE_NAME"]) == ("our-schedule", "our-drift")
+    told = json.dumps([stack.resources, stack.outputs])
+    assert "sagemaker-nyctaxi-schedule-build" not in told and "sagemaker-nyctaxi-drift-build" not in told
+    # They keep their own targets, so they may not invoke the function.
+    invoking = [p.get("SourceArn") for p in stack.of_type("AWS::Lambda::Permission").values()]
+    assert not any(arn.endswith(("our-schedule", "our-drift")) for arn in invoking)
+
+
+@pytest.mark.parametrize("minutes", [5, 10, 15, 20, 30, 60])
+def test_the_heartbeat_comes_every_so_many_minutes(minutes):
+    stack = Stack(HeartbeatMinutes=minutes)
+    assert stack.properties("HeartbeatRule")["ScheduleExpression"] == f"rate({minutes} minutes)"
+    # In any two hours there is one, or the alarm for silence would go off.
+    silence = stack.properties("SilenceAlarm")
+    assert silence["EvaluationPeriods"] * silence["Period"] >= 2 * 60 * minutes
+
+
+def test_silence_is_an_alarm_and_missing_data_is_silence():
+    silence = Stack().properties("SilenceAlarm")
+    assert (silence["MetricName"], silence["Statistic"], silence["ComparisonOperator"]) == ("Invocations", "Sum", "LessThanThreshold")
+    assert silence["EvaluationPeriods"] * silence["Period"] == 7200
+    assert silence["TreatMissingData"] == "breaching"
+
+
+@pytest.mark.parametrize(
+    "logical, parameter, metric", [("InterlockAlarm", "InterlockAlarmHours", "InterlockEngaged"), ("HoldAlarm", "HoldAlarmHours", "GuardsHeld")]
+)
+def test_an_hour_without_a_heartbeat_does_not_reset_an_alarm_of_hours(logical, parameter, metric):
+    alarm = Stack(**{parameter: 168}).properties(logical)
+    (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
+    assert read["MetricStat"]["Metric"]["MetricName"] == metric
+    assert (read["MetricStat"]["Stat"], read["MetricStat"]["Period"]) == ("Minimum", 3600)
+    (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
+    assert shown["Expression"] == f"FILL({read['Id']}, REPEAT)"
+    # CloudWatch evaluates a week at most.
+    assert alarm["EvaluationPeriods"] == 168
+
+
+def test_a_key_of_ones_own_encrypts_queue_and_log():
+    key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    plain, own = Stack(), Stack(KmsKeyArn=key)
+    assert plain.properties("DeadLetters")["SqsManagedSseEnabled"] is True
+    assert "KmsMasterKeyId" not in plain.properties("DeadLetters") and "KmsKeyId" not in plain.properties("LogGroup")
+    assert "kms" not in json.dumps(plain.policy("platform"))
+    assert "SqsManagedSseEnabled" not in own.properties("DeadLetters")
+    assert own.properties("DeadLetters")["KmsMasterKeyId"] == own.properties("LogGroup")["KmsKeyId"] == key
+    platform = IAMPolicy(json.dumps(own.policy("platform")))
+    for action in ["kms:GenerateDataKey", "kms:Decrypt"]:
+        assert platform.is_action_permitted(action, key) == PermissionResult.PERMITTED
+
+
+def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
+    def tags(stack, logical):
+        return {tag["Key"]: tag["Value"] for tag in stack.properties(logical)["Tags"]}
+
+    stack = Stack(SageMakerProjectName="NYCtaxi", SageMakerProjectId="p-abcdefghijkl")
+    expected = {"sagemaker:project-name": "NYCtaxi", "sagemaker:project-id": "p-abcdefghijkl"}
+    assert expected.items() <= stack.properties("Function")["Tags"].items()
+    for logical in ["Role", "DeadLetters"]:
+        assert expected.items() <= tags(stack, logical).items()
+        assert not any(key.startswith("sagemaker:") for key in tags(Stack(), logical))
+    assert not any("Tags" in rule for rule in stack.of_type("AWS::Events::Rule").values())
 
 
 def test_only_the_routers_own_tags_may_be_written():
@@ -141,39 +391,6 @@ def test_only_the_routers_own_tags_may_be_written():
     assert condition["ForAllValues:StringEquals"] == {"aws:TagKeys": ["drift-router:paused-by", "drift-router:owed-since"]}
     # Without any key, "for all" would be true.
     assert condition["Null"] == {"aws:TagKeys": "false"}
-
-
-@pytest.mark.parametrize(
-    "cooldown, is_accepted", [("24h", True), ("1d 12h", True), ("90m", True), ("0s", False), ("", True), ("soon", False)]
-)
-def test_the_cooldown_is_a_duration_that_is_not_zero(cooldown, is_accepted):
-    parameter = TEMPLATE["Parameters"]["DriftCooldown"]
-    assert parameter["Default"] == "24h"
-    assert bool(re.match(parameter["AllowedPattern"], cooldown)) == is_accepted
-
-
-def test_without_a_schedule_there_is_no_schedule_rule():
-    stack = Stack(RetrainingSchedule="")
-    assert "ScheduleRule" not in stack.resources and "ScheduleRulePermission" not in stack.resources
-    assert variables(stack)["SCHEDULE_RULE_NAME"] == ""
-    assert "schedule-build" not in json.dumps(stack.policy("router"))
-
-
-@pytest.mark.parametrize("stack", [Stack(), Stack(CodeDoor="Action"), Stack(RetrainingSchedule="")])
-def test_every_rule_may_invoke_the_function_and_loses_nothing(stack):
-    rules = stack.of_type("AWS::Events::Rule")
-    arns = {stack.attribute([logical, "Arn"]) for logical in rules}
-    may_invoke = [p for p in stack.of_type("AWS::Lambda::Permission").values() if p["Principal"] == "events.amazonaws.com"]
-    assert {p["SourceArn"] for p in may_invoke} == arns and len(may_invoke) == len(arns)
-    (undelivered,) = [
-        s for s in stack.properties("DeadLettersPolicy")["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"
-    ]
-    assert set(undelivered["Condition"]["ArnEquals"]["aws:SourceArn"]) == arns
-    for rule in rules.values():
-        (target,) = rule["Targets"]
-        assert target["Arn"] == stack.attribute(["Function", "Arn"])
-        assert target["DeadLetterConfig"]["Arn"] == stack.attribute(["DeadLetters", "Arn"])
-        assert "State" not in rule and "Tags" not in rule
 
 
 def test_the_function_knows_the_rules_by_their_names():
@@ -200,18 +417,18 @@ def allows(stack, action, resource):
     return policy.is_action_permitted(action, resource) == PermissionResult.PERMITTED
 
 
-BOTH_DOORS = [Stack(), Stack(CodeDoor="Action")]
+EVERY_TRIGGER = [Stack(), Stack(DeploymentTrigger="action"), Stack(DeploymentTrigger="none")]
 
 
 def test_every_call_of_the_tests_is_allowed_for_its_very_resource():
     calls = recorded("permissions")
     resource = lambda call: call["resource"].replace("${AWS::Region}", "us-east-1")
-    refused = [c for c in calls if not any(allows(stack, c["action"], resource(c)) for stack in BOTH_DOORS)]
+    refused = [c for c in calls if not any(allows(stack, c["action"], resource(c)) for stack in EVERY_TRIGGER)]
     assert calls and not refused
 
 
 def test_every_allowed_action_is_one_that_the_tests_make():
-    statements = [s for stack in BOTH_DOORS for s in stack.policy("router")["Statement"]]
+    statements = [s for stack in EVERY_TRIGGER for s in stack.policy("router")["Statement"]]
     listed = [s["Action"] if isinstance(s["Action"], list) else [s["Action"]] for s in statements]
     assert {action for actions in listed for action in actions} == {call["action"] for call in recorded("permissions")}
 
@@ -229,17 +446,21 @@ def test_every_allowed_action_is_one_that_the_tests_make():
     ],
 )
 def test_what_is_not_the_projects_is_refused(action, resource):
-    assert not allows(Stack(CodeDoor="Action"), action, resource)
+    assert not allows(Stack(DeploymentTrigger="action"), action, resource)
 
 
 def metrics_shown(stack):
     """The metrics of the function that alarms and dashboard read, each as (name, dimension, value)."""
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    read = [alarm for alarm in alarms if "Namespace" in alarm]
+    read += [m["MetricStat"]["Metric"] for alarm in alarms for m in alarm.get("Metrics", []) if "MetricStat" in m]
     shown = {
-        (alarm["MetricName"], *[v for d in alarm["Dimensions"] for v in (d["Name"], d["Value"])])
-        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
-        if alarm["Namespace"] == "DriftRouter"
+        (metric["MetricName"], *[v for d in metric["Dimensions"] for v in (d["Name"], d["Value"])])
+        for metric in read
+        if metric["Namespace"] == "DriftRouter"
     }
-    body = json.loads(stack.properties("Dashboard")["DashboardBody"])
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"])
     for widget in body["widgets"]:
         before = []
         for row in widget["properties"].get("metrics", []):
@@ -262,10 +483,17 @@ def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():
     assert metrics_shown(Stack()) == emitted
 
 
+def test_the_dashboard_shows_every_alarm():
+    stack = Stack()
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    (shown,) = [w["properties"]["alarms"] for w in json.loads(dashboard["DashboardBody"])["widgets"] if w["type"] == "alarm"]
+    assert set(shown) == {stack.attribute([logical, "Arn"]) for logical in stack.of_type("AWS::CloudWatch::Alarm")}
+
+
 def test_alarms_notify_the_topic_where_one_is_given():
     topic = "arn:aws:sns:us-east-1:123456789012:oncall"
     silent, loud = Stack(), Stack(NotificationTopicArn=topic)
-    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 6
+    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 8
     assert all("AlarmActions" not in a for a in silent.of_type("AWS::CloudWatch::Alarm").values())
     assert all(a["AlarmActions"] == [topic] for a in loud.of_type("AWS::CloudWatch::Alarm").values())
 
@@ -286,12 +514,41 @@ def test_concurrency_is_reserved_unless_it_is_zero():
     assert "ReservedConcurrentExecutions" not in Stack(ReservedConcurrency=0).properties("Function")
 
 
-def test_nothing_is_tied_to_one_partition():
-    stack = Stack(**{"AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1"})
-    told = json.dumps([stack.policy("router"), stack.policy("platform"), stack.of_type("AWS::Events::Rule"), stack.outputs])
-    assert "arn:aws:" not in told and "arn:aws-cn:" in told
-    assert "console.amazonaws.cn" in stack.outputs["DashboardUrl"]
-    assert "arn:aws:" not in (Path(ROOT) / "template.yaml").read_text()
+def test_the_description_of_the_reserved_concurrency_names_the_error_of_a_small_account():
+    error = "decreases account's UnreservedConcurrentExecution below its minimum value"
+    assert error in " ".join(TEMPLATE["Parameters"]["ReservedConcurrency"]["Description"].split())
+    assert error in (ROOT / "docs" / "deployment.md").read_text()
+
+
+# The partitions of the Regions that the tests of config.rs name, and the host of each console.
+PARTITIONS = [
+    ("aws", "us-east-1", "us-east-1.console.aws.amazon.com"),
+    ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+    ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+    ("aws-iso", "us-iso-east-1", "us-iso-east-1.console.c2shome.ic.gov"),
+    ("aws-iso-b", "us-isob-east-1", "us-isob-east-1.console.sc2shome.sgov.gov"),
+    ("aws-iso-e", "eu-isoe-west-1", "eu-isoe-west-1.console.csphome.adc-e.uk"),
+    ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+]
+
+
+@pytest.mark.parametrize("partition, region, console", PARTITIONS)
+def test_nothing_is_tied_to_one_partition(partition, region, console):
+    assert f'"{region}"' in (ROOT / "src" / "config.rs").read_text()
+    stack = Stack(**{"AWS::Partition": partition, "AWS::Region": region})
+    told = json.dumps([stack.policy("router"), stack.policy("platform"), stack.resources, stack.outputs])
+    assert f"arn:{partition}:" in told and (partition == "aws" or "arn:aws:" not in told)
+    url = f"https://{console}/cloudwatch/home?region={region}#dashboards:name=drift-router-nyctaxi-overview"
+    assert stack.outputs["DashboardUrl"] == url
+    assert "arn:aws:" not in (ROOT / "template.yaml").read_text()
+
+
+def test_every_parameter_is_in_a_group_and_is_used():
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(TEMPLATE["Parameters"])
+    text = json.dumps([TEMPLATE["Resources"], TEMPLATE["Conditions"]])
+    assert [name for name in grouped if f'"{name}"' not in text and f"${{{name}}}" not in text] == []
 
 
 def test_the_application_repositorys_files_exist():
