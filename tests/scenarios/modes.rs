@@ -101,6 +101,7 @@ async fn a_dry_run_whose_observation_fails_tags_no_tick_and_releases_nothing() {
     let lab = Lab::with(&[DRY_RUN]);
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 3, Fault::Throttled));
     lab.refused(sample_event("schedule")).await;
+    assert!(lab.take_writes().is_empty());
     lab.with_variables(&[]).send(sample_event("code-deployed")).await;
     lab.take_calls();
     lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
