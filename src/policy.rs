@@ -1428,6 +1428,10 @@ mod tests {
         let meanings = |sender| ["a", "b", "c", "d"].map(|name| meaning(sender, name));
         assert_eq!(meanings(TickSender::Rule), ["tick with a tag", "ignored", "heartbeat", "ignored"]);
         assert_eq!(meanings(TickSender::Schedule), ["ignored", "tick", "heartbeat", "ignored"]);
+        let (resources, time) = (vec!["arn:aws:scheduler:x:y:schedule/default/a".to_owned()], Some(noon()));
+        let tick = Tick { sender: TickSender::Schedule, resources, time };
+        let without_schedule = tick_meaning(&tick, TickNames { schedule: None, ..names }, true, noon());
+        assert!(matches!(without_schedule, TickMeaning::Ignored(_)), "a rule of this name is no schedule");
     }
 
     #[test]
