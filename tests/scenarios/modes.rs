@@ -97,6 +97,18 @@ async fn a_heartbeat_in_a_dry_run_names_what_it_would_have_caught_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_heartbeat_in_a_dry_run_looks_once_all_the_same() {
+    let alarm = "sagemaker-nyctaxi-prod-threshold";
+    let lab = Lab::with(&[DRY_RUN, ("DRIFT_ALARM_NAMES", alarm)]);
+    lab.simulator.world().change_alarm(alarm, "ALARM");
+    tokio::time::advance(Duration::from_hours(1)).await;
+    lab.simulator.world().latency = Duration::from_secs(6);
+    let answer = lab.send(sample_event("reconcile")).await;
+    assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "GetPipelineState").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dry_run_whose_observation_fails_tags_no_tick_and_releases_nothing() {
     let lab = Lab::with(&[DRY_RUN]);
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 3, Fault::Throttled));
