@@ -98,11 +98,13 @@ async fn a_heartbeat_in_a_dry_run_names_what_it_would_have_caught_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_heartbeat_in_a_dry_run_looks_once_all_the_same() {
-    let alarm = "sagemaker-nyctaxi-prod-threshold";
-    let lab = Lab::with(&[DRY_RUN, ("DRIFT_ALARM_NAMES", alarm)]);
-    lab.simulator.world().change_alarm(alarm, "ALARM");
+    let lab = Lab::with(&[DRY_RUN, ("DRIFT_ALARM_NAMES", "fare-drift,tip-drift")]);
+    for alarm in ["fare-drift", "tip-drift"] {
+        lab.simulator.world().change_alarm(alarm, "ALARM");
+    }
     tokio::time::advance(Duration::from_hours(1)).await;
-    lab.simulator.world().latency = Duration::from_secs(6);
+    lab.simulator.world().cloudwatch.page_limit = Some(1);
+    lab.simulator.world().latency = Duration::from_secs(4);
     let answer = lab.send(sample_event("reconcile")).await;
     assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
     assert_eq!(lab.take_calls().iter().filter(|call| *call == "GetPipelineState").count(), 1);
