@@ -693,8 +693,16 @@ mod tests {
         for region in ["us-east-1", "eu-central-2", "ap-southeast-7", "mx-central-1", "us-gov-west-1"] {
             assert_eq!(Trust::of(None, region), Trust::Amazon, "{region}");
         }
-        let others =
-            ["cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1", "moon-base-1", ""];
+        let others = [
+            "cn-north-1",
+            "us-iso-east-1",
+            "us-isob-east-1",
+            "eu-isoe-west-1",
+            "us-isof-south-1",
+            "eusc-de-east-1",
+            "moon-base-1",
+            "",
+        ];
         for region in others {
             assert_eq!(Trust::of(None, region), Trust::Machine, "{region}");
         }

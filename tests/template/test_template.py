@@ -165,9 +165,9 @@ class TestEveryCombination:
         assert sorted(may_invoke) == sorted(arns)
         for logical, rule in rules.items():
             # What lets it through exists before the rule.
-            permission, queue_policy = stack.resources[logical]["DependsOn"]
+            permission, queue_policy, on_failure = stack.resources[logical]["DependsOn"]
             assert permissions[permission]["SourceArn"] == stack.attribute([logical, "Arn"])
-            assert queue_policy == "DeadLettersPolicy"
+            assert (queue_policy, on_failure) == ("DeadLettersPolicy", "FunctionEventInvokeConfig")
             (target,) = rule["Targets"]
             assert target["Arn"] == stack.attribute(["Function", "Arn"])
             assert target["DeadLetterConfig"]["Arn"] == stack.attribute(["DeadLetters", "Arn"])
@@ -289,7 +289,8 @@ def test_one_long_alarm_name_fits_too():
         ("SageMakerPipelineName", ["s" * 257, "Upper", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p"]),
         ("RetrainingSchedule", ["rate(1 day)", "cron()", "0 12 1 * ? *"]),
         ("ExistingScheduleRuleName", ["r" * 65, "a rule"]),
-        ("DriftAlarmNames", ["a, b", "a,", ",", "a,,b", 'a"b', "a\\b", "\u00e9", "a" * 1701, ",".join(["a"] * 101)]),
+        ("DriftAlarmNames", ["a, b", "a,", ",", "a,,b", 'a"b', "a\\b", "\u00e9", "a" * 256, "a," + "a" * 256, ",".join(["a" * 100] * 18), ",".join(["a"] * 101)]),
+        ("DriftAlarmNames", ["arn:aws:cloudwatch:us-east-1:123456789012:alarm:a", "a,arn:aws:cloudwatch:us-east-1:123456789012:alarm:a"]),
         ("PipelineParameters", ["Source", "[]", "{" + " " * 639 + "}", '{"p": "\u00e9"}']),
         ("HeartbeatMinutes", [1, 45, 120]),
         ("HoldAlarmHours", [0, 169]),
@@ -338,25 +339,63 @@ def test_the_heartbeat_comes_every_so_many_minutes(minutes):
     assert silence["EvaluationPeriods"] * silence["Period"] >= 2 * 60 * minutes
 
 
-def test_silence_is_an_alarm_and_missing_data_is_silence():
-    silence = Stack().properties("SilenceAlarm")
-    assert (silence["MetricName"], silence["Statistic"], silence["ComparisonOperator"]) == ("Invocations", "Sum", "LessThanThreshold")
-    assert silence["EvaluationPeriods"] * silence["Period"] == 7200
-    assert silence["TreatMissingData"] == "breaching"
+FUNCTION, QUEUE = ("FunctionName", "drift-router-nyctaxi"), ("QueueName", "drift-router-nyctaxi-dead-letters")
+
+# What each alarm reads, and when it goes off: metric and dimension; statistic, period and number of periods; threshold; missing data.
+ALARMS = {
+    "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "notBreaching"),
+    "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
+    "ThrottlesAlarm": ("AWS/Lambda", "Throttles", FUNCTION, "Sum", 300, 3, ">=", 1, "notBreaching"),
+    "SilenceAlarm": ("AWS/Lambda", "Invocations", FUNCTION, "Sum", 3600, 2, "<", 1, "breaching"),
+    "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "notBreaching"),
+    "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "notBreaching"),
+    "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "notBreaching"),
+    "RetrainingFailedAlarm": ("DriftRouter", "RetrainingsFailed", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
+}
 
 
-@pytest.mark.parametrize(
-    "logical, parameter, metric", [("InterlockAlarm", "InterlockAlarmHours", "InterlockEngaged"), ("HoldAlarm", "HoldAlarmHours", "GuardsHeld")]
-)
-def test_an_hour_without_a_heartbeat_does_not_reset_an_alarm_of_hours(logical, parameter, metric):
-    alarm = Stack(**{parameter: 168}).properties(logical)
-    (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
-    assert read["MetricStat"]["Metric"]["MetricName"] == metric
-    assert (read["MetricStat"]["Stat"], read["MetricStat"]["Period"]) == ("Minimum", 3600)
-    (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
-    assert shown["Expression"] == f"FILL({read['Id']}, REPEAT)"
-    # CloudWatch evaluates a week at most.
-    assert alarm["EvaluationPeriods"] == 168
+def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
+    stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47)
+    assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
+    for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        if "Metrics" in alarm:
+            # An hour without a heartbeat, as may be with one an hour, does not reset the alarm.
+            (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
+            (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
+            assert shown["Expression"] == f"FILL({read['Id']}, REPEAT)"
+            stat = read["MetricStat"]
+            metric, statistic, period = stat["Metric"], stat["Stat"], stat["Period"]
+        else:
+            metric, statistic, period = alarm, alarm["Statistic"], alarm["Period"]
+        (dimension,) = metric["Dimensions"]
+        operator = {"GreaterThanOrEqualToThreshold": ">=", "LessThanThreshold": "<"}[alarm["ComparisonOperator"]]
+        found = (metric["Namespace"], metric["MetricName"], (dimension["Name"], dimension["Value"]), statistic, period)
+        found += (alarm["EvaluationPeriods"], operator, alarm["Threshold"], alarm["TreatMissingData"])
+        assert found == ALARMS[logical], logical
+        # CloudWatch evaluates a week at most.
+        assert period * 168 <= 7 * 86400 and alarm["EvaluationPeriods"] <= 168
+
+
+def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
+    stack = Stack(Tracing="Active")
+    queue = stack.attribute(["DeadLetters", "Arn"])
+    on_failure = stack.properties("Function")["EventInvokeConfig"]
+    assert on_failure["MaximumRetryAttempts"] == 2
+    assert on_failure["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": queue}
+    log = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/drift-router-nyctaxi:log-stream:a"
+    needed = [("sqs:SendMessage", queue), ("logs:CreateLogStream", log), ("logs:PutLogEvents", log)]
+    needed += [("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")]
+    for action, resource in needed:
+        assert allows(stack, action, resource, "platform"), action
+    assert not allows(Stack(), "xray:PutTraceSegments", "*", "platform")
+    assert [Stack(Tracing=mode).properties("Function")["Tracing"] for mode in ["Active", "PassThrough"]] == ["Active", "PassThrough"]
+
+
+def test_two_existing_rules_have_two_names():
+    (assertion,) = TEMPLATE["Rules"]["ExistingRulesDiffer"]["Assertions"]
+    differ = lambda schedule, drift: Stack(ExistingScheduleRuleName=schedule, ExistingDriftRuleName=drift).resolve(assertion["Assert"])
+    assert differ("", "") and differ("a", "") and differ("", "a") and differ("a", "b")
+    assert not differ("a", "a")
 
 
 def test_a_key_of_ones_own_encrypts_queue_and_log():
@@ -367,9 +406,7 @@ def test_a_key_of_ones_own_encrypts_queue_and_log():
     assert "kms" not in json.dumps(plain.policy("platform"))
     assert "SqsManagedSseEnabled" not in own.properties("DeadLetters")
     assert own.properties("DeadLetters")["KmsMasterKeyId"] == own.properties("LogGroup")["KmsKeyId"] == key
-    platform = IAMPolicy(json.dumps(own.policy("platform")))
-    for action in ["kms:GenerateDataKey", "kms:Decrypt"]:
-        assert platform.is_action_permitted(action, key) == PermissionResult.PERMITTED
+    assert all(allows(own, action, key, "platform") for action in ["kms:GenerateDataKey", "kms:Decrypt"])
 
 
 def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
@@ -382,6 +419,8 @@ def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on
     for logical in ["Role", "DeadLetters"]:
         assert expected.items() <= tags(stack, logical).items()
         assert not any(key.startswith("sagemaker:") for key in tags(Stack(), logical))
+    # SAM cannot leave a tag of the function out.
+    assert {key: "" for key in expected}.items() <= Stack().properties("Function")["Tags"].items()
     assert not any("Tags" in rule for rule in stack.of_type("AWS::Events::Rule").values())
 
 
@@ -413,8 +452,8 @@ def test_the_template_sets_the_variables_that_the_configuration_reads():
     assert set(variables(Stack())) - of_the_sdk == set(recorded("variables"))
 
 
-def allows(stack, action, resource):
-    policy = IAMPolicy(json.dumps(stack.policy("router")))
+def allows(stack, action, resource, policy="router"):
+    policy = IAMPolicy(json.dumps(stack.policy(policy)))
     return policy.is_action_permitted(action, resource) == PermissionResult.PERMITTED
 
 
@@ -529,6 +568,7 @@ PARTITIONS = [
     ("aws-iso", "us-iso-east-1", "us-iso-east-1.console.c2shome.ic.gov"),
     ("aws-iso-b", "us-isob-east-1", "us-isob-east-1.console.sc2shome.sgov.gov"),
     ("aws-iso-e", "eu-isoe-west-1", "eu-isoe-west-1.console.csphome.adc-e.uk"),
+    ("aws-iso-f", "us-isof-south-1", "us-isof-south-1.console.csphome.hci.ic.gov"),
     ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
 ]
 
@@ -549,10 +589,33 @@ def test_every_parameter_is_in_a_group_and_is_used():
     grouped = [name for group in groups for name in group["Parameters"]]
     assert sorted(grouped) == sorted(TEMPLATE["Parameters"])
     text = json.dumps([TEMPLATE["Resources"], TEMPLATE["Conditions"]])
-    assert [name for name in grouped if f'"{name}"' not in text and f"${{{name}}}" not in text] == []
+    assert [name for name in grouped if f'{{"Ref": "{name}"}}' not in text and f"${{{name}}}" not in text] == []
 
 
 def test_the_application_repositorys_files_exist():
     application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
     assert (ROOT / application["ReadmeUrl"]).exists() and (ROOT / application["LicenseUrl"]).exists()
     assert f'version = "{application["SemanticVersion"]}"' in (ROOT / "Cargo.toml").read_text()
+
+
+def test_the_guide_for_cargo_lambda_alone_grants_what_the_stack_grants():
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    policy = guide.split("cat > policy.json <<JSON\n")[1].split("\nJSON\n")[0]
+    names = {"account": "123456789012", "region": "us-east-1", "project": "nyctaxi", "pipeline": "nyctaxi-pipeline"}
+    names |= {"codepipeline": "sagemaker-nyctaxi-build", "function": "drift-router-nyctaxi"}
+    for name in sorted(names, key=len, reverse=True):
+        policy = policy.replace(f"${name}", names[name])
+
+    def grants(statements):
+        listed = lambda value: value if isinstance(value, list) else [value]
+        return {
+            (action, resource, json.dumps(statement.get("Condition"), sort_keys=True))
+            for statement in statements
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+        }
+
+    stack = grants(Stack().policy("router")["Statement"] + Stack().policy("platform")["Statement"])
+    # The stack makes the log group itself.
+    own = ("logs:CreateLogGroup", "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/drift-router-nyctaxi:*", "null")
+    assert grants(json.loads(policy)["Statement"]) == stack | {own}
