@@ -16,10 +16,10 @@ use crate::heartbeat::heartbeat;
 use crate::job;
 use crate::metrics;
 use crate::model::{GuardRole, Mode};
-use crate::outcome::{EventKind, GuardReport, Outcome};
+use crate::outcome::{Action, EventKind, GuardReport, Outcome};
 use crate::policy::{self, DRAINED, Relevance, TickMeaning, TickNames};
 use crate::reconcile::{self, Invocation, chain, drain, reconcile};
-use crate::retrain::{retrain, retrain_unless_rollback};
+use crate::retrain::{retrain, retrain_listed};
 
 /// The function: turns events into retrainings and holds the interlock. Built once a process; every invocation stands alone.
 pub struct Router {
@@ -120,17 +120,21 @@ impl Router {
             }
             Event::Job(job) => return job::handle(invocation, job, outcome).await,
         };
-        if let Relevance::Relevant(occurrence) | Relevance::UnlessRollback(occurrence) = &relevance {
+        if let Relevance::Relevant(occurrence) | Relevance::AskTheList(occurrence) = &relevance {
             outcome.key = Some(occurrence.key.clone());
         }
         match relevance {
             Relevance::Ignored(reason) => outcome.ignore(reason),
             _ if config.mode == Mode::Drain => {
                 drain(invocation, outcome).await?;
+                let released = outcome.action == Some(Action::Released);
                 outcome.ignore(DRAINED.to_owned());
+                if released {
+                    outcome.add_reason("the guards that this router disabled are enabled");
+                }
             }
             Relevance::Relevant(occurrence) => retrain(invocation, &occurrence, outcome).await?,
-            Relevance::UnlessRollback(occurrence) => retrain_unless_rollback(invocation, occurrence, outcome).await?,
+            Relevance::AskTheList(occurrence) => retrain_listed(invocation, occurrence, outcome).await?,
         }
         Ok(())
     }

@@ -142,7 +142,7 @@ pub(crate) enum ReportedState {
     Disabled,
     /// Somebody else disabled it.
     Held,
-    /// The router of another SageMaker pipeline disabled it.
+    /// It has the mark of the router of another SageMaker pipeline.
     HeldBy(String),
     /// Its mark and its state contradict each other, and could not be set.
     Inconsistent,

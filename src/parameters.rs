@@ -53,7 +53,9 @@ impl Parameters {
                 )),
                 Ok(parts) => drop(parameters.insert(name.to_owned(), parts)),
                 Err(placeholder) => faults.push(format!(
-                    "the value of {name} has {placeholder:?}: give {{trigger}}, {{key}} or {{time}}, and write {{{{ for {{"
+                    "the value of {name} has {:?}: give {{trigger}}, {{key}} or {{time}}, and write {{{{ for {{",
+                    // Cut: it may be most of the value.
+                    placeholder.chars().take(20).collect::<String>()
                 )),
             }
         }

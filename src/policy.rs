@@ -21,8 +21,8 @@ use crate::parameters::Parameters;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Relevance {
     Relevant(Occurrence),
-    /// It does, unless CodePipeline's list says that the deployment was a rollback.
-    UnlessRollback(Occurrence),
+    /// CodePipeline's list has to be asked about this deployment: was it a rollback, or when did it succeed?
+    AskTheList(Occurrence),
     /// It does not, for this reason.
     Ignored(String),
 }
@@ -85,35 +85,56 @@ pub(crate) fn deployment_relevance(
 ) -> Relevance {
     let DeploymentChange { pipeline, execution_id, state, changed, trigger_type } = change;
     let is_rollback = trigger_type.as_deref().is_some_and(|word| ROLLBACKS.contains(&word));
-    Relevance::Ignored(if trigger == DeploymentTrigger::Action {
+    Relevance::Ignored(if code_pipeline != Some(pipeline.as_str()) {
+        match code_pipeline {
+            Some(ours) => format!("CodePipeline {pipeline} is not {ours}"),
+            None => format!("CODE_PIPELINE_NAME is not set, so CodePipeline {pipeline} is not ours"),
+        }
+    } else if state != "SUCCEEDED" {
+        format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
+    } else if trigger == DeploymentTrigger::Action {
         "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline asks for the retraining".to_owned()
     } else if trigger == DeploymentTrigger::None {
         "DEPLOYMENT_TRIGGER is none: deployments start nothing".to_owned()
-    } else if code_pipeline != Some(pipeline.as_str()) {
-        format!("CodePipeline {pipeline} is not {}", code_pipeline.unwrap_or("guarded"))
-    } else if state != "SUCCEEDED" {
-        format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
     } else if is_rollback {
         rolled_back(execution_id)
     } else {
         let memory = if heartbeat_starts { Memory::AwsState } else { Memory::Event };
         let occurrence = code(execution_id, *changed, memory);
         return if trigger_type.is_none() || parameters.use_time(&JobParameters::new()) {
-            Relevance::UnlessRollback(occurrence)
+            Relevance::AskTheList(occurrence)
         } else {
             Relevance::Relevant(occurrence)
         };
     })
 }
 
-/// Decides about a deployment with CodePipeline's list. An execution that is not listed (any more) counts as a deployment.
-pub(crate) fn listed_deployment(mut occurrence: Occurrence, executions: &[CodePipelineExecution]) -> Relevance {
+/// What CodePipeline's list says about a deployment whose event came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// It was new code.
+    Deployment(Occurrence),
+    /// It was a rollback, which asks for nothing, for this reason.
+    Rollback(String),
+    /// The list does not show yet when it succeeded, and a pipeline parameter needs that.
+    Lags,
+}
+
+/// Decides about a deployment with CodePipeline's list. An execution that is not listed (any more) counts as a deployment of the
+/// event's time.
+pub(crate) fn listed_deployment(
+    mut occurrence: Occurrence,
+    executions: &[CodePipelineExecution],
+    parameters: &Parameters,
+) -> Listed {
     match executions.iter().find(|execution| execution.id == occurrence.key) {
-        Some(listed) if listed.is_rollback => Relevance::Ignored(rolled_back(&listed.id)),
-        listed => {
-            occurrence.at = listed.and_then(|listed| listed.updated).or(occurrence.at);
-            Relevance::Relevant(occurrence)
+        Some(listed) if listed.is_rollback => Listed::Rollback(rolled_back(&listed.id)),
+        Some(listed) if listed.has_succeeded => {
+            occurrence.at = listed.updated.or(occurrence.at);
+            Listed::Deployment(occurrence)
         }
+        Some(_) if parameters.use_time(&JobParameters::new()) => Listed::Lags,
+        Some(_) | None => Listed::Deployment(occurrence),
     }
 }
 
@@ -1382,9 +1403,9 @@ mod tests {
             deployment_relevance(&deployed(trigger_type), Some("build"), event, true, parameters)
         };
         assert!(matches!(relevance(Some("Webhook"), &NO_PARAMETERS), Relevance::Relevant(_)));
-        assert!(matches!(relevance(None, &NO_PARAMETERS), Relevance::UnlessRollback(_)));
+        assert!(matches!(relevance(None, &NO_PARAMETERS), Relevance::AskTheList(_)));
         let timed = Parameters::parse([("At", "{time}")]).unwrap();
-        assert!(matches!(relevance(Some("Webhook"), &timed), Relevance::UnlessRollback(_)));
+        assert!(matches!(relevance(Some("Webhook"), &timed), Relevance::AskTheList(_)));
         for rollback in ["ManualRollback", "AutomatedRollback"] {
             assert!(matches!(relevance(Some(rollback), &timed), Relevance::Ignored(_)), "{rollback}");
         }
@@ -1398,14 +1419,19 @@ mod tests {
             is_rollback,
             updated: Some(noon() - MINUTE),
         };
-        let decide = |executions: &[CodePipelineExecution]| {
-            listed_deployment(code("new", Some(noon()), Memory::AwsState), executions)
+        let timed = Parameters::parse([("At", "{time}")]).unwrap();
+        let with = |executions: &[CodePipelineExecution], parameters: &Parameters| {
+            listed_deployment(code("new", Some(noon()), Memory::AwsState), executions, parameters)
         };
-        assert!(matches!(decide(&[listed("new", true)]), Relevance::Ignored(_)));
-        let at = |relevance| match relevance {
-            Relevance::Relevant(occurrence) => occurrence.at,
+        let decide = |executions: &[CodePipelineExecution]| with(executions, &timed);
+        assert!(matches!(decide(&[listed("new", true)]), Listed::Rollback(_)));
+        let at = |listed| match listed {
+            Listed::Deployment(occurrence) => occurrence.at,
             other => panic!("{other:?}"),
         };
+        let running = [CodePipelineExecution { has_succeeded: false, ..listed("new", false) }];
+        assert_eq!(decide(&running), Listed::Lags);
+        assert_eq!(at(with(&running, &NO_PARAMETERS)), Some(noon()), "nothing needs the time");
         let executions = [listed("old", true), listed("new", false)];
         assert_eq!(at(decide(&executions)), Some(noon() - MINUTE));
         assert_eq!(at(decide(&executions[..1])), Some(noon()), "not listed any more");

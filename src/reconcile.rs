@@ -43,6 +43,10 @@ pub(crate) enum Fault {
         "SageMaker returned {execution_arn}, which an earlier trigger started and which has ended: the list of executions lags; the event will be tried again"
     )]
     ListLags { execution_arn: String },
+    #[error(
+        "CodePipeline's list does not show yet when the execution succeeded, and a pipeline parameter needs that time; the event will be tried again"
+    )]
+    DeploymentListLags,
 }
 
 impl Error {
@@ -51,7 +55,7 @@ impl Error {
         self.0.iter().all(|fault| match fault {
             Fault::Call(error) => error.is_retryable(),
             // A guard says nothing about a start.
-            Fault::Guard(_) | Fault::DidNotConverge | Fault::ListLags { .. } => true,
+            Fault::Guard(_) | Fault::DidNotConverge | Fault::ListLags { .. } | Fault::DeploymentListLags => true,
         })
     }
 
@@ -64,7 +68,7 @@ impl Error {
     pub(crate) fn kind(&self) -> &'static str {
         match self.0.first() {
             Some(Fault::DidNotConverge) => "DidNotConverge",
-            Some(Fault::ListLags { .. }) => "ListLags",
+            Some(Fault::ListLags { .. } | Fault::DeploymentListLags) => "ListLags",
             Some(Fault::Call(_) | Fault::Guard(_)) | None => "AwsCallError",
         }
     }
@@ -224,8 +228,8 @@ pub(crate) async fn converge_and_report(
         DesiredState::Released => (Action::Released, "no execution runs".to_owned()),
     };
     // A dry run writes nothing, so a guard that is not as it should be stays so.
-    let has_written = snapshot.guards.iter().any(|guard| guard.written) || !snapshot.is_settled();
-    outcome.action = Some(if has_written { action } else { Action::Unchanged });
+    let changes = snapshot.guards.iter().any(|guard| guard.written) || !snapshot.is_settled();
+    outcome.action = Some(if changes { action } else { Action::Unchanged });
     outcome.reason = Some(reason);
     Ok(snapshot)
 }
@@ -233,13 +237,14 @@ pub(crate) async fn converge_and_report(
 /// Enables what this router has disabled and removes the tag of its owed tick, whatever runs (`MODE=drain`).
 pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
     let snapshot = observe(invocation, None, None, outcome).await?;
-    let snapshot = converge_and_report(invocation, None, snapshot, outcome).await?;
-    match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
+    // Whatever becomes of the guards: a tick that is left would be started when the router is active again.
+    let forgotten = match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
         Some((rule, found)) if matches!(found.owed, Some(OwedTag::Since(_) | OwedTag::Unreadable)) => {
-            Ok(rule.forget_owed(&found.resource).await?)
+            rule.forget_owed(&found.resource).await
         }
         _ => Ok(()),
-    }
+    };
+    both(forgotten, converge_and_report(invocation, None, snapshot, outcome).await).map(drop)
 }
 
 /// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed

@@ -7,7 +7,7 @@ use crate::model::{
     DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, OwedTag, StatusHint,
 };
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, Asker, NoStart, OwedWrite, Relevance, StartDecision};
+use crate::policy::{self, Asker, Listed, NoStart, OwedWrite, StartDecision};
 use crate::reconcile::{Error, Fault, Invocation, Snapshot, both, converge, observe};
 
 /// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
@@ -26,24 +26,23 @@ pub(crate) async fn retrain(
     }
 }
 
-/// As [`retrain`], unless CodePipeline's list says that the deployment was a rollback.
-pub(crate) async fn retrain_unless_rollback(
+/// As [`retrain`], for a deployment about which CodePipeline's list has to be asked.
+pub(crate) async fn retrain_listed(
     invocation: &Invocation<'_>,
     occurrence: Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let listed = match &invocation.aws.deployments {
+    let executions = match &invocation.aws.deployments {
         Some(deployments) => deployments.list().await?,
         None => vec![],
     };
-    match policy::listed_deployment(occurrence, &listed) {
-        Relevance::Relevant(occurrence) | Relevance::UnlessRollback(occurrence) => {
-            retrain(invocation, &occurrence, outcome).await
-        }
-        Relevance::Ignored(reason) => {
+    match policy::listed_deployment(occurrence, &executions, &invocation.config.parameters) {
+        Listed::Deployment(occurrence) => retrain(invocation, &occurrence, outcome).await,
+        Listed::Rollback(reason) => {
             outcome.ignore(reason);
             Ok(())
         }
+        Listed::Lags => Err(Fault::DeploymentListLags.into()),
     }
 }
 

@@ -81,6 +81,8 @@ pub struct CodePipeline {
     pub actions: Vec<Action>,
     /// How far reads of a transition lag behind writes.
     pub read_lag: Duration,
+    /// How far the list of executions lags: an execution that ended since is still in progress there.
+    pub list_lag: Duration,
     /// Every job so far: its id, and the action that it is of.
     jobs: Vec<(String, usize)>,
     /// Events for the function that are not delivered yet.
@@ -102,6 +104,7 @@ impl CodePipeline {
             clock_skew: 0,
             actions: Vec::new(),
             read_lag: Duration::ZERO,
+            list_lag: Duration::ZERO,
             jobs: Vec::new(),
             events: VecDeque::new(),
         }
@@ -110,7 +113,7 @@ impl CodePipeline {
     pub(crate) fn call(&mut self, operation: &str, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         match operation {
             "GetPipelineState" => self.get_pipeline_state(input, now),
-            "ListPipelineExecutions" => self.list_pipeline_executions(input),
+            "ListPipelineExecutions" => self.list_pipeline_executions(input, now),
             "DisableStageTransition" => {
                 let reason = input.required("reason", &DISABLED_REASON)?;
                 self.transition(input, Some(reason), now)
@@ -259,7 +262,7 @@ impl CodePipeline {
         }
     }
 
-    fn list_pipeline_executions(&self, input: Input<'_>) -> Result<Value, ApiError> {
+    fn list_pipeline_executions(&self, input: Input<'_>, now: Time) -> Result<Value, ApiError> {
         self.check_pipeline(input.required("pipelineName", &CODE_PIPELINE_NAME)?)?;
         let asked = input.integer("maxResults", 1, 100)?.unwrap_or(100);
         let page = usize::try_from(asked).unwrap_or(usize::MAX).min(self.page_limit.unwrap_or(usize::MAX));
@@ -271,13 +274,15 @@ impl CodePipeline {
             .skip(start)
             .take(page)
             .map(|execution| {
-                let ended = seconds(shifted(execution.ended, self.clock_skew));
+                let is_shown = execution.ended + self.list_lag <= now;
+                let began = execution.ended.saturating_sub(Duration::from_mins(1));
+                let updated = shifted(if is_shown { execution.ended } else { began }, self.clock_skew);
                 json!({
                     "pipelineExecutionId": execution.id,
-                    "status": execution.status,
+                    "status": if is_shown { execution.status.as_str() } else { "InProgress" },
                     "executionType": if execution.is_rollback { "ROLLBACK" } else { "STANDARD" },
-                    "startTime": ended - 60.0,
-                    "lastUpdateTime": ended,
+                    "startTime": seconds(shifted(began, self.clock_skew)),
+                    "lastUpdateTime": seconds(updated),
                 })
             })
             .collect();

@@ -66,7 +66,19 @@ pub struct Called<'c> {
 }
 
 /// Decides which calls go wrong: the fault of this call, if any.
-pub type FaultSource = Box<dyn FnMut(Called<'_>) -> Option<Fault> + Send>;
+pub type FaultSource = Box<dyn Decide>;
+
+/// A function that decides which calls go wrong, and can be copied together with the simulator.
+pub trait Decide: FnMut(Called<'_>) -> Option<Fault> + Send {
+    /// A copy, in its present state.
+    fn copy(&self) -> FaultSource;
+}
+
+impl<F: FnMut(Called<'_>) -> Option<Fault> + Send + Clone + 'static> Decide for F {
+    fn copy(&self) -> FaultSource {
+        Box::new(self.clone())
+    }
+}
 
 /// A source that makes the next `times` calls of `operation` go wrong, one after another. `operation` is an operation's name, or
 /// `service:Operation` where two services have one of this name.
@@ -74,7 +86,7 @@ pub type FaultSource = Box<dyn FnMut(Called<'_>) -> Option<Fault> + Send>;
 pub fn next(operation: &'static str, times: usize, fault: Fault) -> FaultSource {
     let mut left = times;
     let (service, operation) = operation.split_once(':').map_or((None, operation), |(s, o)| (Some(s), o));
-    Box::new(move |called| {
+    Box::new(move |called: Called<'_>| {
         if called.operation == operation && service.is_none_or(|service| service == called.service) && left > 0 {
             left -= 1;
             Some(fault.clone())

@@ -251,6 +251,11 @@ impl World {
         self.faults.push(source);
     }
 
+    /// Lets the clock of a copy go on, on the runtime that calls this.
+    pub fn restart(&mut self) {
+        self.began = Instant::now();
+    }
+
     /// Whether a call may go wrong.
     #[must_use]
     pub fn has_faults(&self) -> bool {
@@ -456,7 +461,8 @@ impl World {
         self.codepipeline.end_execution(execution_id, status, false, self.now());
     }
 
-    /// A copy of the services' state as it is now, with no fault, no latency and no observer.
+    /// A copy of the services' state and faults as they are now, without the observer. Call [`World::restart`]
+    /// before it is used.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self {
@@ -465,10 +471,10 @@ impl World {
             eventbridge: self.eventbridge.clone(),
             cloudwatch: self.cloudwatch.clone(),
             client_clock_skew: self.client_clock_skew,
-            latency: Duration::ZERO,
+            latency: self.latency,
             calls: Vec::new(),
             observer: None,
-            faults: Vec::new(),
+            faults: self.faults.iter().map(|source| (**source).copy()).collect(),
             project: Project { begins: self.now(), ..self.project.clone() },
             place: self.place.clone(),
             began: Instant::now(),

@@ -195,9 +195,11 @@ async fn triggers_are_ignored_while_draining_and_release_what_is_left() {
         world.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
         let drain = lab.with_variables(&[DRAIN]);
         let answer = drain.send(sample_event(sample)).await;
+        assert_eq!(answer["action"], "ignored");
+        let reason = answer["reason"].as_str().unwrap();
         assert_eq!(
-            (&answer["action"], &answer["reason"]),
-            (&json!("ignored"), &json!("MODE is drain: nothing is started"))
+            reason, "MODE is drain: nothing is started; the guards that this router disabled are enabled",
+            "{sample}"
         );
         assert_eq!(lab.executions().len(), 1, "{sample}");
         lab.assert_released();
@@ -217,6 +219,21 @@ async fn draining_removes_the_tag_of_an_owed_tick_and_leaves_another_routers() {
         assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged");
         let world = lab.simulator.world();
         assert_eq!(world.eventbridge.rule(SCHEDULE).unwrap().tags.contains_key(OWED), is_left, "{tag}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_be_read_does_not_keep_draining_from_the_rest() {
+    let lab = Lab::new();
+    lab.send(sample_event("code-deployed")).await;
+    lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
+    lab.simulator.world().codepipeline.delete_stage("Build");
+    let error = lab.with_variables(&[DRAIN]).refused(sample_event("reconcile")).await;
+    assert!(error.contains("cannot read the inbound transition of stage Build"), "{error}");
+    for rule in [SCHEDULE, DRIFT] {
+        let world = lab.simulator.world();
+        let rule = world.eventbridge.rule(rule).unwrap();
+        assert!(rule.is_enabled() && rule.tags.is_empty(), "{rule:?}");
     }
 }
 

@@ -120,6 +120,8 @@ struct Run<'h> {
     draining_router: Arc<Router>,
     /// Whether the router is set to drain.
     drains: bool,
+    /// When it was set so last.
+    drained_at: Option<Time>,
     context: Context,
     rules: [String; 2],
     reconcile_rule: String,
@@ -259,6 +261,7 @@ impl<'h> Run<'h> {
             router: Arc::new(Router::new(config("active"), &aws, io::sink())),
             draining_router: Arc::new(Router::new(config("drain"), &aws, io::sink())),
             drains: false,
+            drained_at: None,
             context,
             rules: [project.schedule_rule.clone(), project.drift_rule.clone()],
             reconcile_rule: project.reconcile_rule.clone(),
@@ -445,8 +448,11 @@ impl<'h> Run<'h> {
             let (execution, second) = (executions.next(), executions.next());
             let is_refused = matches!(&action.state, ActionState::Failed(details)
                 if details["message"].as_str().is_some_and(|message| message.starts_with("MODE is drain")));
-            if execution.is_none() && self.history.weather == Weather::Outages
-                || is_refused && self.history.weather == Weather::Drained
+            // Of two invocations of one job that cross the switch, one may start the execution and the other refuse the action.
+            let crossing = Duration::from_mins(5);
+            let may_cross = |e: &Execution| self.drained_at.is_some_and(|at| e.created + crossing >= at);
+            if execution.is_none() && (is_refused || self.history.weather == Weather::Outages)
+                || is_refused && execution.is_some_and(may_cross)
             {
                 continue;
             }
@@ -707,6 +713,9 @@ impl<'h> Run<'h> {
             StepKind::Limit(is_reached) => self.set_limit(is_reached),
             StepKind::Drain(drains) => {
                 self.drains = drains;
+                if drains {
+                    self.drained_at = Some(self.simulator.world().now());
+                }
                 self.ticks_dropped = self.simulator.world().now();
             }
         }

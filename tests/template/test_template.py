@@ -89,6 +89,7 @@ def test_each_sample_event_is_matched_by_the_rules_meant_for_it(sample):
     [
         ("code-deployed", "detail.pipeline", "sagemaker-fraud-build"),
         ("code-deployed", "detail.state", "STARTED"),
+        ("code-deployed", "account", "210987654321"),
         ("code-deployed", "detail-type", "CodePipeline Stage Execution State Change"),
         ("drift-alarm", "detail.alarmName", "sagemaker-fraud-prod-threshold"),
         ("drift-alarm", "detail.alarmName", "sagemaker-nyctaxi-prod-threshold-2"),
