@@ -142,6 +142,7 @@ impl Config {
         let drift_rule = reader.optional("DRIFT_RULE_NAME", &RULE);
         let reconcile_rule = reader.optional("RECONCILE_RULE_NAME", &RULE);
         let parameters = reader.parameters("PIPELINE_PARAMETERS");
+        reader.removed("TRIGGER_PARAMETER_NAME", "PIPELINE_PARAMETERS={\"NAME\": \"{trigger}\"}");
         let deployment_trigger = reader.deployment_trigger("DEPLOYMENT_TRIGGER", code_pipeline.is_some());
         let drift_alarms = reader.alarms("DRIFT_ALARM_NAMES");
         let drift_cooldown = reader.cooldown("DRIFT_COOLDOWN", !drift_alarms.is_empty());
@@ -297,6 +298,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.faults.push(format!("{name} is not set: give {}", pattern.words));
         }
         value
+    }
+
+    /// A variable of the first version. To ignore it would change what the pipeline is started with.
+    fn removed(&mut self, name: &str, instead: &str) {
+        if self.value(name).is_some() {
+            self.faults.push(format!("{name} is not read any more: unset it, and set {instead}"));
+        }
     }
 
     /// The CodePipeline, if there is one. A stage without a CodePipeline would be guarded by nobody.
@@ -618,6 +626,13 @@ mod tests {
         assert!(message.contains("SCHEDULE_NAME and RECONCILE_RULE_NAME have the same value"), "{message}");
         // A rule and a schedule of one name are two things.
         assert!(with(&[("SCHEDULE_RULE_NAME", "tick"), ("SCHEDULE_NAME", "tick")]).is_ok());
+    }
+
+    #[test]
+    fn a_variable_of_the_first_version_is_a_fault_that_says_what_to_set() {
+        assert!(with(&[("TRIGGER_PARAMETER_NAME", "")]).is_ok());
+        let message = with(&[("TRIGGER_PARAMETER_NAME", "InputSource")]).unwrap_err().to_string();
+        assert!(message.contains(r#"set PIPELINE_PARAMETERS={"NAME": "{trigger}"}"#), "{message}");
     }
 
     #[test]

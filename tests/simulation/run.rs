@@ -196,6 +196,7 @@ impl<'h> Run<'h> {
             world.sagemaker.reused_token = history.reused_token;
             world.sagemaker.page_limit = history.page_limit;
             world.codepipeline.read_lag = history.guard_read_lag;
+            world.codepipeline.list_lag = history.list_lag;
             world.eventbridge.read_lag = history.guard_read_lag;
             world.eventbridge.delay = history.rule_delay;
             world.codepipeline.page_limit = history.page_limit;
