@@ -339,10 +339,11 @@ impl<'h> Run<'h> {
             || !lag.is_zero()
             || history.steps.iter().any(silent)
         {
-            let mut deployed = usize::MAX;
-            // It may release code that waited, and that starts one more execution.
-            while deployed != self.codes.len() {
-                deployed = self.codes.len();
+            let seen = |run: &Self| (run.codes.len(), run.simulator.world().sagemaker.executions.len());
+            let mut before = None;
+            // It may let code through that waited, or start what is owed. The end of that execution may come while reads lag.
+            while before != Some(seen(self)) {
+                before = Some(seen(self));
                 tokio::time::advance(lag).await;
                 self.plan(Duration::ZERO, ScheduledAction::Heartbeat);
                 self.run_until_quiet().await?;
