@@ -34,6 +34,7 @@ pub(crate) async fn retrain_listed(
 ) -> Result<(), Error> {
     let executions = match &invocation.aws.deployments {
         Some(deployments) => deployments.list().await?,
+        // Not where deployments come by event, which is where the list is asked.
         None => vec![],
     };
     match policy::listed_deployment(occurrence, &executions, &invocation.config.parameters) {
