@@ -49,9 +49,21 @@ impl RuleArns {
 }
 
 impl Rule {
-    /// Reads the rule's state and tags at once. `written` says that this invocation has written to the rule: then a disabled rule
-    /// without the tag is not held by anybody. Two invocations crossed, and one removed the tag that the other had set.
+    /// Reads the rule's state and tags. `written` says that this invocation has written to the rule: then a disabled rule without
+    /// the tag is not held by anybody. Two invocations crossed, and one removed the tag that the other had set.
+    ///
+    /// A hold is read twice. State and tags are two calls: if another invocation releases the rule between them, the rule was
+    /// disabled and has no tag, and nobody holds it.
     pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
+        let found = self.read_once(arns, written).await?;
+        match found.state {
+            GuardState::DisabledByOther => self.read_once(arns, written).await,
+            _ => Ok(found),
+        }
+    }
+
+    /// Reads the rule's state and tags at once.
+    async fn read_once(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
         let guess = arns.map(|arns| arns.of(&self.name));
         let early_tags = async {
             match &guess {

@@ -1,0 +1,402 @@
+//! What is crossed: two events, and the state that the project is in when they come.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use simulator::sagemaker::{Execution, ReusedToken};
+use simulator::samples::status_event;
+use simulator::world::Time;
+use simulator::{Project, Simulator};
+use tokio::time::advance;
+
+use crate::gate::{Invocation, Order, Terms, Trace};
+
+const ALARMS: [&str; 2] = ["nyctaxi-prod-threshold", "nyctaxi-staging-threshold"];
+pub const STAGE: &str = "Build";
+pub const HOLD: &str = "release freeze";
+const OWED_TAG: &str = "drift-router:owed-since";
+
+/// An event, and what is true when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// New code is deployed.
+    Deployment,
+    /// Other code is deployed.
+    OtherDeployment,
+    /// A drift alarm goes off.
+    Drift,
+    /// Another drift alarm goes off.
+    OtherDrift,
+    /// The schedule ticks.
+    Tick,
+    /// The schedule ticks again.
+    OtherTick,
+    /// An execution runs: the one that runs already, or one that a person starts.
+    Executing,
+    /// The execution has ended that was the last to run.
+    Ended,
+    /// The heartbeat, and nothing is owed.
+    Heartbeat,
+    /// The heartbeat, and the event of a deployment was lost.
+    CatchUpDeployment,
+    /// The heartbeat, and the event of a drift alarm was lost.
+    CatchUpDrift,
+    /// The heartbeat, and a tick was deferred.
+    CatchUpTick,
+    /// An action of the CodePipeline asks for a retraining.
+    Job,
+    /// Another action asks for one.
+    OtherJob,
+    /// The action asks whether the execution has ended that was the last to run.
+    Continuation,
+}
+
+impl Event {
+    /// Every kind of event.
+    pub const ALL: [Self; 11] = [
+        Self::Deployment,
+        Self::Drift,
+        Self::Tick,
+        Self::Executing,
+        Self::Ended,
+        Self::Heartbeat,
+        Self::CatchUpDeployment,
+        Self::CatchUpDrift,
+        Self::CatchUpTick,
+        Self::Job,
+        Self::Continuation,
+    ];
+
+    /// The same kind of event about something else. Without it, an event beside itself is the same event delivered twice.
+    fn other(self) -> Option<Self> {
+        match self {
+            Self::Deployment => Some(Self::OtherDeployment),
+            Self::Drift => Some(Self::OtherDrift),
+            Self::Tick => Some(Self::OtherTick),
+            Self::Job => Some(Self::OtherJob),
+            _ => None,
+        }
+    }
+
+    fn is_of_action(self) -> bool {
+        matches!(self, Self::Job | Self::OtherJob | Self::Continuation)
+    }
+
+    /// Every ordered pair of events.
+    pub fn pairs() -> Vec<Vec<Self>> {
+        let crossed = Self::ALL.iter().flat_map(|first| Self::ALL.map(|second| vec![*first, second]));
+        let others = Self::ALL.iter().filter_map(|first| Some(vec![*first, first.other()?]));
+        crossed.chain(others).collect()
+    }
+}
+
+/// The state that the project is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing has run yet.
+    New,
+    /// An execution has ended, and the guards are released.
+    Idle,
+    /// An execution runs, and the guards are engaged.
+    Engaged,
+    /// The execution has ended, and the guards are still engaged.
+    Ended,
+    /// An execution runs, and the invocation that engaged the guards was killed after so many of its five writes.
+    HalfEngaged(usize),
+    /// The execution has ended, and the invocation that released the guards was killed after so many of its five writes.
+    HalfReleased(usize),
+    /// As idle, but an operator holds the stage and the schedule rule.
+    Held,
+    /// As engaged, but an operator has held the stage and the schedule rule since before.
+    HeldWhileRunning,
+}
+
+impl Start {
+    pub const ALL: [Self; 14] = [
+        Self::New,
+        Self::Idle,
+        Self::Engaged,
+        Self::Ended,
+        Self::HalfEngaged(1),
+        Self::HalfEngaged(2),
+        Self::HalfEngaged(3),
+        Self::HalfEngaged(4),
+        Self::HalfReleased(1),
+        Self::HalfReleased(2),
+        Self::HalfReleased(3),
+        Self::HalfReleased(4),
+        Self::Held,
+        Self::HeldWhileRunning,
+    ];
+
+    pub fn is_held(self) -> bool {
+        matches!(self, Self::Held | Self::HeldWhileRunning)
+    }
+}
+
+/// Events that meet a state.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub start: Start,
+    pub events: Vec<Event>,
+    pub reused_token: ReusedToken,
+}
+
+/// A case that is ready to run: copies of the simulator begin where the events come.
+#[derive(Debug)]
+pub struct Prepared {
+    pub simulator: Simulator,
+    pub events: Vec<Value>,
+    pub heartbeat: Value,
+    pub variables: &'static [(&'static str, &'static str)],
+    /// How many executions there were.
+    pub executions: usize,
+    /// Whether one was active.
+    pub was_active: bool,
+    /// The display names of the executions that have to exist in the end, one each.
+    pub must_exist: Vec<String>,
+    /// When each thing happened that asks that a retraining runs.
+    pub asks: Vec<(Event, Time)>,
+}
+
+const WITH_EVENTS: &[(&str, &str)] = &[
+    ("DRIFT_ALARM_NAMES", "nyctaxi-prod-threshold,nyctaxi-staging-threshold"),
+    ("DRIFT_COOLDOWN", "10m"),
+    ("CATCH_UP_PER_DAY", "100"),
+];
+
+const WITH_ACTIONS: &[(&str, &str)] = &[
+    ("DRIFT_ALARM_NAMES", "nyctaxi-prod-threshold,nyctaxi-staging-threshold"),
+    ("DRIFT_COOLDOWN", "10m"),
+    ("CATCH_UP_PER_DAY", "100"),
+    ("DEPLOYMENT_TRIGGER", "action"),
+];
+
+/// Makes everything true that the case says. `None` if its state cannot meet its events.
+pub async fn prepare(case: &Case) -> Option<Prepared> {
+    if case.start == Start::New && case.events.contains(&Event::Continuation) {
+        return None;
+    }
+    let mut scene = Scene::new(case);
+    scene.begin().await;
+    advance(Duration::from_mins(14)).await;
+    for event in &case.events {
+        scene.lose_event(*event);
+    }
+    advance(Duration::from_mins(6)).await;
+    scene.reach_start().await;
+    let mut events: Vec<Value> = Vec::new();
+    for (index, event) in case.events.iter().enumerate() {
+        advance(Duration::from_mins(1)).await;
+        // The same event, delivered twice.
+        let payload = match case.events[..index].contains(event) {
+            true => events[0].clone(),
+            false => scene.happen(*event),
+        };
+        events.push(payload);
+    }
+    Some(scene.prepared(events))
+}
+
+struct Scene<'c> {
+    case: &'c Case,
+    project: Project,
+    simulator: Simulator,
+    variables: &'static [(&'static str, &'static str)],
+    /// The execution that was the last to run.
+    last: Option<String>,
+    continuation: Option<Value>,
+    must_exist: Vec<String>,
+    asks: Vec<(Event, Time)>,
+}
+
+impl<'c> Scene<'c> {
+    fn new(case: &'c Case) -> Self {
+        let project = Project::nyctaxi();
+        let simulator = Simulator::new(&project);
+        {
+            let mut world = simulator.world();
+            world.sagemaker.reused_token = case.reused_token;
+            // Stragglers come through a rule that was disabled.
+            world.eventbridge.delay = Duration::from_hours(100);
+            for alarm in ALARMS {
+                world.change_alarm(alarm, "OK");
+            }
+        }
+        let has_actions = case.events.iter().any(|event| event.is_of_action());
+        let variables = if has_actions { WITH_ACTIONS } else { WITH_EVENTS };
+        let (must_exist, asks) = (vec![], vec![]);
+        Self { case, project, simulator, variables, last: None, continuation: None, must_exist, asks }
+    }
+
+    /// An execution starts, and the guards are engaged. In states without one that runs, it ends and they are released.
+    async fn begin(&mut self) {
+        if self.case.start == Start::New {
+            return;
+        }
+        if self.case.start == Start::HeldWhileRunning {
+            self.hold();
+        }
+        if self.case.events.contains(&Event::Continuation) {
+            let job = self.simulator.world().run_action(None).unwrap();
+            self.handle(&job).await;
+            self.continuation = Some(self.simulator.world().next_job().unwrap());
+        } else {
+            self.simulator.world().start_execution(None);
+        }
+        self.last = self.simulator.world().sagemaker.executions.last().map(|e| e.arn.clone());
+        let event = self.status_event();
+        self.handle(&event).await;
+        if matches!(self.case.start, Start::Idle | Start::HalfEngaged(_) | Start::Held) {
+            advance(Duration::from_mins(5)).await;
+            let ended = self.set_status("Succeeded");
+            self.handle(&ended).await;
+        }
+    }
+
+    /// Something happens whose event is lost.
+    fn lose_event(&mut self, event: Event) {
+        let mut world = self.simulator.world();
+        match event {
+            Event::CatchUpDeployment => drop(world.code_deployed("lost-deployment")),
+            Event::CatchUpDrift => drop(world.change_alarm(ALARMS[0], "ALARM")),
+            Event::CatchUpTick => {
+                let time = humantime_of(world.now());
+                world.tag_rule(&self.project.schedule_rule, OWED_TAG, Some(&format!("nyctaxi-pipeline/{time}")));
+            }
+            _ => return,
+        }
+        self.asks.push((event, world.now()));
+    }
+
+    async fn reach_start(&mut self) {
+        match self.case.start {
+            Start::New | Start::Idle | Start::Engaged | Start::HeldWhileRunning => {}
+            Start::Ended => drop(self.set_status("Succeeded")),
+            Start::HalfEngaged(writes) => {
+                // It is retried.
+                let event = self.set_status("Executing");
+                self.kill_after_writes(&event, writes).await;
+            }
+            Start::HalfReleased(writes) => {
+                let event = self.set_status("Succeeded");
+                self.kill_after_writes(&event, writes).await;
+            }
+            Start::Held => self.hold(),
+        }
+    }
+
+    /// Makes the event true, and gives it.
+    fn happen(&mut self, event: Event) -> Value {
+        let now = self.simulator.world().now();
+        let schedule_rule = &self.project.schedule_rule;
+        match event {
+            Event::Deployment | Event::OtherDeployment => {
+                let id = format!("deployment-{event:?}").to_lowercase();
+                if self.variables == WITH_EVENTS {
+                    self.must_exist.push(format!("code-{id}"));
+                }
+                self.simulator.world().code_deployed(&id)
+            }
+            Event::Drift | Event::OtherDrift => {
+                self.asks.push((event, now));
+                let mut world = self.simulator.world();
+                // The first alarm's event may have been lost. Then it flaps.
+                let alarm = ALARMS[usize::from(event == Event::OtherDrift)];
+                world.change_alarm(alarm, "OK");
+                world.change_alarm(alarm, "ALARM").unwrap()
+            }
+            Event::Tick | Event::OtherTick => {
+                self.asks.push((event, now));
+                self.simulator.world().tick(schedule_rule).unwrap()
+            }
+            Event::Executing => {
+                if !self.is_active() {
+                    self.last = Some(self.simulator.world().start_execution(None));
+                }
+                self.status_event()
+            }
+            Event::Ended => {
+                if self.is_active() {
+                    return self.set_status("Succeeded");
+                }
+                match &self.last {
+                    Some(_) => self.status_event(),
+                    None => {
+                        self.last = Some(self.simulator.world().start_execution(None));
+                        self.set_status("Succeeded")
+                    }
+                }
+            }
+            Event::Heartbeat | Event::CatchUpDeployment | Event::CatchUpDrift | Event::CatchUpTick => {
+                self.simulator.world().tick(&self.project.reconcile_rule).unwrap()
+            }
+            Event::Job | Event::OtherJob => {
+                let job = self.simulator.world().run_action(None).unwrap();
+                let id = job["CodePipeline.job"]["id"].as_str().unwrap();
+                self.must_exist.push(format!("job-{id}"));
+                job
+            }
+            Event::Continuation => self.continuation.clone().unwrap(),
+        }
+    }
+
+    fn prepared(self, events: Vec<Value>) -> Prepared {
+        let mut world = self.simulator.world();
+        let heartbeat = world.tick(&self.project.reconcile_rule).unwrap();
+        let was_active = world.sagemaker.executions.iter().any(Execution::is_active);
+        let executions = world.sagemaker.executions.len();
+        drop(world);
+        let Self { simulator, variables, must_exist, asks, .. } = self;
+        let simulator = simulator.copy();
+        Prepared { simulator, events, heartbeat, variables, executions, was_active, must_exist, asks }
+    }
+
+    fn hold(&self) {
+        let mut world = self.simulator.world();
+        world.operate_stage(STAGE, Some(HOLD));
+        world.operate_rule(&self.project.schedule_rule, false);
+    }
+
+    fn is_active(&self) -> bool {
+        self.simulator.world().sagemaker.executions.iter().any(Execution::is_active)
+    }
+
+    /// The event of the last execution's status.
+    fn status_event(&self) -> Value {
+        let world = self.simulator.world();
+        let last = world.sagemaker.executions.iter().find(|e| Some(&e.arn) == self.last.as_ref()).unwrap();
+        status_event(&last.arn, last.status())
+    }
+
+    fn set_status(&self, status: &str) -> Value {
+        self.simulator.world().set_execution_status(self.last.as_ref().unwrap(), status);
+        self.status_event()
+    }
+
+    fn invocation(&self, event: &Value) -> Invocation {
+        let terms = Terms { order: Order::OldestFirst, defect: None, variables: self.variables };
+        Invocation::new("before", event, &self.simulator, terms, &Trace::default())
+    }
+
+    async fn handle(&self, event: &Value) {
+        self.invocation(event).finish().await.unwrap();
+    }
+
+    async fn kill_after_writes(&self, event: &Value, writes: usize) {
+        let mut invocation = self.invocation(event);
+        let before = self.writes();
+        while self.writes() < before + writes {
+            assert_eq!(invocation.make_calls(1).await, 1, "it makes more writes than this");
+        }
+    }
+
+    fn writes(&self) -> usize {
+        let is_write = |operation: &str| operation.contains("able") || operation.contains("agResource");
+        self.simulator.world().calls.iter().filter(|call| is_write(&call.operation)).count()
+    }
+}
+
+fn humantime_of(time: Time) -> String {
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + time).to_string()
+}

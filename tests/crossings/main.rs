@@ -1,0 +1,248 @@
+//! Systematic crossings: every pair of events in every state of the project, with every placement of the switches between the two
+//! invocations' calls; and every point at which one invocation can be killed.
+//!
+//! The router and the SDK clients are the real ones. A schedule says how many calls each invocation makes before the other one's
+//! turn comes. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
+//!
+//! `SWITCHES=2` sets how many switches a schedule has, beside those at an invocation's end. Without it, there is one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod case;
+mod check;
+mod gate;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use simulator::Simulator;
+use simulator::sagemaker::ReusedToken;
+use tokio::time::advance;
+
+use crate::case::{Case, Event, Prepared, Start, prepare};
+use crate::check::{check, check_guards, check_starts};
+use crate::gate::{Answer, Defect, Invocation, Order, Terms, Trace};
+
+/// How often Lambda tries an event.
+const TRIES: usize = 3;
+
+/// A case, and how its invocations make their calls.
+#[derive(Debug)]
+struct Plan<'c> {
+    case: &'c Case,
+    prepared: &'c Prepared,
+    terms: Terms,
+    simulator: Simulator,
+    trace: Trace,
+}
+
+impl<'c> Plan<'c> {
+    /// The beginning, with a simulator of its own.
+    fn new(case: &'c Case, prepared: &'c Prepared, terms: Terms) -> Self {
+        // The time of the events, however much has passed in other schedules.
+        prepared.simulator.world().restart();
+        let simulator = prepared.simulator.copy();
+        Self { case, prepared, terms, simulator, trace: Trace::default() }
+    }
+
+    fn invocation(&self, name: &'static str, event: usize) -> Invocation {
+        Invocation::new(name, &self.prepared.events[event], &self.simulator, self.terms, &self.trace)
+    }
+
+    /// Tries a failed event again, as Lambda does.
+    async fn retried(&self, name: &'static str, event: usize, mut answer: Answer, tries: usize) -> Answer {
+        for _ in tries..TRIES {
+            if answer.is_ok() {
+                break;
+            }
+            advance(Duration::from_mins(1)).await;
+            answer = self.invocation(name, event).finish().await;
+        }
+        answer
+    }
+
+    async fn heartbeat(&self) -> Result<(), String> {
+        advance(Duration::from_mins(1)).await;
+        let event = &self.prepared.heartbeat;
+        let heartbeat = Invocation::new("heartbeat", event, &self.simulator, self.terms, &self.trace);
+        heartbeat.finish().await.map(drop).map_err(|error| format!("the heartbeat failed: {error}"))
+    }
+
+    fn violation(&self, what: &str, schedule: &str) -> String {
+        let trace = self.trace.lock().unwrap().join("\n  ");
+        let Plan { case, terms, .. } = self;
+        format!("{what}\n{case:?}\n{:?}, {schedule}\n  {trace}", terms.order)
+    }
+}
+
+/// Runs a case's first event for so many calls, then the second one, and so on in turns, and both to their ends. Returns the number of
+/// turns after which the invocation whose turn it was had not ended.
+async fn cross(plan: &Plan<'_>, turns: &[usize]) -> Result<usize, String> {
+    const NAMES: [&str; 2] = ["first", "second"];
+    let mut invocations = [0, 1].map(|event| plan.invocation(NAMES[event], event));
+    let mut unended = 0;
+    for calls in turns {
+        let invocation = &mut invocations[unended % 2];
+        invocation.make_calls(*calls).await;
+        if invocation.has_ended() {
+            break;
+        }
+        unended += 1;
+    }
+    let next = unended % 2;
+    let mut answers = [None, None];
+    let mut invocations = invocations.map(Some);
+    for event in [next, 1 - next] {
+        answers[event] = Some(invocations[event].take().unwrap().finish().await);
+    }
+    let mut retried = Vec::new();
+    for (event, answer) in answers.into_iter().enumerate() {
+        retried.push(plan.retried(NAMES[event], event, answer.unwrap(), 1).await);
+    }
+    let checked = match plan.heartbeat().await {
+        Ok(()) => check(plan.case, plan.prepared, &plan.simulator.world(), &retried),
+        failed => failed,
+    };
+    checked.map(|()| unended).map_err(|what| plan.violation(&what, &format!("turns {turns:?}")))
+}
+
+/// Runs a case with every placement of `switches` switches. Returns the number of schedules.
+async fn cross_everywhere(case: &Case, terms: Terms, switches: usize) -> Result<usize, String> {
+    let Some(prepared) = prepare(case).await else { return Ok(0) };
+    let terms = Terms { variables: prepared.variables, ..terms };
+    let mut schedules = 0;
+    let mut turns = vec![1; switches];
+    loop {
+        let unended = cross(&Plan::new(case, &prepared, terms), &turns).await?;
+        schedules += 1;
+        // The next schedule: one more call in the last turn that did not end its invocation.
+        let Some(last) = unended.min(switches).checked_sub(1) else { return Ok(schedules) };
+        turns.truncate(last + 1);
+        turns[last] += 1;
+        turns.resize(switches, 1);
+    }
+}
+
+/// Kills an invocation after every number of calls: before the next one is made, and so after the last one took effect. The event is
+/// tried again or lost, and a heartbeat follows. Returns the number of schedules.
+async fn kill_everywhere(case: &Case, terms: Terms) -> Result<usize, String> {
+    let Some(prepared) = prepare(case).await else { return Ok(0) };
+    let terms = Terms { variables: prepared.variables, ..terms };
+    let mut schedules = 0;
+    for calls in 0.. {
+        for is_lost in [false, true] {
+            let plan = Plan::new(case, &prepared, terms);
+            let mut invocation = plan.invocation("killed", 0);
+            invocation.make_calls(calls).await;
+            if invocation.has_ended() {
+                return Ok(schedules);
+            }
+            drop(invocation);
+            let answer = match is_lost {
+                true => None,
+                false => Some(plan.retried("retried", 0, Err("killed".to_owned()), 1).await),
+            };
+            let checked = plan.heartbeat().await.and_then(|()| {
+                let world = plan.simulator.world();
+                match answer {
+                    Some(answer) => check(case, &prepared, &world, &[answer]),
+                    None => check_guards(case, &world).and_then(|()| check_starts(&prepared, &world)),
+                }
+            });
+            schedules += 1;
+            checked.map_err(|what| plan.violation(&what, &format!("killed after {calls} calls, lost: {is_lost}")))?;
+        }
+    }
+    Ok(schedules)
+}
+
+/// Every state, with every pair of events or every single one.
+fn cases(events: &[Vec<Event>]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for start in Start::ALL {
+        for events in events {
+            for reused_token in [ReusedToken::SameExecution, ReusedToken::RefusedForGood] {
+                cases.push(Case { start, events: events.clone(), reused_token });
+            }
+        }
+    }
+    cases
+}
+
+fn pairs() -> Vec<Case> {
+    cases(&Event::pairs())
+}
+
+fn singles() -> Vec<Case> {
+    cases(&Event::ALL.map(|event| vec![event]))
+}
+
+/// Explores all cases on all cores. Returns the number of schedules, or the first violation that was found.
+fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, String> + Sync) -> Result<usize, String> {
+    let (next, schedules) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let violation = Mutex::new(None);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let runtime =
+                        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+                    match runtime.unwrap().block_on(explore_case(case)) {
+                        Ok(more) => drop(schedules.fetch_add(more, Ordering::Relaxed)),
+                        Err(what) => {
+                            next.store(cases.len(), Ordering::Relaxed);
+                            violation.lock().unwrap().get_or_insert(what);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    violation.into_inner().unwrap().map_or(Ok(schedules.into_inner()), Err)
+}
+
+fn terms(order: Order, defect: Option<Defect>) -> Terms {
+    Terms { order, defect, variables: &[] }
+}
+
+fn switches() -> usize {
+    std::env::var("SWITCHES").map_or(1, |n| n.parse().expect("a number"))
+}
+
+#[test]
+fn every_crossing_of_two_events_keeps_the_invariants() {
+    let switches = switches();
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let schedules = explore(&pairs(), async |case| cross_everywhere(case, terms(order, None), switches).await);
+        println!("{order:?}: {} schedules of {switches} switches", schedules.unwrap_or_else(|what| panic!("{what}")));
+    }
+}
+
+#[test]
+fn every_kill_point_of_every_event_keeps_the_invariants() {
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let schedules = explore(&singles(), async |case| kill_everywhere(case, terms(order, None)).await);
+        println!("{order:?}: {} kill points", schedules.unwrap_or_else(|what| panic!("{what}")));
+    }
+}
+
+#[test]
+fn every_defect_is_found() {
+    let order = Order::OldestFirst;
+    for defect in [Defect::TokenOfTheEvent, Defect::DoesNotLookAgain] {
+        let found = explore(&pairs(), async |case| cross_everywhere(case, terms(order, Some(defect)), 1).await);
+        println!("{defect:?}: {}", found.unwrap_err());
+    }
+    let defect = Defect::TagsAfterDisabling;
+    let found = explore(&singles(), async |case| kill_everywhere(case, terms(order, Some(defect))).await);
+    println!("{defect:?}: {}", found.unwrap_err());
+}
