@@ -18,15 +18,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
-use simulator::lambda::Function;
+use simulator::lambda::{self, Function};
 use simulator::samples::sample_event;
+use simulator::tls::Tls;
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const SPAWNS: usize = 20;
 const WARM: usize = 40;
@@ -63,13 +60,14 @@ impl Lambda {
         } else {
             tokio::spawn(server::serve(simulator.clone(), listener));
         }
-        let bundle = bundle();
         // Every heartbeat reads this alarm.
         simulator.world().change_alarm(ALARM, "OK");
-        let variables = [("DRIFT_ALARM_NAMES", ALARM), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())];
+        let variables = [("DRIFT_ALARM_NAMES", ALARM), ("AWS_CA_BUNDLE", tls().1.to_str().unwrap())];
         let variables = if aws.tls { &variables[..] } else { &variables[..1] };
         let url = format!("{scheme}://localhost:{port}");
-        let function = Function::spawn(binary, &url, variables, Stdio::null()).await;
+        let mut command = lambda::command(binary);
+        command.stdout(Stdio::null());
+        let function = Function::spawn(command, &url, variables).await;
         Self { function, simulator }
     }
 
@@ -101,32 +99,23 @@ impl Lambda {
     }
 }
 
-/// The certificate of `localhost`, and its file.
-fn certificate() -> &'static CertifiedKey<rcgen::KeyPair> {
-    static CERTIFICATE: std::sync::OnceLock<CertifiedKey<rcgen::KeyPair>> = std::sync::OnceLock::new();
-    CERTIFICATE.get_or_init(|| {
-        let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(bundle(), made.cert.pem()).unwrap();
-        made
+/// TLS, and the file of its certificate.
+fn tls() -> &'static (Tls, PathBuf) {
+    static TLS: std::sync::OnceLock<(Tls, PathBuf)> = std::sync::OnceLock::new();
+    TLS.get_or_init(|| {
+        let tls = Tls::of_localhost();
+        let bundle = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-bundle.pem");
+        std::fs::write(&bundle, tls.certificate()).unwrap();
+        (tls, bundle)
     })
 }
 
-fn bundle() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-bundle.pem")
-}
-
 async fn serve_tls(simulator: Simulator, listener: TcpListener) {
-    let made = certificate();
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (acceptor, simulator) = (acceptor.clone(), simulator.clone());
+        let simulator = simulator.clone();
         tokio::spawn(async move {
-            if let Ok(stream) = acceptor.accept(stream).await {
+            if let Ok(stream) = tls().0.accept(stream).await {
                 server::serve_connection(&simulator, TokioIo::new(stream)).await;
             }
         });
@@ -179,7 +168,7 @@ async fn main() {
         Some(paths) => std::env::split_paths(&paths).collect(),
         None => vec![release("drift-router")],
     };
-    certificate();
+    tls();
     let round_trip = round_trip().await;
     println!("\nA call that takes 40 ms takes {round_trip:.2} ms here, as timers are late.");
     cold_starts(&routers, &release("floor"), round_trip).await;

@@ -1,16 +1,24 @@
 //! The function as Lambda runs it: the binary is spawned, and gets its events from a Lambda Runtime API over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use drift_router::{Config, Router, sdk_config};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use lambda_runtime::service_fn as lambda_service;
 use serde_json::{Value, json};
 use simulator::lambda::{self, Function};
-use simulator::samples::sample_event;
+use simulator::samples::{sample_event, sample_with};
+use simulator::tls::Tls;
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
 
@@ -32,7 +40,9 @@ async fn serve(simulator: Simulator) -> String {
 async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     let mut all = vec![("AWS_MAX_ATTEMPTS", "1"), ("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")];
     all.extend(variables);
-    Function::spawn(Path::new(BINARY), aws_url, &all, Stdio::piped()).await
+    let mut command = lambda::command(Path::new(BINARY));
+    command.stdout(Stdio::piped());
+    Function::spawn(command, aws_url, &all).await
 }
 
 #[tokio::test]
@@ -163,6 +173,147 @@ async fn connections_are_open_before_the_first_event_and_no_call_is_made_on_them
     assert_eq!(answer["action"], "unchanged");
     let log = function.stop().await;
     assert!(log.iter().all(|line| line["level"] != "ERROR" && line["level"] != "WARN"), "{log:#?}");
+}
+
+/// Serves a simulator with TLS, and counts the calls on each connection.
+async fn serve_tls(simulator: Simulator, tls: Tls) -> (String, Arc<Mutex<Vec<usize>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let calls: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let counted = calls.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (simulator, tls, calls) = (simulator.clone(), tls.clone(), counted.clone());
+            let number = calls.lock().unwrap().len();
+            calls.lock().unwrap().push(0);
+            tokio::spawn(async move {
+                let stream = tls.accept(stream).await.unwrap();
+                let service = service_fn(|request: Request<Incoming>| {
+                    calls.lock().unwrap()[number] += usize::from(request.method() == Method::POST);
+                    server::answer(&simulator, request)
+                });
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    (url, calls)
+}
+
+#[tokio::test]
+async fn the_first_event_uses_the_tls_connections_that_were_opened_before_it() {
+    let tls = Tls::of_localhost();
+    let bundle = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-bundle.pem");
+    std::fs::write(&bundle, tls.certificate()).unwrap();
+    let (url, calls) = serve_tls(Simulator::new(&Project::nyctaxi()), tls).await;
+    let mut function = spawn(&url, &[("AWS_CA_BUNDLE", bundle.to_str().unwrap())]).await;
+    function.api.asked().await;
+    assert_eq!(*calls.lock().unwrap(), [0, 0, 0], "one connection for each service, and no call");
+
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
+    let calls = calls.lock().unwrap();
+    assert!(calls[..3].iter().all(|calls| *calls > 0), "a connection was opened and not used: {calls:?}");
+    // SageMaker's list, CodePipeline's state and list, and state and tags of two rules, all at once.
+    assert_eq!((calls.len(), calls.iter().sum()), (7, 7), "{calls:?}");
+}
+
+/// A place for metrics that panics at the first line.
+struct PanicsOnce(bool);
+
+impl Write for PanicsOnce {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        assert!(std::mem::replace(&mut self.0, true), "a panic while metrics are written");
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The function as `main` wires it, but for where its metrics go.
+async fn function_that_panics_once() {
+    let (config, settings) = Config::from_env().unwrap();
+    let (sdk, _) = sdk_config(&settings).await.unwrap();
+    let router = &Router::new(config, &sdk, PanicsOnce(false));
+    lambda_runtime::run(lambda_service(|event| router.handle(event))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_event_and_the_next_one_is_handled() {
+    // No event makes the function's own binary panic. So this test spawns itself.
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        return function_that_panics_once().await;
+    }
+    let mut command = lambda::command(&std::env::current_exe().unwrap());
+    command.args(["--exact", "a_panic_fails_its_event_and_the_next_one_is_handled"]).stdout(Stdio::null());
+    let mut function = Function::spawn(command, &serve_simulator().await, &[]).await;
+    let (kind, error) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(kind, "error");
+    assert!(error["errorMessage"].as_str().unwrap().contains("a panic while metrics are written"), "{error}");
+    // Lambda tries it again.
+    let (_, answer) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(answer["action"], "duplicate", "{answer}");
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
+}
+
+#[tokio::test]
+async fn a_function_whose_log_nobody_reads_handles_events_all_the_same() {
+    let closed = || std::io::pipe().unwrap().1;
+    let mut command = lambda::command(Path::new(BINARY));
+    command.stdout(closed()).stderr(closed());
+    let mut function = Function::spawn(command, &serve_simulator().await, &[]).await;
+    let (kind, error) = function.invoke(json!({ "source": "aws.s3" }).to_string()).await;
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("EventError")));
+    let (_, answer) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+}
+
+#[tokio::test]
+async fn a_payload_of_six_megabytes_is_read_or_refused_and_the_next_event_is_handled() {
+    // As much as Lambda lets a synchronous invocation have.
+    let much = "x".repeat(6 * 1024 * 1024 - 10_000);
+    let mut function = spawn(&serve_simulator().await, &[]).await;
+    let event = sample_with("drift-alarm", &[("/detail/state/reason", much.as_str().into())]);
+    let (_, answer) = function.invoke(event.to_string()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    for payload in [json!({ "source": &much }).to_string(), format!("{{\"{much}"), json!([&much]).to_string()] {
+        let (kind, error) = function.invoke(payload).await;
+        assert_eq!(kind, "error");
+        assert!(error["errorMessage"].as_str().unwrap().len() < 1000);
+    }
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_killed_fails_the_event_and_is_used_again_when_it_is_back() {
+    let simulator = Simulator::new(&Project::nyctaxi());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // A runtime of its own: with it, the open connections end too.
+    let serve_on = |listener: std::net::TcpListener| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let simulator = simulator.clone();
+        runtime.spawn(async move { server::serve(simulator, TcpListener::from_std(listener).unwrap()).await });
+        runtime
+    };
+    let endpoint = serve_on(listener.into_std().unwrap());
+    let mut function = spawn(&format!("http://{address}"), &[]).await;
+    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    assert_eq!(answer["action"], "unchanged", "{answer}");
+
+    endpoint.shutdown_background();
+    let (kind, error) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("AwsCallError")));
+
+    let listener = TcpListener::bind(address).await.unwrap();
+    let endpoint = serve_on(listener.into_std().unwrap());
+    let (_, answer) = function.invoke(sample_event("drift-alarm").to_string()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    endpoint.shutdown_background();
 }
 
 #[tokio::test]

@@ -36,26 +36,24 @@ pub struct Function {
 }
 
 impl Function {
-    /// Spawns `binary` with the project's environment and the AWS endpoint `aws_url`. `variables` replaces environment variables
-    /// and adds others. The function logs to `stdout`; [`Function::stop`] needs [`Stdio::piped`].
+    /// Spawns `binary`, a [`command`], with the project's environment and the AWS endpoint `aws_url`. `variables` replaces
+    /// environment variables and adds others. The function logs to its standard output; [`Function::stop`] needs it piped.
     ///
     /// # Panics
     /// If the process cannot be spawned, or no port is free.
-    pub async fn spawn(binary: &Path, aws_url: &str, variables: &[(&str, &str)], stdout: Stdio) -> Self {
+    pub async fn spawn(mut binary: Command, aws_url: &str, variables: &[(&str, &str)]) -> Self {
         let project = Project::nyctaxi();
         let api = RuntimeApi::start(project.function_arn()).await;
-        let mut command = command(binary);
-        command
+        binary
             .envs(project.environment())
             .env("AWS_LAMBDA_RUNTIME_API", &api.address)
             .env("AWS_ENDPOINT_URL", aws_url)
             .env("AWS_REGION", &project.region)
             .env("AWS_ACCESS_KEY_ID", "simulator")
             .env("AWS_SECRET_ACCESS_KEY", "simulator")
-            .envs(variables.iter().copied())
-            .stdout(stdout);
+            .envs(variables.iter().copied());
         let spawned = Instant::now();
-        let process = command.spawn().expect("the binary can be spawned");
+        let process = binary.spawn().expect("the binary can be spawned");
         Self { api, spawned, process }
     }
 

@@ -13,7 +13,7 @@
 //! - [`shape`]: the documented patterns and lengths of the services' inputs.
 //! - [`fault`]: how a call may go wrong.
 //! - [`client`]: the AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
-//! - [`server`]: the same on a port, for `AWS_ENDPOINT_URL`.
+//! - [`server`]: the same on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
 //! - [`samples`], [`lambda`], and [`Project::lookup`]: what tests share: the sample events, a harness that runs the function's binary,
 //!   the environment variables.
 
@@ -30,6 +30,7 @@ pub mod sagemaker;
 pub mod samples;
 pub mod server;
 pub mod shape;
+pub mod tls;
 pub mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

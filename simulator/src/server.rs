@@ -37,10 +37,11 @@ pub async fn serve_connection<I: Read + Write + Unpin>(simulator: &Simulator, co
     let _ = http1::Builder::new().serve_connection(connection, service).await;
 }
 
-/// The error that makes hyper drop the connection.
-type Reset = io::Error;
-
-async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Reset> {
+/// Answers one request.
+///
+/// # Errors
+/// The error that makes hyper drop the connection: the request's body cannot be read, or a reset is simulated.
+pub async fn answer(simulator: &Simulator, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     match (&head.method, head.uri.path()) {
