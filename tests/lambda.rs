@@ -1,4 +1,6 @@
 //! The function as Lambda runs it: the binary is spawned, and gets its events from a Lambda Runtime API over HTTP.
+//!
+//! `BOOTSTRAP=PATH` tests another binary, such as a release's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 use std::io::{self, Write};
@@ -21,8 +23,13 @@ use simulator::samples::{sample_event, sample_with};
 use simulator::tls::Tls;
 use simulator::{Project, Simulator, server};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_drift-router");
+/// A command that runs the function.
+fn command() -> Command {
+    let bootstrap = std::env::var_os("BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_drift-router").into());
+    lambda::command(Path::new(&bootstrap))
+}
 
 /// Serves a simulator on a free port, and gives its URL.
 async fn serve_simulator() -> String {
@@ -40,7 +47,7 @@ async fn serve(simulator: Simulator) -> String {
 async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     let mut all = vec![("AWS_MAX_ATTEMPTS", "1"), ("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")];
     all.extend(variables);
-    let mut command = lambda::command(Path::new(BINARY));
+    let mut command = command();
     command.stdout(Stdio::piped());
     Function::spawn(command, aws_url, &all).await
 }
@@ -137,7 +144,7 @@ async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
 
 #[tokio::test]
 async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_line() {
-    let mut command = lambda::command(Path::new(BINARY));
+    let mut command = command();
     let output = command.env("DRIFT_RULE_NAME", "no rule").env("MODE", "wet").output().await.unwrap();
     assert!(!output.status.success());
     let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
@@ -262,7 +269,7 @@ async fn a_panic_fails_its_event_and_the_next_one_is_handled() {
 #[tokio::test]
 async fn a_function_whose_log_nobody_reads_handles_events_all_the_same() {
     let closed = || std::io::pipe().unwrap().1;
-    let mut command = lambda::command(Path::new(BINARY));
+    let mut command = command();
     command.stdout(closed()).stderr(closed());
     let mut function = Function::spawn(command, &serve_simulator().await, &[]).await;
     let (kind, error) = function.invoke(json!({ "source": "aws.s3" }).to_string()).await;
@@ -365,7 +372,7 @@ async fn empty_variables_of_the_sdk_are_unset() {
 async fn variables_on_which_the_sdk_would_panic_are_faults_of_the_configuration() {
     let project = Project::nyctaxi();
     for (name, value) in [("AWS_MAX_ATTEMPTS", "0"), ("AWS_RETRY_MODE", "legacy"), ("AWS_ENDPOINT_URL", "localhost")] {
-        let mut command = lambda::command(Path::new(BINARY));
+        let mut command = command();
         command.envs(project.environment()).env(name, value).stderr(Stdio::piped());
         let output = command.output().await.unwrap();
         assert!(!output.status.success());

@@ -112,6 +112,10 @@ pub enum Start {
 }
 
 impl Start {
+    /// One of each kind.
+    pub const MAIN: [Self; 6] =
+        [Self::Idle, Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::HalfReleased(2), Self::Held];
+
     pub const ALL: [Self; 14] = [
         Self::New,
         Self::Idle,

@@ -35,7 +35,7 @@ pub enum Defect {
     TokenOfTheEvent,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
-    /// A status event is believed: the guards follow the first list of executions that any invocation read.
+    /// An invocation lists the executions only once.
     DoesNotLookAgain,
 }
 

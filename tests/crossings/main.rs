@@ -4,7 +4,8 @@
 //! The router and the SDK clients are the real ones. A schedule says how many calls each invocation makes before the other one's
 //! turn comes. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
 //!
-//! `SWITCHES=2` sets how many switches a schedule has, beside those at an invocation's end. Without it, there is one.
+//! `SWITCHES=2` sets how many switches a schedule has, beside the one at an invocation's end; one without it. `CROSSINGS=all` takes
+//! all states, both behaviours of a reused token, and both orders of calls that are made at once, not only the first of each.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +15,9 @@
     unreachable_pub,
     reason = "tests"
 )]
+
+#[path = "../common/progress.rs"]
+mod progress;
 
 mod case;
 mod check;
@@ -164,25 +168,28 @@ async fn kill_everywhere(case: &Case, terms: Terms) -> Result<usize, String> {
     Ok(schedules)
 }
 
-/// Every state, with every pair of events or every single one.
+/// Whether `CROSSINGS=all` is set.
+fn takes_all() -> bool {
+    std::env::var("CROSSINGS").is_ok_and(|value| value == "all")
+}
+
+/// These events in every state.
 fn cases(events: &[Vec<Event>]) -> Vec<Case> {
+    let states = if takes_all() { &Start::ALL[..] } else { &Start::MAIN };
+    let tokens = [ReusedToken::SameExecution, ReusedToken::RefusedForGood];
+    let tokens = if takes_all() { &tokens[..] } else { &tokens[..1] };
     let mut cases = Vec::new();
-    for start in Start::ALL {
-        for events in events {
-            for reused_token in [ReusedToken::SameExecution, ReusedToken::RefusedForGood] {
-                cases.push(Case { start, events: events.clone(), reused_token });
-            }
+    for events in events {
+        for start in states {
+            let case = |reused_token: &ReusedToken| Case {
+                start: *start,
+                events: events.clone(),
+                reused_token: *reused_token,
+            };
+            cases.extend(tokens.iter().map(case));
         }
     }
     cases
-}
-
-fn pairs() -> Vec<Case> {
-    cases(&Event::pairs())
-}
-
-fn singles() -> Vec<Case> {
-    cases(&Event::ALL.map(|event| vec![event]))
 }
 
 /// Explores all cases on all cores. Returns the number of schedules, or the first violation that was found.
@@ -190,6 +197,7 @@ fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, St
     let (next, schedules) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let violation = Mutex::new(None);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let progress = progress::bar("cases", cases.len() as u64);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
@@ -197,7 +205,10 @@ fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, St
                     let runtime =
                         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
                     match runtime.unwrap().block_on(explore_case(case)) {
-                        Ok(more) => drop(schedules.fetch_add(more, Ordering::Relaxed)),
+                        Ok(more) => {
+                            schedules.fetch_add(more, Ordering::Relaxed);
+                            progress.inc(1);
+                        }
                         Err(what) => {
                             next.store(cases.len(), Ordering::Relaxed);
                             violation.lock().unwrap().get_or_insert(what);
@@ -207,42 +218,59 @@ fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, St
             });
         }
     });
+    progress.finish_and_clear();
     violation.into_inner().unwrap().map_or(Ok(schedules.into_inner()), Err)
-}
-
-fn terms(order: Order, defect: Option<Defect>) -> Terms {
-    Terms { order, defect, variables: &[] }
 }
 
 fn switches() -> usize {
     std::env::var("SWITCHES").map_or(1, |n| n.parse().expect("a number"))
 }
 
+fn orders() -> &'static [Order] {
+    const ORDERS: [Order; 2] = [Order::OldestFirst, Order::NewestFirst];
+    if takes_all() { &ORDERS } else { &ORDERS[..1] }
+}
+
+fn terms(order: Order, defect: Option<Defect>) -> Terms {
+    Terms { order, defect, variables: &[] }
+}
+
 #[test]
 fn every_crossing_of_two_events_keeps_the_invariants() {
     let switches = switches();
-    for order in [Order::OldestFirst, Order::NewestFirst] {
-        let schedules = explore(&pairs(), async |case| cross_everywhere(case, terms(order, None), switches).await);
-        println!("{order:?}: {} schedules of {switches} switches", schedules.unwrap_or_else(|what| panic!("{what}")));
+    for order in orders() {
+        let cases = cases(&Event::pairs());
+        let explored = explore(&cases, async |case| cross_everywhere(case, terms(*order, None), switches).await);
+        let schedules = explored.unwrap_or_else(|violation| panic!("{violation}"));
+        println!("{order:?}: {schedules} schedules with {switches} switches, in {} cases", cases.len());
     }
 }
 
 #[test]
 fn every_kill_point_of_every_event_keeps_the_invariants() {
-    for order in [Order::OldestFirst, Order::NewestFirst] {
-        let schedules = explore(&singles(), async |case| kill_everywhere(case, terms(order, None)).await);
-        println!("{order:?}: {} kill points", schedules.unwrap_or_else(|what| panic!("{what}")));
+    for order in orders() {
+        let cases = cases(&Event::ALL.map(|event| vec![event]));
+        let explored = explore(&cases, async |case| kill_everywhere(case, terms(*order, None)).await);
+        let schedules = explored.unwrap_or_else(|violation| panic!("{violation}"));
+        println!("{order:?}: {schedules} schedules with a kill, in {} cases", cases.len());
     }
 }
 
 #[test]
 fn every_defect_is_found() {
-    let order = Order::OldestFirst;
-    for defect in [Defect::TokenOfTheEvent, Defect::DoesNotLookAgain] {
-        let found = explore(&pairs(), async |case| cross_everywhere(case, terms(order, Some(defect)), 1).await);
-        println!("{defect:?}: {}", found.unwrap_err());
+    for (defect, events, expected) in [
+        (Defect::TokenOfTheEvent, vec![Event::Drift, Event::Tick], "were started beside each other"),
+        (Defect::DoesNotLookAgain, vec![Event::Executing, Event::Ended], "active is false"),
+        (Defect::TagsAfterDisabling, vec![Event::Deployment], "active is"),
+    ] {
+        let terms = terms(Order::OldestFirst, Some(defect));
+        let is_crossing = events.len() == 2;
+        let cases = cases(&[events]);
+        let found = match is_crossing {
+            true => explore(&cases, async |case| cross_everywhere(case, terms, 1).await),
+            false => explore(&cases, async |case| kill_everywhere(case, terms).await),
+        };
+        let violation = found.expect_err("the defect violates an invariant");
+        assert!(violation.contains(expected), "{violation}");
     }
-    let defect = Defect::TagsAfterDisabling;
-    let found = explore(&singles(), async |case| kill_everywhere(case, terms(order, Some(defect))).await);
-    println!("{defect:?}: {}", found.unwrap_err());
 }

@@ -418,6 +418,7 @@ async fn at_the_limit_what_a_heartbeat_finds_again_is_deferred_and_anything_else
     let old_alarm = sample_with("drift-alarm", &[("/detail/state/timestamp", "2021-05-01T07:33:21.000+0000".into())]);
     let old_code = sample_with("code-deployed", &[("/time", "2021-05-01T07:33:21Z".into())]);
     let code = sample_event("code-deployed");
+    let tick = sample_with("schedule", &[("/time", "2021-05-28T07:33:21Z".into())]);
     let off = ("CATCH_UP_PER_DAY", "0");
     for (case, variables, event, is_deferred) in [
         ("a listed alarm", vec![ALARMS], &alarm, true),
@@ -428,6 +429,8 @@ async fn at_the_limit_what_a_heartbeat_finds_again_is_deferred_and_anything_else
         ("a deployment", vec![], &code, true),
         ("a deployment that is too old", vec![], &old_code, false),
         ("a deployment, catching up is off", vec![off], &code, false),
+        ("a tick", vec![], &tick, true),
+        ("a tick, catching up is off", vec![off], &tick, false),
     ] {
         let lab = Lab::with(&variables);
         lab.at_the_limit(true);

@@ -443,6 +443,32 @@ async fn an_action_whose_execution_was_deleted_fails_and_the_guards_are_enabled(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_further_call_that_cannot_look_is_tried_again() {
+    let lab = Lab::with_actions();
+    let first = lab.action(None);
+    lab.send(first).await;
+    let further = lab.next_job();
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));
+    let error = lab.refused(further.clone()).await;
+    assert!(error.contains("cannot describe"), "{error}");
+    assert_eq!(lab.action_state(), ActionState::InProgress);
+    lab.simulator.world().heal();
+    assert_eq!(lab.send(further).await["action"], "continued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_only_the_list_knows_yet_is_the_one_that_is_answered_for() {
+    let lab = Lab::with_actions();
+    let first = lab.action(None);
+    lab.send(first).await;
+    let other = lab.simulator.world().start_execution(None);
+    lab.simulator.world().set_execution_status(&other, "Failed");
+    lab.simulator.world().sagemaker.describe_lag = Duration::from_hours(1);
+    let answer = lab.send(lab.next_job()).await;
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("continued"), &json!("execution ib87gnc408me runs")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guard_that_can_never_be_read_does_not_make_a_passing_error_final() {
     let lab = Lab::with_actions();
     let job = lab.action(None);

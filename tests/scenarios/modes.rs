@@ -278,6 +278,26 @@ async fn draining_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_looked_up_while_draining_is_refused_or_tried_again_as_the_error_asks() {
+    for (fault, is_final) in [(Fault::Throttled, false), (Fault::Refused("AccessDeniedException"), true)] {
+        let lab = Lab::with(&[DRAIN, ACTIONS]);
+        let job = action(&lab);
+        lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, fault));
+        match is_final {
+            true => {
+                assert_eq!(lab.send(job).await["action"], "failed");
+                assert_refused(&lab, "MODE is drain: nothing is started; cannot list the executions");
+            }
+            false => {
+                let error = lab.refused(job).await;
+                assert!(error.starts_with("cannot list the executions"), "{error}");
+                assert_eq!(lab.simulator.world().codepipeline.actions[0].state, ActionState::InProgress);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_dropped_while_draining_is_caught_up_from_awss_state_afterwards() {
     let lab = Lab::new();
     let drain = lab.with_variables(&[DRAIN]);

