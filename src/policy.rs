@@ -1217,6 +1217,9 @@ mod tests {
         let catch_up = |history: &[Execution], per_day| catch_up(&owed, per_day, &situation(history));
         assert_eq!(catch_up(&history, 3), CatchUp::Start(owed[0].clone()));
         assert_eq!(catch_up(&history, 2), CatchUp::Braked { started: 2 });
+        let [day_old, younger] = [Duration::ZERO, Duration::from_secs(1)].map(|by| started(noon() - 24 * HOUR + by));
+        assert_eq!(catch_up(&[day_old], 1), CatchUp::Start(owed[0].clone()));
+        assert_eq!(catch_up(&[younger], 1), CatchUp::Braked { started: 1 });
         let unknown = Execution { started: None, ..history[1].clone() };
         assert_eq!(catch_up(&[history[0].clone(), unknown.clone()], 2), CatchUp::Braked { started: 2 });
         assert_eq!(catch_up(&[unknown], 4), CatchUp::NoStartTime);
@@ -1288,6 +1291,10 @@ mod tests {
         let owners = [owner("A"), owner(&"x".repeat(64)), owner(&"x".repeat(65)), owner(&"x".repeat(256))];
         assert_eq!(owners[0], "a");
         assert_eq!(owners[1].len(), 64);
+        assert_eq!(owners[3].len(), 64);
+        assert!(owners[3].starts_with(&format!("{}-", "x".repeat(47))), "{}", owners[3]);
+        assert_eq!(rule_mark("a", "ib8-7 (x)"), "a/ib8-7x");
+        assert!(stage_mark("a", "ib8-7 (x)").contains(" execution ib8-7x runs."));
         assert_ne!(owners[2], owners[3]);
         for owner in &owners {
             assert!(owner.len() <= 64, "{owner}");

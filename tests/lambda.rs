@@ -312,7 +312,7 @@ async fn an_endpoint_that_was_killed_fails_the_event_and_is_used_again_when_it_i
     let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 
-    endpoint.shutdown_background();
+    tokio::task::spawn_blocking(|| endpoint.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
     let (kind, error) = function.invoke(sample_event("drift-alarm").to_string()).await;
     assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("AwsCallError")));
 

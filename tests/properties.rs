@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 #[path = "common/mod.rs"]
+#[allow(dead_code, reason = "the scenarios use all of it")]
 mod common;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,15 @@ const SAMPLES: [&str; 12] = [
     "reconcile",
     "schedule",
     "scheduler-tick",
+];
+
+/// The sources and types of the events that are handled.
+const KINDS: [(&str, &str); 5] = [
+    ("aws.cloudwatch", "CloudWatch Alarm State Change"),
+    ("aws.codepipeline", "CodePipeline Pipeline Execution State Change"),
+    ("aws.events", "Scheduled Event"),
+    ("aws.sagemaker", "SageMaker Model Building Pipeline Execution Status Change"),
+    ("aws.scheduler", "Scheduled Event"),
 ];
 
 /// Runs a property's test on a paused clock.
@@ -88,7 +98,11 @@ fn any_json() -> impl Strategy<Value = Value> {
             ])
             .prop_map(str::to_owned),
         ];
+        let envelope = (select(&KINDS[..]), inner.clone(), inner.clone(), inner.clone());
         prop_oneof![
+            envelope.prop_map(|((source, detail_type), detail, resources, time)| json!({
+                "source": source, "detail-type": detail_type, "detail": detail, "resources": resources, "time": time,
+            })),
             vec(inner.clone(), 0..6).prop_map(Value::from),
             btree_map(name, inner, 0..6).prop_map(|fields| Value::from(fields.into_iter().collect::<Map<_, _>>())),
         ]
@@ -134,15 +148,16 @@ proptest! {
     }
 
     #[test]
-    fn a_sample_with_anything_in_one_place_is_read_or_refused(
+    fn a_sample_with_anything_in_some_places_is_read_or_refused(
         sample in select(&SAMPLES[..]),
-        place in any::<Index>(),
-        value in any_json(),
+        changes in vec((any::<Index>(), any_json()), 1..4),
         is_action in any::<bool>(),
     ) {
         let mut event = sample_event(sample);
-        let pointers = pointers(&event);
-        *event.pointer_mut(&pointers[place.index(pointers.len())]).unwrap() = value;
+        for (place, value) in changes {
+            let pointers = pointers(&event);
+            *event.pointer_mut(&pointers[place.index(pointers.len())]).unwrap() = value;
+        }
         let lab = if is_action { Lab::with_actions() } else { Lab::new() };
         on_paused_clock(async move { send_twice(&lab, event).await });
     }

@@ -56,8 +56,10 @@ pub struct EventBridge {
     pub rules: Vec<Rule>,
     /// How long a change of a rule's state takes to have an effect.
     pub delay: Duration,
-    /// How far reads of a rule's state and tags lag behind writes.
+    /// How far reads of a rule's state lag behind writes.
     pub read_lag: Duration,
+    /// How far reads of its tags do.
+    pub tags_lag: Duration,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
 }
@@ -77,6 +79,7 @@ impl EventBridge {
                 .collect(),
             delay: Duration::ZERO,
             read_lag: Duration::ZERO,
+            tags_lag: Duration::ZERO,
             clock_skew: 0,
         }
     }
@@ -87,7 +90,7 @@ impl EventBridge {
             "EnableRule" => self.switch(input, true, now),
             "DisableRule" => self.switch(input, false, now),
             "ListTagsForResource" => {
-                let seen = now.saturating_sub(self.read_lag);
+                let seen = now.saturating_sub(self.tags_lag);
                 let tags = self.tagged(input)?.tags_at(seen).iter();
                 let tags: Vec<Value> = tags.map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
                 Ok(json!({ "Tags": tags }))

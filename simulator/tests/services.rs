@@ -239,6 +239,7 @@ async fn reads_of_guards_lag_behind_writes() {
         let world = &mut simulator.world();
         world.codepipeline.read_lag = Duration::from_millis(500);
         world.eventbridge.read_lag = Duration::from_millis(500);
+        world.eventbridge.tags_lag = Duration::from_millis(500);
     }
     let tag_one = tag("one");
     {
@@ -264,6 +265,7 @@ async fn reads_of_guards_lag_behind_writes() {
     assert_eq!(read(), after);
     simulator.world().codepipeline.read_lag = Duration::ZERO;
     simulator.world().eventbridge.read_lag = Duration::ZERO;
+    simulator.world().eventbridge.tags_lag = Duration::ZERO;
     assert_eq!(read(), before);
 }
 

@@ -4,7 +4,7 @@
 //! after it is enabled, so a kill between the two leaves a state that the next observation repairs.
 //! <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DisableRule.html>
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{RuleState, Tag};
@@ -13,6 +13,9 @@ use super::call::{CallError, Check};
 use super::guard::Found;
 use crate::model::{DesiredState, GuardRole, GuardState};
 use crate::policy::{self, OWED_TAG, RULE_MARK};
+
+/// The pause before a hold is read again. Lags of 0.6 seconds are known.
+const HOLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// One rule of the default event bus.
 #[derive(Clone, Debug)]
@@ -52,14 +55,15 @@ impl Rule {
     /// Reads the rule's state and tags. `written` says that this invocation has written to the rule: then a disabled rule without
     /// the tag is not held by anybody. Two invocations crossed, and one removed the tag that the other had set.
     ///
-    /// A hold is read twice. State and tags are two calls: if another invocation releases the rule between them, the rule was
-    /// disabled and has no tag, and nobody holds it.
+    /// A hold is read twice. State and tags are two calls, and each may lag behind writes. While another invocation disables or
+    /// enables the rule, they may show a disabled rule without a tag, which nobody holds.
     pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
         let found = self.read_once(arns, written).await?;
-        match found.state {
-            GuardState::DisabledByOther => self.read_once(arns, written).await,
-            _ => Ok(found),
+        if found.state != GuardState::DisabledByOther {
+            return Ok(found);
         }
+        tokio::time::sleep(HOLD_PAUSE).await;
+        self.read_once(arns, written).await
     }
 
     /// Reads the rule's state and tags at once.

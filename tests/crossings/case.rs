@@ -33,7 +33,7 @@ pub enum Event {
     OtherTick,
     /// An execution runs: the one that runs already, or one that a person starts.
     Executing,
-    /// The execution has ended that was the last to run.
+    /// The last execution has ended.
     Ended,
     /// The heartbeat, and nothing is owed.
     Heartbeat,
@@ -47,7 +47,7 @@ pub enum Event {
     Job,
     /// Another action asks for one.
     OtherJob,
-    /// The action asks whether the execution has ended that was the last to run.
+    /// The action asks whether the last execution has ended.
     Continuation,
 }
 
@@ -82,11 +82,26 @@ impl Event {
         matches!(self, Self::Job | Self::OtherJob | Self::Continuation)
     }
 
-    /// Every ordered pair of events.
+    /// Heartbeats differ only in what was lost before them, so two of them make one pair, in one order.
+    fn heartbeat_number(self) -> Option<usize> {
+        [Self::Heartbeat, Self::CatchUpDeployment, Self::CatchUpDrift, Self::CatchUpTick]
+            .iter()
+            .position(|e| *e == self)
+    }
+
+    /// Every ordered pair of events that is a world of its own. A pair's second event happens last.
     pub fn pairs() -> Vec<Vec<Self>> {
-        let crossed = Self::ALL.iter().flat_map(|first| Self::ALL.map(|second| vec![*first, second]));
-        let others = Self::ALL.iter().filter_map(|first| Some(vec![*first, first.other()?]));
-        crossed.chain(others).collect()
+        let crossed = Self::ALL.iter().flat_map(|first| Self::ALL.map(|second| [*first, second]));
+        let others = Self::ALL.iter().filter_map(|first| Some([*first, first.other()?]));
+        let is_new = |[first, second]: &[Self; 2]| match (first.heartbeat_number(), second.heartbeat_number()) {
+            (Some(0), Some(0)) => true,
+            (Some(first), Some(second)) => first < second,
+            _ => true,
+        };
+        // Where deployments come by actions, no heartbeat looks for one.
+        let is_vacuous =
+            |pair: &[Self; 2]| pair.contains(&Self::CatchUpDeployment) && pair.iter().any(|event| event.is_of_action());
+        crossed.chain(others).filter(is_new).filter(|pair| !is_vacuous(pair)).map(Vec::from).collect()
     }
 }
 
@@ -112,6 +127,8 @@ pub enum Start {
 }
 
 impl Start {
+    pub const SOME: [Self; 4] = [Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::Held];
+
     /// One of each kind.
     pub const MAIN: [Self; 6] =
         [Self::Idle, Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::HalfReleased(2), Self::Held];
@@ -146,6 +163,13 @@ pub struct Case {
     pub reused_token: ReusedToken,
 }
 
+impl Case {
+    /// Whether its state can meet its events.
+    pub fn is_possible(&self) -> bool {
+        self.start != Start::New || !self.events.contains(&Event::Continuation)
+    }
+}
+
 /// A case that is ready to run: copies of the simulator begin where the events come.
 #[derive(Debug)]
 pub struct Prepared {
@@ -159,8 +183,12 @@ pub struct Prepared {
     pub was_active: bool,
     /// The display names of the executions that have to exist in the end, one each.
     pub must_exist: Vec<String>,
-    /// When each thing happened that asks that a retraining runs.
+    /// The beginnings of the display names of the executions that may start.
+    pub may_start: Vec<String>,
+    /// When each thing happened that needs a retraining.
     pub asks: Vec<(Event, Time)>,
+    /// The ids of the jobs that are delivered.
+    pub jobs: Vec<String>,
 }
 
 const WITH_EVENTS: &[(&str, &str)] = &[
@@ -176,11 +204,8 @@ const WITH_ACTIONS: &[(&str, &str)] = &[
     ("DEPLOYMENT_TRIGGER", "action"),
 ];
 
-/// Makes everything true that the case says. `None` if its state cannot meet its events.
-pub async fn prepare(case: &Case) -> Option<Prepared> {
-    if case.start == Start::New && case.events.contains(&Event::Continuation) {
-        return None;
-    }
+/// Builds the state that the case describes.
+pub async fn prepare(case: &Case) -> Prepared {
     let mut scene = Scene::new(case);
     scene.begin().await;
     advance(Duration::from_mins(14)).await;
@@ -199,7 +224,7 @@ pub async fn prepare(case: &Case) -> Option<Prepared> {
         };
         events.push(payload);
     }
-    Some(scene.prepared(events))
+    scene.prepared(events)
 }
 
 struct Scene<'c> {
@@ -207,10 +232,11 @@ struct Scene<'c> {
     project: Project,
     simulator: Simulator,
     variables: &'static [(&'static str, &'static str)],
-    /// The execution that was the last to run.
+    /// The last execution.
     last: Option<String>,
     continuation: Option<Value>,
     must_exist: Vec<String>,
+    may_start: Vec<String>,
     asks: Vec<(Event, Time)>,
 }
 
@@ -229,8 +255,8 @@ impl<'c> Scene<'c> {
         }
         let has_actions = case.events.iter().any(|event| event.is_of_action());
         let variables = if has_actions { WITH_ACTIONS } else { WITH_EVENTS };
-        let (must_exist, asks) = (vec![], vec![]);
-        Self { case, project, simulator, variables, last: None, continuation: None, must_exist, asks }
+        let (must_exist, may_start, asks) = (vec![], vec![], vec![]);
+        Self { case, project, simulator, variables, last: None, continuation: None, must_exist, may_start, asks }
     }
 
     /// An execution starts, and the guards are engaged. In states without one that runs, it ends and they are released.
@@ -262,9 +288,16 @@ impl<'c> Scene<'c> {
     fn lose_event(&mut self, event: Event) {
         let mut world = self.simulator.world();
         match event {
-            Event::CatchUpDeployment => drop(world.code_deployed("lost-deployment")),
-            Event::CatchUpDrift => drop(world.change_alarm(ALARMS[0], "ALARM")),
+            Event::CatchUpDeployment => {
+                self.may_start.push("code-lost-deployment".to_owned());
+                world.code_deployed("lost-deployment");
+            }
+            Event::CatchUpDrift => {
+                self.may_start.push(format!("drift-{}-", ALARMS[0]));
+                world.change_alarm(ALARMS[0], "ALARM");
+            }
             Event::CatchUpTick => {
+                self.may_start.push(format!("schedule-{}-", self.project.schedule_rule));
                 let time = humantime_of(world.now());
                 world.tag_rule(&self.project.schedule_rule, OWED_TAG, Some(&format!("nyctaxi-pipeline/{time}")));
             }
@@ -299,6 +332,8 @@ impl<'c> Scene<'c> {
                 let id = format!("deployment-{event:?}").to_lowercase();
                 if self.variables == WITH_EVENTS {
                     self.must_exist.push(format!("code-{id}"));
+                    self.may_start.push(format!("code-{id}"));
+                    self.asks.push((event, now));
                 }
                 self.simulator.world().code_deployed(&id)
             }
@@ -307,11 +342,13 @@ impl<'c> Scene<'c> {
                 let mut world = self.simulator.world();
                 // The first alarm's event may have been lost. Then it flaps.
                 let alarm = ALARMS[usize::from(event == Event::OtherDrift)];
+                self.may_start.push(format!("drift-{alarm}-"));
                 world.change_alarm(alarm, "OK");
                 world.change_alarm(alarm, "ALARM").unwrap()
             }
             Event::Tick | Event::OtherTick => {
                 self.asks.push((event, now));
+                self.may_start.push(format!("schedule-{schedule_rule}-"));
                 self.simulator.world().tick(schedule_rule).unwrap()
             }
             Event::Executing => {
@@ -339,6 +376,7 @@ impl<'c> Scene<'c> {
                 let job = self.simulator.world().run_action(None).unwrap();
                 let id = job["CodePipeline.job"]["id"].as_str().unwrap();
                 self.must_exist.push(format!("job-{id}"));
+                self.may_start.push(format!("job-{id}"));
                 job
             }
             Event::Continuation => self.continuation.clone().unwrap(),
@@ -351,9 +389,11 @@ impl<'c> Scene<'c> {
         let was_active = world.sagemaker.executions.iter().any(Execution::is_active);
         let executions = world.sagemaker.executions.len();
         drop(world);
-        let Self { simulator, variables, must_exist, asks, .. } = self;
+        let Self { simulator, variables, must_exist, may_start, asks, .. } = self;
         let simulator = simulator.copy();
-        Prepared { simulator, events, heartbeat, variables, executions, was_active, must_exist, asks }
+        let jobs = events.iter().filter_map(|event| event["CodePipeline.job"]["id"].as_str());
+        let jobs = jobs.map(str::to_owned).collect();
+        Prepared { simulator, events, heartbeat, variables, executions, was_active, must_exist, may_start, asks, jobs }
     }
 
     fn hold(&self) {

@@ -363,12 +363,39 @@ async fn reads_that_lag_behind_writes_are_waited_for() {
         let lab = Lab::new();
         lab.simulator.world().codepipeline.read_lag = lag;
         lab.simulator.world().eventbridge.read_lag = lag;
+        lab.simulator.world().eventbridge.tags_lag = lag;
         assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started", "{lag:?}");
         lab.assert_engaged();
         lab.simulator.world().set_execution_status(FIRST, "Succeeded");
         tokio::time::advance(lag).await;
         assert_eq!(lab.send(sample_event("reconcile")).await["action"], "released", "{lag:?}");
         lab.assert_released();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_was_just_enabled_is_not_taken_for_held_although_its_state_or_its_tag_is_read_late() {
+    for (state_lag, tags_lag, is_paused) in [(600, 0, false), (0, 600, true)] {
+        let lab = Lab::new();
+        {
+            let mut world = lab.simulator.world();
+            world.eventbridge.read_lag = Duration::from_millis(state_lag);
+            world.eventbridge.tags_lag = Duration::from_millis(tags_lag);
+            if !is_paused {
+                world.operate_rule(SCHEDULE, false);
+            }
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        {
+            // Another invocation enables the rule, or disables it for an execution that has just started.
+            let mut world = lab.simulator.world();
+            world.operate_rule(SCHEDULE, !is_paused);
+            if is_paused {
+                world.tag_rule(SCHEDULE, "drift-router:paused-by", Some("nyctaxi-pipeline/ib87gnc408me"));
+            }
+        }
+        let answer = lab.send(sample_event("schedule")).await;
+        assert_eq!(answer["action"], "started", "{answer}");
     }
 }
 
@@ -452,6 +479,18 @@ async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers
         assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
         assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
         assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn executions_that_cannot_be_listed_leave_the_guards_as_they_are() {
+    for fault in [Fault::Throttled, Fault::Refused("AccessDeniedException")] {
+        let lab = Lab::new();
+        lab.send(sample_event("code-deployed")).await;
+        lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, fault));
+        let error = lab.refused(sample_event("reconcile")).await;
+        assert!(error.contains("cannot list the executions"), "{error}");
+        lab.assert_engaged();
     }
 }
 

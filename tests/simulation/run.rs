@@ -198,6 +198,7 @@ impl<'h> Run<'h> {
             world.codepipeline.read_lag = history.guard_read_lag;
             world.codepipeline.list_lag = history.list_lag;
             world.eventbridge.read_lag = history.guard_read_lag;
+            world.eventbridge.tags_lag = history.guard_read_lag;
             world.eventbridge.delay = history.rule_delay;
             world.codepipeline.page_limit = history.page_limit;
             world.codepipeline.events_have_trigger = history.events_have_trigger;
