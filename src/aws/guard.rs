@@ -80,7 +80,7 @@ pub(crate) fn schedule_rule<'g, 'o>(
     })
 }
 
-/// Reads every guard at once, in one round trip if `arns` are known. `before` is what this invocation observed last.
+/// Reads every guard at once, in one round trip if `arns` are known and no rule is held. `before` is what this invocation observed last.
 pub(crate) async fn read_all(
     guards: &[Guard],
     arns: Option<&RuleArns>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use simulator::sagemaker::ReusedToken;
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
 
@@ -131,4 +132,29 @@ async fn the_advice_fits_the_cause() {
         assert!(error.contains(advice), "{fault:?}: {error}");
         assert_eq!(error.contains("check "), advice.contains("check "), "{fault:?}: {error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lambda_is_told_the_kind_of_an_error() {
+    let lab = Lab::new();
+    lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, Fault::Throttled));
+    let error = lab.try_send(sample_event("reconcile")).await.unwrap_err();
+    assert_eq!(error.error_type, "AwsCallError");
+
+    // Writes to the rules are not seen for an hour.
+    let lab = Lab::new();
+    lab.simulator.world().eventbridge.read_lag = Duration::from_hours(1);
+    let error = lab.try_send(sample_event("code-deployed")).await.unwrap_err();
+    assert_eq!(error.error_type, "DidNotConverge");
+    assert!(error.error_message.contains("look for somebody else"), "{}", error.error_message);
+
+    // The list does not show an execution that has started and ended.
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
+    lab.send(sample_event("schedule")).await;
+    let arn = lab.simulator.world().sagemaker.executions[0].arn.clone();
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_hours(1);
+    let error = lab.try_send(sample_event("drift-alarm")).await.unwrap_err();
+    assert_eq!(error.error_type, "ListLags");
 }
