@@ -412,6 +412,17 @@ async fn another_routers_owed_tick_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_limit_a_tick_that_is_delivered_twice_stays_noted() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    let tick = lab.tick();
+    for _ in 0..2 {
+        assert_eq!(lab.send(tick.clone()).await["action"], "deferred");
+        assert!(lab.tag().is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_the_limit_what_a_heartbeat_finds_again_is_deferred_and_anything_else_fails() {
     let now = json!("2021-05-28T07:33:21.000+0000");
     let alarm = sample_with("drift-alarm", &[("/detail/state/timestamp", now)]);
