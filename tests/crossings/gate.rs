@@ -1,6 +1,6 @@
 //! An invocation that makes its calls one by one, when it is told to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -15,8 +15,11 @@ use serde_json::{Value, json};
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
 use simulator::protocol::Request;
+use simulator::sagemaker::Execution;
 use simulator::{Project, Simulator};
 use tokio::sync::oneshot;
+
+const TAG: &str = "drift-router:paused-by";
 
 /// What an invocation answers: the outcome, or the error.
 pub type Answer = Result<Value, String>;
@@ -35,6 +38,8 @@ pub enum Defect {
     TokenOfTheEvent,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
+    /// An invocation does not know which rules it has written to. If another one removes the tag that it has set, the rule looks held.
+    ForgetsItsOwnWrites,
     /// An invocation lists the executions only once.
     DoesNotLookAgain,
 }
@@ -49,6 +54,8 @@ pub struct Gate {
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
     /// What a defect keeps for later.
     kept: Arc<Mutex<Option<Value>>>,
+    /// The rules that were written to.
+    written: Arc<Mutex<BTreeSet<String>>>,
     trace: Trace,
 }
 
@@ -122,7 +129,15 @@ impl Gate {
         self.pass().await;
         let is_list = request.target == "SageMaker.ListPipelineExecutions";
         let answer = self.apply(&request.target, &request.authorization, input.to_string().as_bytes()).await;
+        let rule = input["Name"].as_str().or(input["ResourceARN"].as_str());
+        let rule = rule.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+        if ["DisableRule", "EnableRule", "TagResource", "UntagResource"].contains(&operation) {
+            self.written.lock().unwrap().insert(rule.to_owned());
+        }
         match (defect, operation) {
+            (Defect::ForgetsItsOwnWrites, "DescribeRule" | "ListTagsForResource") if self.looks_held(rule) => {
+                Ok(self.as_if_set(operation, answer?))
+            }
             (Defect::TagsAfterDisabling, "DisableRule") => {
                 let tag = self.kept.lock().unwrap().take();
                 if let Some(tag) = tag {
@@ -137,6 +152,26 @@ impl Gate {
             }
             _ => answer,
         }
+    }
+}
+
+impl Gate {
+    /// Whether this invocation wrote to the rule, and it is disabled without the tag.
+    fn looks_held(&self, rule: &str) -> bool {
+        let world = self.simulator.world();
+        let found = world.eventbridge.rule(rule).unwrap();
+        self.written.lock().unwrap().contains(rule) && !found.is_enabled() && !found.tags.contains_key(TAG)
+    }
+
+    /// The answer that a router expects if it takes its own writes for done.
+    fn as_if_set(&self, operation: &str, mut answer: Value) -> Value {
+        let is_active = self.simulator.world().sagemaker.executions.iter().any(Execution::is_active);
+        match operation {
+            "DescribeRule" => answer["State"] = if is_active { "DISABLED" } else { "ENABLED" }.into(),
+            _ if is_active => answer["Tags"] = json!([{ "Key": TAG, "Value": "nyctaxi-pipeline/another" }]),
+            _ => {}
+        }
+        answer
     }
 }
 
@@ -175,6 +210,7 @@ impl Invocation {
             defect: terms.defect,
             waiting: Arc::default(),
             kept: Arc::default(),
+            written: Arc::default(),
             trace: trace.clone(),
         };
         let project = Project::nyctaxi();

@@ -326,6 +326,7 @@ fn every_kill_point_of_every_event_keeps_the_invariants() {
 fn every_defect_is_found() {
     for (defect, events, expected) in [
         (Defect::TokenOfTheEvent, vec![Event::Drift, Event::Tick], "were started beside each other"),
+        (Defect::ForgetsItsOwnWrites, vec![Event::Deployment, Event::Ended], "and rule"),
         (Defect::DoesNotLookAgain, vec![Event::Heartbeat, Event::Deployment], "active is true, and"),
         (Defect::TagsAfterDisabling, vec![Event::Deployment], "active is true, and rule"),
     ] {
@@ -333,7 +334,7 @@ fn every_defect_is_found() {
         let is_crossing = events.len() == 2;
         let cases = cases(&[events]);
         let found = match is_crossing {
-            true => explore(&cases, async |case| cross_everywhere(case, terms, 1).await),
+            true => explore(&cases, async |case| cross_everywhere(case, terms, 2).await),
             false => explore(&cases, async |case| kill_everywhere(case, terms).await),
         };
         let violation = found.expect_err("the defect violates an invariant");

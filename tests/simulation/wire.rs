@@ -49,8 +49,6 @@ pub enum Defect {
     StoppingIsEnded,
     /// A start does not engage; the status event is waited for.
     EngagesOnTheStatusEventOnly,
-    /// Two invocations that crossed leave a rule disabled without its tag.
-    ForgetsItsOwnWrites,
     /// `drift` and `schedule` start beside an active execution.
     StartsBesideAnActiveExecution,
     /// A drift alarm starts whatever the cooldown says.
@@ -92,7 +90,7 @@ pub enum Defect {
 }
 
 impl Defect {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 30] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -104,7 +102,6 @@ impl Defect {
         Self::SwallowsAGuardsError,
         Self::StoppingIsEnded,
         Self::EngagesOnTheStatusEventOnly,
-        Self::ForgetsItsOwnWrites,
         Self::StartsBesideAnActiveExecution,
         Self::ForgetsTheCooldown,
         Self::ReadsOnePage,
@@ -443,16 +440,6 @@ impl Wire {
                 executions.iter_mut().skip(1).for_each(|execution| start_earlier(execution, 2.0 * DAY));
             }
             (Defect::SwallowsAGuardsError, _) if written => *answer = self.as_if_set(operation, answer.take()),
-            (Defect::ForgetsItsOwnWrites, _) if written => {
-                let lost = {
-                    let world = self.simulator.world();
-                    let rule = world.eventbridge.rule(rule.unwrap()).unwrap();
-                    !rule.is_enabled() && !rule.tags.contains_key(TAG)
-                };
-                if lost {
-                    *answer = self.as_if_set(operation, answer.take());
-                }
-            }
             _ => {}
         }
     }
