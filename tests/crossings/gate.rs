@@ -1,4 +1,4 @@
-//! An invocation that makes its calls one by one, when it is told to.
+//! An invocation whose calls are let through one by one.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};

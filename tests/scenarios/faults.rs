@@ -135,7 +135,7 @@ async fn the_advice_fits_the_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lambda_is_told_the_kind_of_an_error() {
+async fn lambda_gets_the_kind_of_an_error() {
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, Fault::Throttled));
     let error = lab.try_send(sample_event("reconcile")).await.unwrap_err();
