@@ -115,6 +115,29 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
 }
 
 #[tokio::test]
+async fn a_hold_and_a_dry_run_are_fields_of_the_log_line() {
+    let simulator = Simulator::new(&Project::nyctaxi());
+    let schedule_rule = "sagemaker-nyctaxi-schedule-build";
+    simulator.world().operate_rule(schedule_rule, false);
+    let url = serve(simulator.clone()).await;
+    let mut function = spawn(&url, &[]).await;
+    let (_, answer) = function.invoke(sample_event("schedule").to_string()).await;
+    assert_eq!(answer["action"], "held", "{answer}");
+    let log = function.stop().await;
+    let handled = log.iter().find(|line| line["message"] == "event handled").unwrap();
+    assert_eq!((&handled["scheduleRule"], &handled["driftRule"]), (&json!("held"), &json!("enabled")));
+    assert!(handled.get("dryRun").is_none(), "{handled}");
+
+    simulator.world().operate_rule(schedule_rule, true);
+    let mut function = spawn(&url, &[("MODE", "dry-run")]).await;
+    let (_, answer) = function.invoke(sample_event("schedule").to_string()).await;
+    assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)), "{answer}");
+    let log = function.stop().await;
+    let handled = log.iter().find(|line| line["message"] == "event handled").unwrap();
+    assert_eq!((&handled["action"], &handled["dryRun"]), (&json!("started"), &json!(true)));
+}
+
+#[tokio::test]
 async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
     let mut function = spawn(&serve_simulator().await, &[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]).await;
     function.invoke(sample_event("drift-alarm").to_string()).await;

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::Project;
+use crate::{Project, record};
 
 /// The last segment of the path that the function posted its answer to (`response` or `error`), and the body.
 pub type Answer = (String, Value);
@@ -83,7 +83,11 @@ impl Function {
         self.process.start_kill().unwrap();
         let output = self.process.wait_with_output().await.unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect()
+        let log: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+        for line in &log {
+            record::note("log", line);
+        }
+        log
     }
 }
 

@@ -1,0 +1,98 @@
+"""The documents agree with the project: links lead somewhere, tables name what exists, and queries find lines of the function's log."""
+
+import json
+import re
+
+import pytest
+from insights import run
+from stack import ROOT, TEMPLATE, Stack, recorded
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+# A block of code: its language and its text.
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text, language):
+    return [block for found, block in BLOCK.findall(text) if found == language]
+
+
+def without_blocks(text):
+    return BLOCK.sub("", text)
+
+
+def anchors(document):
+    """The anchors that GitHub gives the document's headings."""
+    headings = re.findall(r"^#+ (.*)$", without_blocks(document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def section(text, heading):
+    return re.split(r"^#{1,3} ", text.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def first_cells(text):
+    """The words in backquotes in the first cell of each row of the tables."""
+    cells = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_within_the_project_leads_to_a_file_and_a_heading(document):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", without_blocks(document.read_text()))
+    for path, anchor in links:
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), f"{path} does not exist"
+        assert not anchor or anchor in anchors(target), f"{target.name} has no heading for #{anchor}"
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_readme_lists_every_variable_that_the_function_reads():
+    removed = {"TRIGGER_PARAMETER_NAME"}
+    read = {name for name in recorded("variables") if not name.startswith("AWS_")} - removed
+    assert first_cells(section(README, "Configure")) == read
+
+
+def test_operations_lists_every_alarm_and_every_metric():
+    alarms = {alarm["AlarmName"].removeprefix("drift-router-nyctaxi-") for alarm in Stack().of_type("AWS::CloudWatch::Alarm").values()}
+    assert first_cells(section(OPERATIONS, "Alarms")) == alarms
+    metrics = {metric["Name"] for line in recorded("metrics") for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert first_cells(section(OPERATIONS, "Metrics and dashboard")) == metrics
+
+
+def test_operations_lists_every_word_of_the_answers():
+    source = (ROOT / "src" / "outcome.rs").read_text()
+    words = set()
+    for name in ["EventKind", "Action", "ReportedState"]:
+        variants = re.findall(r"^    ([A-Z]\w+)[,(]", source.split(f"enum {name} {{")[1].split("\n}")[0], re.MULTILINE)
+        assert variants
+        words |= {variant[0].lower() + variant[1:] for variant in variants}
+    described = set(re.findall(r"`(\w+)", section(OPERATIONS, "What the answers mean")))
+    assert words - described == set()
+
+
+# A query of the dashboard has the log group as its source.
+DASHBOARD = TEMPLATE["Resources"]["DashboardOfProject"]["Properties"]["DashboardBody"]["Fn::Sub"]
+QUERIES = blocks(OPERATIONS, "text") + re.findall(r"SOURCE [^\"]*", DASHBOARD)
+
+
+def test_there_are_queries():
+    assert len(QUERIES) == 8
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_finds_lines_of_the_functions_log(query):
+    log = recorded("log")
+    assert 0 < len(run(query, log)) < len(log)
+
+
+def test_an_answer_in_the_documents_has_the_fields_that_the_log_has():
+    (answer,) = [json.loads(block) for block in blocks(OPERATIONS, "json")]
+    logged = {field for line in recorded("log") for field in line}
+    assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
