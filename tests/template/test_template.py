@@ -560,7 +560,7 @@ def test_concurrency_is_reserved_unless_it_is_zero():
 def test_the_description_of_the_reserved_concurrency_names_the_error_of_a_small_account():
     error = "decreases account's UnreservedConcurrentExecution below its minimum value"
     assert error in " ".join(TEMPLATE["Parameters"]["ReservedConcurrency"]["Description"].split())
-    assert error in (ROOT / "README.md").read_text()
+    assert error in (ROOT / "docs" / "deployment.md").read_text()
 
 
 # The partitions of the Regions that the tests of config.rs name, and the host of each console.
