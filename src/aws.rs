@@ -26,12 +26,12 @@ use crate::config::Config;
 use crate::model::{DeploymentTrigger, GuardRole};
 use crate::policy;
 
-/// Everything that a deployment calls. Built once a process.
+/// Everything that the function calls in AWS. Built once a process.
 #[derive(Debug)]
 pub(crate) struct Aws {
     pub(crate) pipeline: Pipeline,
     pub(crate) jobs: Jobs,
-    /// The executions of the CodePipeline, where its success starts retrainings.
+    /// The executions of the CodePipeline, if the event of its success starts retrainings.
     pub(crate) deployments: Option<Deployments>,
     pub(crate) alarms: Alarms,
     pub(crate) guards: Vec<Guard>,
@@ -94,7 +94,7 @@ impl Aws {
                 let _ = call.customize().interceptor(preconnect.clone()).send().await;
             }
         };
-        // Each fails, as the interceptor stops it.
+        // Each call fails, as the interceptor stops it.
         let _ = Box::pin(async { tokio::join!(sagemaker.send(), codepipeline, eventbridge.send()) }).await;
         preconnect.opened().await;
     }

@@ -1,7 +1,7 @@
 //! The configuration: the only reader of the environment.
 //!
-//! Of the AWS SDK's variables it reads only those on whose faults the SDK panics. The SDK itself reads region, credentials and
-//! endpoints (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
+//! Of the AWS SDK's variables, it reads only those that make the SDK panic if they are wrong. The SDK itself reads region,
+//! credentials and endpoints (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::model::{DeploymentTrigger, Mode};
 use crate::parameters::Parameters;
 
-/// What this deployment watches, starts and pauses. Every name satisfies its service's documented pattern.
+/// What this function watches, starts and pauses. Every name satisfies its service's documented pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The SageMaker pipeline that retrains the model.
@@ -28,19 +28,19 @@ pub struct Config {
     pub(crate) schedule_rule: Option<String>,
     /// The rule of the drift alarms, paused while an execution runs.
     pub(crate) drift_rule: Option<String>,
-    /// A schedule of EventBridge Scheduler that asks for retrainings. It is never paused.
+    /// A schedule of EventBridge Scheduler that starts retrainings. It is never paused.
     pub(crate) schedule: Option<String>,
     /// The heartbeat's rule, or its schedule of EventBridge Scheduler, which is never paused.
     pub(crate) reconcile_rule: Option<String>,
     /// The pipeline parameters of every start.
     pub(crate) parameters: Parameters,
-    /// How the CodePipeline asks for a retraining.
+    /// How the CodePipeline requests a retraining.
     pub(crate) deployment_trigger: DeploymentTrigger,
-    /// The alarms that are drift. Empty: every alarm whose event arrives is.
+    /// The alarms that count as drift. If empty, every alarm whose event arrives counts.
     pub(crate) drift_alarms: Vec<String>,
-    /// How long after the start of an execution drift starts none.
+    /// Drift starts nothing for this long after the start of any execution.
     pub(crate) drift_cooldown: Option<Duration>,
-    /// The number of executions that started within 24 hours at which a heartbeat starts none. 0: no heartbeat starts any.
+    /// A heartbeat starts nothing while this many executions started within 24 hours. 0: heartbeats never start anything.
     pub(crate) catch_up_per_day: usize,
 }
 
@@ -72,13 +72,13 @@ pub struct SdkSettings {
 /// How the SDK repeats calls, from `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retries {
-    /// The first attempt included; `None` is the SDK's default.
+    /// How often a call is tried, including the first attempt. `None` is the SDK's default.
     pub(crate) max_attempts: Option<NonZeroU32>,
     /// The mode `adaptive`; else `standard`.
     pub(crate) is_adaptive: bool,
 }
 
-/// Whose certificates the connections to AWS trust.
+/// Which certificate authorities the connections to AWS trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Amazon Trust Services, which certifies the endpoints of the partitions `aws` and `aws-us-gov`.
@@ -257,7 +257,7 @@ impl NamePattern {
     }
 }
 
-/// Longer than any model's way from retraining to production.
+/// Longer than any model needs from retraining to production.
 const LONGEST_COOLDOWN: Duration = Duration::from_hours(24 * 90);
 
 const DEFAULT_COOLDOWN: Duration = Duration::from_hours(24);
@@ -300,14 +300,14 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         value
     }
 
-    /// A variable of the first version. To ignore it would change what the pipeline is started with.
+    /// Rejects a variable of the first version. If it were ignored, the pipeline would be started with other parameters.
     fn removed(&mut self, name: &str, instead: &str) {
         if self.value(name).is_some() {
             self.faults.push(format!("{name} is not read any more: unset it, and set {instead}"));
         }
     }
 
-    /// The CodePipeline, if there is one. A stage without a CodePipeline would be guarded by nobody.
+    /// The CodePipeline, if there is one. A stage without a CodePipeline is a fault, as nothing would guard it.
     fn code_pipeline(&mut self, name: &str, stage_name: &str) -> Option<CodePipeline> {
         let pipeline = self.optional(name, &CODE_PIPELINE);
         let stage = self.optional(stage_name, &CODE_PIPELINE);
@@ -396,7 +396,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         alarms
     }
 
-    /// Drift that a heartbeat finds needs a cooldown: a retrained model is deployed hours later, and until then its alarm stays.
+    /// Drift that a heartbeat finds needs a cooldown: a retrained model is deployed hours later, and its alarm stays in ALARM until
+    /// then.
     fn cooldown(&mut self, name: &str, alarms_are_listed: bool) -> Option<Duration> {
         let Some(value) = self.value(name) else { return alarms_are_listed.then_some(DEFAULT_COOLDOWN) };
         match humantime::parse_duration(&value) {
@@ -406,7 +407,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 ));
                 None
             }
-            // One that never passes would silence the alarms for good.
+            // A cooldown that never passes would suppress drift permanently.
             Ok(duration) if duration <= LONGEST_COOLDOWN => Some(duration).filter(|duration| !duration.is_zero()),
             Ok(_) => {
                 self.faults

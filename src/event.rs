@@ -1,4 +1,5 @@
-//! What arrives: private wire shapes in, one [`Event`] out. It states what the event says; [`policy`](crate::policy) judges it.
+//! Reads a payload: private wire shapes in, one [`Event`] out. It states what the event contains; [`policy`](crate::policy) decides
+//! what it means.
 //!
 //! AWS adds fields without notice, so only the fields that are used are read. A used field that is missing is an error that names
 //! the field's path. Shapes:
@@ -35,7 +36,7 @@ pub(crate) enum Event {
     Job(Job),
 }
 
-/// An event that cannot be read. It fails the invocation. After Lambda's retries it is in the dead-letter queue.
+/// An event that cannot be read. It fails the invocation. After Lambda's retries, the event is in the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EventError {
     #[error(
@@ -125,7 +126,7 @@ const ALARM_EVENT: AlarmPaths =
 const ALARM_ACTION: AlarmPaths =
     AlarmPaths { name: "alarmData.alarmName", value: "alarmData.state.value", timestamp: "alarmData.state.timestamp" };
 
-/// The account and the Region that the event names. An event without them is read all the same.
+/// The account and the Region that the event names. An event without them is accepted.
 fn place(fields: &Map<String, Value>, account: &str) -> [Option<String>; 2] {
     [account, "region"].map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
 }
@@ -148,7 +149,7 @@ fn read_alarm(alarm: &Value, place: [Option<String>; 2], paths: &AlarmPaths) -> 
     })
 }
 
-/// Reads an alarm's time: RFC 3339, but for the colon in the offset, which is UTC.
+/// Reads an alarm's time: RFC 3339 in UTC, but the offset may have no colon (`+0000`).
 fn alarm_time(text: &str) -> Option<SystemTime> {
     let local = ["+0000", "+00:00", "Z"].iter().find_map(|utc| text.strip_suffix(utc))?;
     humantime::parse_rfc3339(&format!("{local}Z")).ok()
@@ -239,7 +240,7 @@ fn string<'v>(value: &'v Value, path: &'static str) -> Result<&'v str, EventErro
     }
 }
 
-/// A word of an unknown event, for a message: quoted and cut, as anybody may have written it.
+/// A word of an unknown event, for a message. It is quoted and cut, as any sender may have written it.
 fn quoted(word: Option<&str>) -> String {
     word.map_or("missing".to_owned(), |word| format!("{:?}", word.chars().take(100).collect::<String>()))
 }

@@ -21,7 +21,8 @@ use crate::policy::{self, DRAINED, Relevance, TickMeaning, TickNames};
 use crate::reconcile::{self, Invocation, chain, drain, reconcile};
 use crate::retrain::{retrain, retrain_listed};
 
-/// The function: turns events into retrainings and holds the interlock. Built once a process; every invocation stands alone.
+/// The Lambda function: starts retrainings for events and holds the interlock. Built once a process. No invocation depends on an
+/// earlier one.
 pub struct Router {
     config: Config,
     aws: Aws,
@@ -44,8 +45,8 @@ enum Error {
 }
 
 impl Router {
-    /// Makes the clients from `sdk`, which holds region, credentials, timeouts and clock. Writes metrics to `metrics`, one line of
-    /// JSON an invocation; on Lambda, standard output is the log that CloudWatch reads.
+    /// Makes the clients from `sdk`, which holds Region, credentials, timeouts and clock. Writes an invocation's metrics to
+    /// `metrics`, as one line of JSON. On Lambda this is standard output: CloudWatch reads the log from there.
     pub fn new(config: Config, sdk: &SdkConfig, metrics: impl Write + Send + 'static) -> Self {
         let aws = Aws::new(&config, sdk);
         Self { config, aws, metrics: Mutex::new(Box::new(metrics)) }
@@ -59,7 +60,8 @@ impl Router {
     /// Handles one event. Logs one line and writes the metrics, whether it succeeds or fails.
     ///
     /// # Errors
-    /// What Lambda reports of the failed invocation. Lambda delivers the event again.
+    /// A [`Diagnostic`] with the error's type and message, if the event cannot be read or its flow fails. Lambda delivers the event
+    /// again.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Outcome, Diagnostic> {
         let LambdaEvent { payload, context } = event;
         let event = match Event::parse(payload) {
@@ -153,7 +155,7 @@ impl Router {
     }
 }
 
-/// The event's kind, and the key that is known before it is judged.
+/// The event's kind, and the key that is known before a decision is made.
 fn describe(event: &Event) -> (EventKind, Option<&str>) {
     match event {
         Event::Alarm(_) => (EventKind::DriftAlarm, None),
@@ -164,8 +166,8 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
     }
 }
 
-/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Listed alarms that do not exist get a
-/// warning of their own, and so does a dry run that finds guards which the router disabled.
+/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Also logs a warning for listed alarms
+/// that do not exist, and one for a dry run that finds guards disabled by this router.
 fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
@@ -200,7 +202,7 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     }
 }
 
-/// A value as the answer writes it: a plain word; `heldBy` and a name.
+/// A value as the answer contains it: one word, or `heldBy` and a name.
 fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,

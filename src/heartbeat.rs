@@ -1,4 +1,4 @@
-//! The heartbeat's flow: put the guards right, then start what is owed.
+//! The heartbeat's flow: set the guards, then start what is owed.
 //!
 //! Events get lost, and a start may have to wait. So every heartbeat reads AWS's own state: the newest deployment, the drift
 //! alarms, and the tag of an owed tick. It starts one execution at most.
@@ -16,7 +16,10 @@ use crate::policy::{self, Asker, CatchUp, Findings, Owed};
 use crate::reconcile::{Error, Invocation, Snapshot, both, converge_and_report, drain, observe};
 use crate::retrain::{Start, ensure_execution, finish_start, forget_tick, whole_seconds};
 
-/// Puts the guards right, and starts what is owed if no execution is active.
+/// Sets the guards, and starts what is owed if no execution is active.
+///
+/// # Errors
+/// [`Error`] if something cannot be read, if a guard cannot be set, or if the start fails.
 pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
     if invocation.config.mode == Mode::Drain {
         return drain(invocation, outcome).await;
@@ -30,7 +33,7 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
-    // What could not be read stops nothing else. It fails the heartbeat at its end.
+    // A source that could not be read stops nothing else. It fails the heartbeat at its end.
     both(caught_up, Error::unless_empty(sources.failures)).map(drop)
 }
 
@@ -41,14 +44,15 @@ struct Observed {
     at: Instant,
 }
 
-/// Puts the guards right.
+/// Observes and sets the guards.
 async fn observe_guards(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<Observed, Error> {
     let snapshot = observe(invocation, None, None, outcome).await?;
     let snapshot = converge_and_report(invocation, None, snapshot, outcome).await?;
     Ok(Observed { snapshot, at: Instant::now() })
 }
 
-/// Where occurrences are found whose events were lost: all but the schedule rule's tag, which the guards' observation reads.
+/// Where a heartbeat finds occurrences whose events were lost. The schedule rule's tag is not here: the guards' observation reads
+/// it.
 #[derive(Debug, Default)]
 struct Sources {
     deployment: Option<Deployment>,
@@ -100,7 +104,7 @@ async fn catch_up(
         snapshot = observe_guards(invocation, outcome).await?.snapshot;
         findings.tick = owed_tick(invocation, &snapshot);
         let before = mem::replace(&mut owed, policy::find_owed(&findings, &snapshot.situation(invocation)));
-        // Nothing that was not owed before, as its mutes may be unknown.
+        // What was not owed before is left out, as its mutes may be unknown.
         owed.occurrences.retain(|occurrence| before.occurrences.contains(occurrence));
     }
     let per_day = invocation.config.catch_up_per_day;
@@ -113,7 +117,7 @@ async fn catch_up(
         .filter(|_| owed.tag_is_obsolete && snapshot.mode == Mode::Active)
         .map(|(rule, found)| (rule, found.resource.clone()));
     let next = next(invocation, &snapshot, &owed);
-    // Not after the start: a tag that another invocation writes in between would be removed too.
+    // Beside the start, not after it: it would also remove a tag that another invocation writes in between.
     let forget = async {
         match obsolete {
             Some((rule, resource)) => rule.forget_owed(&resource).await,
@@ -158,7 +162,7 @@ fn owed_tick(invocation: &Invocation<'_>, snapshot: &Snapshot) -> Option<(String
     Some((rule.name.clone(), found.owed.clone()?))
 }
 
-/// Adds to the reason why something is not served.
+/// Adds to the outcome's reason what is not served, and why.
 fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
     if let Some((occurrence, left)) = &owed.cooling_down {
         outcome.add_reason(&format!("{} waits for the cooldown, another {}", occurrence.key, whole_seconds(*left)));
@@ -172,11 +176,11 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
     outcome.missing_alarms.clone_from(&sources.alarms.missing);
 }
 
-/// How many alarms' mutes are asked for at once.
+/// How many alarms' mutes are read at once.
 const MUTES_AT_ONCE: usize = 4;
 
-/// Decides what is owed. Asks for the alarms' mutes only where drift may be started next. Otherwise drift is left out: it may
-/// be muted, and the deployment or the tick that is started next serves it too.
+/// Decides what is owed. Reads the alarms' mutes only if drift may be started next. Otherwise drift is left out: it may be muted,
+/// and the deployment or the tick that is started next serves it too.
 async fn find_owed(
     invocation: &Invocation<'_>,
     snapshot: &Snapshot,

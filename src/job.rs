@@ -1,7 +1,7 @@
-//! The job flow: a CodePipeline Lambda action waits until the job that it gave the function is answered.
+//! The job flow. A CodePipeline Lambda action gives the function a job, and waits until the job is answered.
 //!
-//! The first call for an action is answered with a continuation token, and so is every further call while the execution is active.
-//! The token holds the execution's ARN. CodePipeline calls again, with the token, until an answer has none.
+//! The answer to the first call for an action contains a continuation token. So does every further answer while the execution is
+//! active. The token holds the execution's ARN. CodePipeline calls again, with the token, until an answer has none.
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>
 
 use std::time::SystemTime;
@@ -13,7 +13,10 @@ use crate::policy::{self, ContinuationToken, JobRequest, JobTerms};
 use crate::reconcile::{Error, Invocation, both, chain, converge, observe};
 use crate::retrain::{Start, finish_start, observe_and_ensure};
 
-/// Carries out what a job asks for, and answers it.
+/// Carries out a job, and answers it.
+///
+/// # Errors
+/// [`Error`] if the job cannot be answered, if a guard cannot be read or set, or if another call fails and another try may help.
 pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut Outcome) -> Result<(), Error> {
     outcome.is_later_call = job.continuation_token.is_some();
     let Invocation { config, aws, .. } = invocation;
@@ -37,8 +40,8 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
     }
 }
 
-/// Starts an execution, and answers that the action has to wait for it; or that it has to wait for the start, if SageMaker runs as
-/// many executions as it may.
+/// Starts an execution, and answers that the action has to wait for it. If SageMaker is at its limit of executions, the action has
+/// to wait for the start.
 async fn start(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -47,7 +50,7 @@ async fn start(
 ) -> Result<(), Error> {
     let ensured = match observe_and_ensure(invocation, occurrence, outcome).await {
         Ok(ensured) => ensured,
-        // Permanent errors fail the action immediately. It would wait until its timeout.
+        // Permanent errors fail the action immediately. Otherwise it would wait until its timeout.
         Err(error) if !error.is_retryable() => return Ok(refuse(invocation, job_id, chain(&error), outcome).await?),
         Err(error) => return Err(error),
     };
@@ -65,7 +68,7 @@ async fn start(
     Ok(())
 }
 
-/// Reports on the execution that an earlier call started, although `MODE` starts none: its answer may have been lost. If there is
+/// Reports on the execution that an earlier call started, as that call's answer may have been lost. `MODE` starts none: if there is
 /// none, the action fails.
 async fn find_started(
     invocation: &Invocation<'_>,
@@ -88,7 +91,7 @@ async fn find_started(
     }
 }
 
-/// Answers how far the execution is.
+/// Answers with the execution's status.
 async fn continue_job(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -149,7 +152,7 @@ async fn set_guards(
     converge(invocation, hint, snapshot, outcome).await.map(drop)
 }
 
-/// Answers that CodePipeline has to ask again. It asks about every half minute, so nothing else is done.
+/// Answers that CodePipeline has to call again. It calls about every half minute, so nothing else is done.
 async fn wait(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -165,7 +168,7 @@ async fn wait(
     Ok(())
 }
 
-/// The execution, or `None` if SageMaker does not know it but does know the pipeline.
+/// The execution, or `None` if SageMaker finds the pipeline but not the execution.
 async fn find(invocation: &Invocation<'_>, arn: &ExecutionArn) -> Result<Option<Execution>, CallError> {
     let pipeline = &invocation.aws.pipeline;
     match pipeline.describe(arn).await? {
@@ -189,7 +192,7 @@ async fn refuse(
     Ok(())
 }
 
-/// Fails the action whose execution or pipeline is gone, and puts the guards right: the execution's status event may be lost.
+/// Fails the action whose execution or pipeline is gone, and sets the guards: the execution's status event may be lost.
 async fn refuse_and_reconcile(
     invocation: &Invocation<'_>,
     job_id: &str,

@@ -7,13 +7,13 @@
 //! The map. `main.rs` only wires these together:
 //!
 //! - `handler`: one invocation: payload → event → flow → outcome. The only place that logs and counts. Start reading here.
-//! - `event`: what arrives: wire shapes in, one `Event` out. It states facts.
+//! - `event`: reads the payload: wire shapes in, one `Event` out. It decides nothing.
 //! - `policy`: pure decisions: is the event relevant, is an occurrence owed, does it start an execution, what should each guard be;
 //!   names and tokens.
 //! - `parameters`: the pipeline parameters of a start.
 //! - `reconcile`, `retrain`, `heartbeat`, `job`: the flows. They observe, carry out decisions, and verify.
 //! - `aws`: the only code that calls AWS, one adapter for each service.
-//! - `model`: the words of the domain.
+//! - `model`: the types of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
 //! - `config`: the only reader of the environment.
 //!

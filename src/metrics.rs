@@ -34,7 +34,7 @@ struct Line<'n> {
     started: Count,
     /// The occurrence had its execution already.
     duplicates: Count,
-    /// An execution was active already, which is all that the trigger asks for.
+    /// An execution was active already, and the trigger needs only that a retraining runs.
     coalesced: Count,
     /// A drift alarm came within the cooldown.
     cooling_down: Count,
@@ -42,23 +42,23 @@ struct Line<'n> {
     retrainings_failed: Count,
     /// A heartbeat started an execution.
     caught_up: Count,
-    /// At a heartbeat: the age in seconds of the oldest occurrence that is owed; 0 if none is. What only waits for the cooldown does
-    /// not count.
+    /// At a heartbeat: the age in seconds of the oldest occurrence that is owed; 0 if none is. Drift that only waits for the
+    /// cooldown does not count.
     owed_seconds: Option<AsSeconds<u64>>,
-    /// 1 while the router disables a guard, else 0. Written whenever the guards were observed.
+    /// 1 if this router has disabled a guard, else 0. Written whenever the guards were observed.
     interlock_engaged: Count,
-    /// How many guards somebody else disables. Written whenever the guards were observed.
+    /// How many guards are held. Written whenever the guards were observed.
     guards_held: Count,
 }
 
 /// The line of one invocation, or `None` if there is nothing to count.
 ///
 /// # Errors
-/// If the line cannot be formatted.
+/// [`IoStreamError`] if the line cannot be formatted.
 pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> Result<Option<Vec<u8>>, IoStreamError> {
     let action = outcome.action;
     let once = |condition: bool| condition.then(|| 1.into());
-    // An ignored trigger asks for nothing. A job that continues was counted at its first call.
+    // An ignored trigger does not count. A job that continues was counted at its first call.
     let triggers = !outcome.is_later_call
         && matches!(
             action,
@@ -75,9 +75,14 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
     let trigger = |kind| once(triggers && outcome.event == kind);
     // A dry run starts nothing.
     let is_started = action == Some(Action::Started) && !outcome.dry_run;
-    // While a guard cannot be read, nobody can say that there is none more.
+    // While a guard cannot be read, a count of 0 is not certain, so it is left out.
     let count = |number: u64| Some(number).filter(|number| *number > 0 || !outcome.has_unread_guard).map(Into::into);
     let guards = outcome.interlock.as_ref();
+    let interlock_engaged = guards.and_then(|guards| count(guards.is_engaged().into()));
+    let guards_held = guards.and_then(|guards| count(guards.held() as u64));
+    if !triggers && interlock_engaged.is_none() && guards_held.is_none() && !outcome.retraining_failed {
+        return Ok(None);
+    }
     let line = Line {
         time,
         function_name,
@@ -92,12 +97,9 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
         retrainings_failed: once(outcome.retraining_failed),
         caught_up: once(is_started && outcome.event == EventKind::Reconcile),
         owed_seconds: outcome.owed_seconds.map(Into::into),
-        interlock_engaged: guards.and_then(|guards| count(guards.is_engaged().into())),
-        guards_held: guards.and_then(|guards| count(guards.held() as u64)),
+        interlock_engaged,
+        guards_held,
     };
-    if !triggers && outcome.interlock.is_none() && !outcome.retraining_failed {
-        return Ok(None);
-    }
     let mut written = Vec::with_capacity(512);
     Emf::all_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]]).format(&line, &mut written)?;
     Ok(Some(written))
@@ -110,6 +112,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::outcome::GuardReport;
 
     #[test]
     fn a_line_is_in_the_embedded_metric_format_and_has_no_metric_that_says_nothing() {
@@ -136,6 +139,10 @@ mod tests {
                 "Coalesced": 1,
             })
         );
-        assert!(line(&Outcome { action: Some(Action::Ignored), ..outcome }, "f", noon).unwrap().is_none());
+        let ignored = Outcome { action: Some(Action::Ignored), ..outcome };
+        assert!(line(&ignored, "f", noon).unwrap().is_none());
+        // No guard could be read.
+        let failed = Outcome { interlock: Some(GuardReport::default()), has_unread_guard: true, ..ignored };
+        assert!(line(&failed, "f", noon).unwrap().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The words of the domain, with the standard library only. Every other module uses them; this module uses none.
+//! The types of the domain, with the standard library only. Every other module uses them; this module uses no other module.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -8,9 +8,9 @@ use std::time::SystemTime;
 pub(crate) enum Trigger {
     /// New training code was deployed. It always gets an execution of its own.
     Code,
-    /// The retraining schedule. It asks only that a retraining runs.
+    /// The retraining schedule. It needs only that a retraining runs.
     Schedule,
-    /// A drift alarm. It asks only that a retraining runs.
+    /// A drift alarm. It needs only that a retraining runs.
     Drift,
     /// A job of a CodePipeline action. It always gets an execution of its own.
     Job,
@@ -37,19 +37,19 @@ impl Trigger {
     }
 }
 
-/// The thing that happened, however many messages report it.
+/// The thing that happened. Several messages may report the same occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Occurrence {
     pub(crate) trigger: Trigger,
     /// Names the occurrence, not the message: every repeated delivery and every route has the same key.
     pub(crate) key: String,
-    /// When it happened. A job's event does not say it, and a deployment's may not.
+    /// When it happened. A job's event does not contain it, and a deployment's may not.
     pub(crate) at: Option<SystemTime>,
     /// What finds the occurrence again if its event is lost or its start fails.
     pub(crate) memory: Memory,
     /// Why the execution starts, for people. SageMaker Studio shows it.
     pub(crate) description: String,
-    /// Pipeline parameters of a job, in place of the configured ones of these names.
+    /// Pipeline parameters of a job. They replace the configured ones of the same names.
     pub(crate) parameters: JobParameters,
 }
 
@@ -59,7 +59,7 @@ pub(crate) type JobParameters = BTreeMap<String, String>;
 /// What the router may change (`MODE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Everything that this crate is for.
+    /// Everything: it starts executions, and sets the guards.
     Active,
     /// Nothing but the answers to jobs: it reads, decides, and reports what it would have done.
     DryRun,
@@ -67,14 +67,14 @@ pub(crate) enum Mode {
     Drain,
 }
 
-/// How the CodePipeline asks for a retraining (`DEPLOYMENT_TRIGGER`).
+/// How the CodePipeline requests a retraining (`DEPLOYMENT_TRIGGER`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeploymentTrigger {
     /// The event that reports its success.
     Event,
     /// A Lambda action in the pipeline, which waits for the retraining.
     Action,
-    /// It does not: it retrains by itself, or there is none. The router only guards.
+    /// It does not: it retrains by itself, or there is none. The router only guards its stage.
     None,
 }
 
@@ -94,7 +94,7 @@ impl DeploymentTrigger {
 pub(crate) enum Memory {
     /// Nothing but the event that reports it.
     Event,
-    /// AWS's own state, at which every heartbeat looks: a listed alarm, or the CodePipeline's list of executions.
+    /// AWS's own state, which every heartbeat reads: a listed alarm, or the CodePipeline's list of executions.
     AwsState,
     /// The tag that the router puts on the schedule rule.
     OwedTag,
@@ -102,7 +102,7 @@ pub(crate) enum Memory {
     Job,
 }
 
-/// The ARN of a pipeline execution. SageMaker writes names in ARNs in lower case, so ARNs compare without case.
+/// The ARN of a pipeline execution. SageMaker writes names in ARNs in lower case, so the comparison ignores case.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecutionArn(String);
 
@@ -154,7 +154,7 @@ pub(crate) struct Execution {
     pub(crate) started: Option<SystemTime>,
 }
 
-/// A `PipelineExecutionStatus`.
+/// A `PipelineExecutionStatus` (<https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html>).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExecutionStatus {
     /// `Executing` or `Stopping`.
@@ -205,11 +205,13 @@ pub(crate) struct AlarmChange {
     pub(crate) state: String,
     /// When it changed (`state.timestamp`).
     pub(crate) changed: SystemTime,
-    /// The alarm's account and Region, where the event says them.
+    /// The alarm's account, if the event states it.
     pub(crate) account: Option<String>,
+    /// The alarm's Region, if the event states it.
     pub(crate) region: Option<String>,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
+    /// Whether the alarm is muted (the event has a `muteDetail`).
     pub(crate) is_muted: bool,
 }
 
@@ -218,6 +220,7 @@ pub(crate) struct AlarmChange {
 pub(crate) struct DeploymentChange {
     pub(crate) pipeline: String,
     pub(crate) execution_id: String,
+    /// CodePipeline's word, such as `SUCCEEDED`.
     pub(crate) state: String,
     /// When it changed, where the event says it.
     pub(crate) changed: Option<SystemTime>,
@@ -252,7 +255,7 @@ pub(crate) struct Alarm {
     pub(crate) changed: SystemTime,
 }
 
-/// The tag by which the schedule rule says that a tick is owed.
+/// The tag on the schedule rule that marks a tick as owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwedTag {
     /// This router's: the time of the tick.
@@ -304,8 +307,11 @@ pub(crate) struct UserParameters {
 /// What the interlock disables while an execution is active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum GuardRole {
+    /// The inbound transition of the CodePipeline's build stage.
     Stage,
+    /// The rule of the retraining schedule.
     ScheduleRule,
+    /// The rule of the drift alarms.
     DriftRule,
 }
 
@@ -320,7 +326,7 @@ impl GuardRole {
     }
 }
 
-/// What a guard was found to be.
+/// The state of a guard, as it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GuardState {
     /// Enabled, without a mark.

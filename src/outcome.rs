@@ -30,19 +30,20 @@ pub struct Outcome {
     /// `MODE` is `dry-run`: the action is what would have been done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
-    /// Whether a guard could not be read. Then nobody can say that the interlock is released.
+    /// Whether a guard could not be read. Then it is unknown whether the interlock is released.
     #[serde(skip)]
     pub(crate) has_unread_guard: bool,
     /// Whether the event reports the end of an execution that failed. Only the metrics show it.
     #[serde(skip)]
     pub(crate) retraining_failed: bool,
-    /// At a heartbeat that could read all of it: the age in seconds of the oldest occurrence that is owed; 0 if none is.
+    /// The age in seconds of the oldest occurrence that is owed; 0 if none is. Only a heartbeat that could read all of it sets
+    /// this.
     #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
     /// The listed alarms that do not exist in this account and Region. A warning names them.
     #[serde(skip)]
     pub(crate) missing_alarms: Vec<String>,
-    /// Whether the trigger was counted already: a job's later calls are of the same trigger.
+    /// Whether the trigger was counted already: a job's later calls belong to the same trigger.
     #[serde(skip)]
     pub(crate) is_later_call: bool,
 }
@@ -65,7 +66,7 @@ impl Outcome {
         }
     }
 
-    /// The event asks for nothing, for this reason.
+    /// Sets the action to `Ignored`, for this reason.
     pub(crate) fn ignore(&mut self, reason: String) {
         self.action = Some(Action::Ignored);
         self.reason = Some(reason);
@@ -101,17 +102,17 @@ pub(crate) enum Action {
     Started,
     /// The occurrence had its execution already.
     Duplicate,
-    /// An execution was active, which is all that the trigger asks for.
+    /// An execution was active, and the trigger needs only that a retraining runs.
     AlreadyRunning,
-    /// An execution started after the occurrence, or shortly before it, and so answers it.
+    /// An execution started after the occurrence, or shortly before it, and so serves it.
     AlreadyServed,
-    /// Somebody else disabled the rule by which the trigger comes.
+    /// Somebody else disabled the rule of the trigger.
     Held,
     /// An execution started less than `DRIFT_COOLDOWN` ago.
     CoolingDown,
-    /// The execution is started later: SageMaker runs as many as it may, or the action's next call starts it.
+    /// The execution is started later: SageMaker is at its limit of executions, or the action's next call starts it.
     Deferred,
-    /// A heartbeat found something that is owed, and so many executions within a day that it started none.
+    /// A heartbeat found something that is owed, but started nothing: too many executions started within 24 hours.
     Braked,
     /// It engaged the interlock.
     Engaged,
@@ -123,9 +124,9 @@ pub(crate) enum Action {
     Continued,
     /// It answered a job: the execution succeeded.
     Succeeded,
-    /// It answered a job: the execution failed, or there is none and cannot be.
+    /// It answered a job: the execution failed, or there is none and none can be started.
     Failed,
-    /// The event asks for nothing.
+    /// The event needs nothing.
     Ignored,
 }
 
@@ -158,13 +159,13 @@ impl GuardReport {
         self.0.get(role.name())
     }
 
-    /// How many guards somebody else disables: a person, another program, or another router.
+    /// How many guards are held: by a person, another program, or another router.
     pub(crate) fn held(&self) -> usize {
         let is_held = |state: &&ReportedState| matches!(state, ReportedState::Held | ReportedState::HeldBy(_));
         self.0.values().filter(is_held).count()
     }
 
-    /// Whether this router disables any guard.
+    /// Whether this router has disabled any guard.
     pub(crate) fn is_engaged(&self) -> bool {
         self.0.values().any(|state| *state == ReportedState::Disabled)
     }

@@ -39,7 +39,7 @@ impl Parameters {
     /// Reads names and values.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// A message for each name or value that is wrong, and one if there are too many.
     pub(crate) fn parse<'v>(values: impl IntoIterator<Item = (&'v str, &'v str)>) -> Result<Self, Vec<String>> {
         let (mut parameters, mut faults) = (BTreeMap::new(), Vec::new());
         for (name, value) in values {
@@ -65,7 +65,8 @@ impl Parameters {
         if faults.is_empty() { Ok(Self(parameters)) } else { Err(faults) }
     }
 
-    /// Says what SageMaker would refuse of a job's parameters, or `None`. Their text may be secret, so it is not repeated.
+    /// Returns why SageMaker would refuse a job's parameters, or `None`. The text does not repeat names or values, which may be
+    /// secret.
     pub(crate) fn refusal(&self, job: &JobParameters) -> Option<String> {
         let total = self.0.len() + job.keys().filter(|name| !self.0.contains_key(*name)).count();
         if !job.keys().all(|name| is_name(name)) {
@@ -104,7 +105,7 @@ fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// Splits a value at its placeholders. The error is the placeholder that there is not.
+/// Splits a value at its placeholders. The error is a placeholder that is unknown or not closed.
 fn parts(value: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut text = String::new();

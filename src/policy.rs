@@ -17,11 +17,11 @@ use crate::model::{
 };
 use crate::parameters::Parameters;
 
-/// Whether an event asks for a retraining.
+/// Whether an event calls for a retraining.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Relevance {
     Relevant(Occurrence),
-    /// CodePipeline's list has to be asked about this deployment: was it a rollback, or when did it succeed?
+    /// CodePipeline's list has to be read first: was this deployment a rollback, or when did it succeed?
     AskTheList(Occurrence),
     /// It does not, for this reason.
     Ignored(String),
@@ -69,13 +69,14 @@ fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
     }
 }
 
-/// The words by which CodePipeline says that an execution rolls the pipeline back
+/// CodePipeline's trigger types for a rollback
 /// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ExecutionTrigger.html>).
 const ROLLBACKS: [&str; 2] = ["ManualRollback", "AutomatedRollback"];
 
-/// A change of a CodePipeline execution is relevant if deployments come by event, it is of our pipeline, the execution succeeded, and
-/// it is no rollback. CodePipeline's list is asked if the event does not say what started the execution, and if a pipeline
-/// parameter needs the deployment's time: a heartbeat takes it from there, and both have to send the same request.
+/// A change of a CodePipeline execution is relevant if deployments come by event, it is of our pipeline, the execution succeeded,
+/// and it is no rollback. CodePipeline's list is read if the event does not say what started the execution. It is also read if a
+/// pipeline parameter needs the deployment's time: a heartbeat takes the time from the list, and both have to send the same
+/// request.
 pub(crate) fn deployment_relevance(
     change: &DeploymentChange,
     code_pipeline: Option<&str>,
@@ -114,7 +115,7 @@ pub(crate) fn deployment_relevance(
 pub(crate) enum Listed {
     /// It was new code.
     Deployment(Occurrence),
-    /// It was a rollback, which asks for nothing, for this reason.
+    /// It was a rollback, which needs no retraining, for this reason.
     Rollback(String),
     /// The list does not show yet when it succeeded, and a pipeline parameter needs that.
     Lags,
@@ -165,7 +166,7 @@ pub(crate) enum TickMeaning {
     Ignored(String),
 }
 
-/// The names by which ticks are told apart.
+/// The names that distinguish the ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TickNames<'n> {
     /// The rule of the retraining schedule.
@@ -176,9 +177,9 @@ pub(crate) struct TickNames<'n> {
     pub(crate) heartbeat: Option<&'n str>,
 }
 
-/// Tells the ticks of the retraining schedules from the heartbeat's. A tick of any other name is ignored: otherwise a mistyped name
-/// would retrain at every heartbeat. A tick without a time, as a person sends it, happens `now`. A tick of a schedule is not
-/// remembered, as only rules have the tag of an owed tick.
+/// Distinguishes the ticks of the retraining schedules from the heartbeat's. A tick of any other name is ignored: otherwise a
+/// mistyped name would retrain at every heartbeat. A tick without a time (a person may send one) happens `now`. A tick of a
+/// schedule is not found again, as only rules have the tag of an owed tick.
 pub(crate) fn tick_meaning(tick: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> TickMeaning {
     let fired = |name: &str| tick.resources.iter().any(|arn| last_segment(arn) == name);
     if names.heartbeat.is_some_and(fired) {
@@ -220,12 +221,12 @@ pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
     (!pipeline.eq_ignore_ascii_case(ours)).then(|| format!("SageMaker pipeline {pipeline} is not {ours}"))
 }
 
-/// What a job asks for.
+/// What a job requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JobRequest {
     /// Start an execution for this occurrence, or find it.
     Start(Occurrence),
-    /// Answer with this token. The next call, which brings it, starts the execution.
+    /// Answer with this token. The next call contains it, and starts the execution.
     Wait(ContinuationToken),
     /// Report on this occurrence's execution if it was started already. Otherwise it is not started, for this reason.
     Find(Occurrence, String),
@@ -235,7 +236,7 @@ pub(crate) enum JobRequest {
     Impossible(String),
 }
 
-/// `asked` is when the action asked first, where that is known.
+/// `asked` is the time of the action's first call, if it is known.
 fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) -> Occurrence {
     Occurrence {
         trigger: Trigger::Job,
@@ -247,7 +248,7 @@ fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) ->
     }
 }
 
-/// What a router's configuration says about jobs.
+/// The part of the router's configuration that concerns jobs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobTerms<'c> {
     /// The SageMaker pipeline's name.
@@ -257,10 +258,10 @@ pub(crate) struct JobTerms<'c> {
     pub(crate) mode: Mode,
 }
 
-/// Decides what a job's call asks for. `now` is the time of the call.
+/// Decides what a job's call requests. `now` is the time of the call.
 ///
-/// CodePipeline does not say when an action asked, and every try of a start has to send the same request. So if a pipeline parameter
-/// needs the time, the first call only notes it in the continuation token, which CodePipeline keeps.
+/// CodePipeline does not say when an action called first, and every try of a start has to send the same request. So if a pipeline
+/// parameter needs the time, the first call only notes it in the continuation token, which CodePipeline keeps.
 pub(crate) fn job_request(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> JobRequest {
     let token = call.continuation_token.as_deref().map(ContinuationToken::parse);
     let (first_job, asked) = match token {
@@ -315,20 +316,20 @@ fn is_pipeline(name: &str, pipeline: &str) -> bool {
     name.eq_ignore_ascii_case(pipeline)
 }
 
-/// The token by which CodePipeline asks again for the same action.
+/// The token with which CodePipeline calls again for the same action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ContinuationToken {
     /// The action waits for this execution.
     Execution {
         arn: ExecutionArn,
-        /// Since when SageMaker does not know the execution, if it does not.
+        /// Since when SageMaker does not find the execution; `None` if it does.
         unknown_since: Option<SystemTime>,
     },
     /// SageMaker was at its limit, or the first call only noted the time.
     NotStarted {
         /// The id of the action's first job. It stays the occurrence's key.
         first_job: String,
-        /// When the action asked, if a pipeline parameter needs it.
+        /// The time of the action's first call, if a pipeline parameter needs it.
         asked: Option<SystemTime>,
     },
 }
@@ -374,12 +375,12 @@ fn with_time<'t>(text: &'t str, mark: &str) -> Option<(&'t str, Option<SystemTim
 /// How long a job waits for an execution that neither the list nor its own record shows.
 const LONGEST_UNKNOWN: Duration = Duration::from_mins(15);
 
-/// Whether a job still waits for an execution that SageMaker does not know: lists and records may lag, but only for a while.
+/// Whether a job still waits for an execution that SageMaker does not find: lists and records may lag, but only for some time.
 pub(crate) fn waits_for_unknown(unknown_since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(unknown_since).unwrap_or_default() < LONGEST_UNKNOWN
 }
 
-/// What decisions about starts are made from.
+/// The input of decisions about starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'s> {
     /// The SageMaker pipeline's name.
@@ -405,7 +406,7 @@ pub(crate) enum Hold {
     Unknown,
 }
 
-/// Who asks whether an occurrence is owed.
+/// What an occurrence was found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
     /// The event that reports the occurrence. Its age does not matter.
@@ -414,35 +415,35 @@ pub(crate) enum Asker {
     Heartbeat,
 }
 
-/// Whether an occurrence asks for a retraining.
+/// Whether an occurrence still needs a retraining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim<'e> {
     /// It does.
     Owed,
-    /// This execution bears its display name.
+    /// This execution has its display name.
     ServedByName(&'e Execution),
-    /// This execution started late enough to answer it.
+    /// This execution started late enough to serve it.
     ServedByTime(&'e Execution),
-    /// Somebody else disabled the rule by which it comes.
+    /// Somebody else disabled its rule.
     Held,
-    /// The rule by which it comes could not be read, and somebody may hold it.
+    /// Its rule could not be read, and somebody may hold it.
     RuleUnread,
     /// It is too old for a heartbeat.
     Expired,
 }
 
-/// Drift is served by an execution that started this long before the alarm's change. Three services' clocks differ, and the same
+/// An execution serves drift if it started less than this before the alarm's change. Three services' clocks differ, and the same
 /// data is not trained twice.
 const DRIFT_MARGIN: Duration = Duration::from_mins(10);
 
-/// A heartbeat starts nothing for what is older than this and the cooldown.
+/// A heartbeat starts nothing for what is older than this plus the cooldown.
 const CATCH_UP_WINDOW: Duration = Duration::from_hours(7 * 24);
 
-/// Decides whether an occurrence still asks for a retraining, for events and heartbeats alike.
+/// Decides whether an occurrence still needs a retraining, for events and heartbeats alike.
 ///
-/// An execution serves it whatever became of the execution: what failed would fail again, and one that was stopped is a veto. Code
-/// and jobs have an execution of their own each; only a heartbeat, which sees the newest deployment alone, takes a later execution
-/// for enough.
+/// An execution serves an occurrence, however the execution ended: one that failed would fail again, and one that was stopped is a
+/// veto. Each deployment and each job has an execution of its own. Only for a heartbeat, a later execution also serves a
+/// deployment, as the heartbeat sees only the newest one.
 pub(crate) fn owed<'e>(occurrence: &Occurrence, asker: Asker, situation: &Situation<'e>) -> Claim<'e> {
     let display_name = display_name(occurrence);
     let by_name = situation.executions.iter().find(|e| e.display_name.as_deref() == Some(display_name.as_str()));
@@ -493,12 +494,12 @@ fn age(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or_default()
 }
 
-/// What becomes of an occurrence.
+/// The decision about an occurrence.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StartDecision {
     Start(StartRequest),
     NoStart(NoStart),
-    /// Nobody can say, as the rule by which it comes could not be read.
+    /// No decision is possible, as its rule could not be read.
     RuleUnread,
 }
 
@@ -507,11 +508,11 @@ pub(crate) enum StartDecision {
 pub(crate) enum NoStart {
     /// This execution was started for the same occurrence.
     Duplicate(ExecutionArn),
-    /// This execution is active, and the occurrence asks only that a retraining runs.
+    /// This execution is active, and the occurrence needs only that a retraining runs.
     AlreadyRunning(ExecutionArn),
     /// This execution started after the occurrence, or shortly before it.
     AlreadyServed(ExecutionArn),
-    /// Somebody else disabled the rule by which it comes.
+    /// Somebody else disabled its rule.
     Held,
     /// This execution was started last, and drift starts nothing until `left` has passed.
     CoolingDown { after: ExecutionArn, left: Duration },
@@ -519,7 +520,8 @@ pub(crate) enum NoStart {
     Expired,
 }
 
-/// What is sent to `StartPipelineExecution`.
+/// What is sent to `StartPipelineExecution`
+/// (<https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html>).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StartRequest {
     /// Names the occurrence, so that a later observation finds its execution.
@@ -560,7 +562,7 @@ fn start_request(occurrence: &Occurrence, situation: &Situation<'_>) -> StartReq
     // AWS does not document the scope of a token, so every token contains the pipeline's name.
     let pipeline = situation.pipeline.to_ascii_lowercase();
     let token = match occurrence.trigger {
-        // One execution an occurrence: the token is made of the occurrence.
+        // Each occurrence gets one execution, so the token is made of the occurrence.
         Trigger::Code | Trigger::Job => digest(&["occurrence", &pipeline, &display_name]),
         // A compare-and-swap on the history: routers that saw the same newest execution send the same token.
         Trigger::Schedule | Trigger::Drift => {
@@ -574,7 +576,7 @@ fn start_request(occurrence: &Occurrence, situation: &Situation<'_>) -> StartReq
     StartRequest { display_name, token, description: occurrence.description.clone(), parameters }
 }
 
-/// The execution that was started last, and the time that is left, if drift still waits after its start.
+/// If drift still waits for the cooldown: the execution that was started last, and the time that is left.
 fn cooling_down<'e>(occurrence: &Occurrence, situation: &Situation<'e>) -> Option<(&'e Execution, Duration)> {
     let cooldown = situation.drift_cooldown.filter(|_| occurrence.trigger == Trigger::Drift)?;
     let started = situation.executions.iter().filter_map(|e| Some((e.started?, e)));
@@ -604,22 +606,22 @@ pub(crate) struct Findings {
     pub(crate) alarms: Vec<Alarm>,
 }
 
-/// What of a heartbeat's findings is owed.
+/// Which of a heartbeat's findings are owed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owed {
-    /// In the order in which it is served: the newest deployment, a tick, drift from the newest to the oldest.
+    /// In the order in which they are served: the newest deployment, a tick, drift from the newest to the oldest.
     pub(crate) occurrences: Vec<Occurrence>,
     /// Drift that waits for the cooldown, and how long.
     pub(crate) cooling_down: Option<(Occurrence, Duration)>,
-    /// What is older than the catch-up window.
+    /// The occurrences that are older than the catch-up window.
     pub(crate) expired: Vec<Occurrence>,
     /// The alarms whose drift is among what is owed.
     pub(crate) alarms: Vec<String>,
-    /// Whether the schedule rule's tag asks for nothing any more.
+    /// Whether the schedule rule's tag is not needed any more.
     pub(crate) tag_is_obsolete: bool,
 }
 
-/// Decides what of a heartbeat's findings is owed.
+/// Decides which of a heartbeat's findings are owed.
 pub(crate) fn find_owed(findings: &Findings, situation: &Situation<'_>) -> Owed {
     let mut found = Owed::default();
     let deployment = findings.deployment.as_ref();
@@ -675,15 +677,15 @@ pub(crate) fn longest_owed(occurrences: &[Occurrence], situation: &Situation<'_>
 pub(crate) enum CatchUp {
     Start(Occurrence),
     Nothing,
-    /// Something is owed, but so many executions started within 24 hours.
+    /// Something is owed, but too many executions started within 24 hours.
     Braked {
         started: usize,
     },
-    /// Something is owed, but the newest execution has no start time, so nobody can say what it serves.
+    /// Something is owed, but the newest execution has no start time, so it is unknown what it serves.
     NoStartTime,
 }
 
-/// What is younger than this has its event on the way.
+/// A younger occurrence is left to its event, which may still arrive.
 const YOUNGEST: Duration = Duration::from_mins(5);
 
 /// Chooses what a heartbeat starts. `per_day` is the number of executions within 24 hours at which it starts nothing.
@@ -702,14 +704,14 @@ pub(crate) fn catch_up(owed: &[Occurrence], per_day: usize, situation: &Situatio
     if started >= per_day { CatchUp::Braked { started } } else { CatchUp::Start(next.clone()) }
 }
 
-/// Whether SageMaker answered a start with the execution of another occurrence. AWS does not document what a known token does
-/// when it comes with another display name.
+/// Whether SageMaker returned, for a start, the execution of another occurrence. AWS does not document what SageMaker does with a
+/// token that was used before with another display name.
 pub(crate) fn is_of_another_occurrence(started: &Execution, occurrence: &Occurrence) -> bool {
     started.display_name.as_ref().is_some_and(|name| *name != display_name(occurrence))
 }
 
-/// The best record of the execution that a hint names. Its own description comes first, as lists may lag; then the list; the
-/// hint itself counts only if SageMaker does not know the execution (yet).
+/// The best record of the execution that a hint names. Its own description comes first, as lists may lag. The list comes second.
+/// The hint itself counts only if SageMaker does not find the execution (yet).
 pub(crate) fn named_execution(hint: &StatusHint, described: Option<Execution>, executions: &[Execution]) -> Execution {
     described.or_else(|| executions.iter().find(|e| e.arn == hint.arn).cloned()).unwrap_or_else(|| Execution {
         arn: hint.arn.clone(),
@@ -719,8 +721,8 @@ pub(crate) fn named_execution(hint: &StatusHint, described: Option<Execution>, e
     })
 }
 
-/// What every guard should be. `executions` are the newest ones, newest first; `named` is the execution that a hint names. Its
-/// record replaces the list's. A router that drains enables everything, whatever runs.
+/// What every guard should be. `executions` are the newest ones, newest first. `named` is the execution that a hint names; its
+/// record replaces the list's. A router that drains enables everything, even while an execution is active.
 pub(crate) fn desired_state(mode: Mode, executions: &[Execution], named: Option<&Execution>) -> DesiredState {
     if mode == Mode::Drain {
         return DesiredState::Released;
@@ -742,7 +744,7 @@ pub(crate) fn must_be_set(state: &GuardState, desired: &DesiredState) -> bool {
     }
 }
 
-/// What a message about an ended execution says: which execution, how it ended, and why.
+/// The message about an execution that ended without success: which execution, how it ended, and why. Otherwise `None`.
 pub(crate) fn failure_message(execution: &Execution) -> Option<String> {
     match &execution.status {
         ExecutionStatus::Unsuccessful { word, reason } => {
@@ -781,8 +783,8 @@ pub(crate) fn display_name(occurrence: &Occurrence) -> String {
 /// The longest owner name in a mark, in characters.
 const OWNER_LENGTH: usize = 64;
 
-/// The name by which a router signs its marks: the SageMaker pipeline's name in lower case. A name of more than 64 characters is
-/// cut to 47, a hyphen and 16 digits of its hash.
+/// The owner name in a router's marks: the SageMaker pipeline's name in lower case. A name of more than 64 characters is cut to 47,
+/// a hyphen and 16 digits of its hash.
 pub(crate) fn owner(pipeline: &str) -> String {
     let name = pipeline.to_ascii_lowercase();
     if name.len() <= OWNER_LENGTH {
@@ -831,7 +833,7 @@ pub(crate) enum OwedWrite {
     Foreign,
 }
 
-/// Decides how the tick of `at` is remembered, given the tag that was found.
+/// Decides how the owed tick of `at` is noted, given the tag that was found.
 pub(crate) fn owed_write(found: Option<&OwedTag>, at: SystemTime) -> OwedWrite {
     match found {
         Some(OwedTag::Since(since)) if *since >= at => OwedWrite::Keep,
@@ -843,8 +845,8 @@ pub(crate) fn owed_write(found: Option<&OwedTag>, at: SystemTime) -> OwedWrite {
 /// The first words of the reason of every transition that a router disabled.
 const STAGE_MARK: &str = "Disabled by drift-router";
 
-/// The reason of a disabled transition. CodePipeline accepts 1 to 300 characters of `[a-zA-Z0-9!@ ().*?-]`. People read it in the
-/// console.
+/// The reason of a disabled transition. CodePipeline accepts 1 to 300 characters of `[a-zA-Z0-9!@ ().*?-]`
+/// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DisableStageTransition.html>). People read it in the console.
 pub(crate) fn stage_mark(owner: &str, execution_id: &str) -> String {
     let id = printable(execution_id);
     format!(
@@ -859,7 +861,7 @@ pub(crate) fn stage_mark_owner<'m>(reason: &'m str, ours: &'m str) -> Option<&'m
     Some(owner.unwrap_or(ours))
 }
 
-/// An execution's id, within what marks may hold.
+/// An execution's id, with only the characters that marks may contain, cut to 100.
 fn printable(execution_id: &str) -> String {
     execution_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect()
 }

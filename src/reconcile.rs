@@ -1,6 +1,7 @@
-//! The reconcile flow: observe, compare, apply, observe again, until every guard is as the executions ask.
+//! The reconcile flow: observe, compare, apply, observe again, until every guard has its desired state.
 //!
-//! With `MODE=dry-run` nothing is applied, and one observation is enough. With `MODE=drain` every guard is enabled, whatever runs.
+//! With `MODE=dry-run` nothing is applied, and one observation is enough. With `MODE=drain` every guard is enabled, even while an
+//! execution is active.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,21 +12,22 @@ use crate::model::{DesiredState, Execution, GuardRole, GuardState, Mode, OwedTag
 use crate::outcome::{Action, GuardReport, Outcome};
 use crate::policy::{self, Hold, Situation};
 
-/// What every flow of one invocation works with.
+/// What every flow of one invocation uses.
 #[derive(Debug)]
 pub(crate) struct Invocation<'a> {
     pub(crate) config: &'a Config,
     pub(crate) aws: &'a Aws,
+    /// `None` if the function's ARN does not name an account and a Region.
     pub(crate) rule_arns: Option<RuleArns>,
 }
 
-/// Why a flow failed: every fault. Lambda tries the event again; what was done so far is found and completed then. The guards that
-/// are not named are as they should be.
+/// Why a flow failed: all faults. Lambda tries the event again, and that try completes what was done so far. The guards that are
+/// not named are as they should be.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", list(.0))]
 pub(crate) struct Error(Vec<Fault>);
 
-/// One reason.
+/// One fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error(transparent)]
@@ -38,7 +40,7 @@ pub(crate) enum Fault {
         PAUSES.len()
     )]
     DidNotConverge,
-    /// SageMaker answered a start with the execution of another occurrence that has ended: the list lags.
+    /// For a start, SageMaker returned an execution of another occurrence, and that execution has ended: the list lags.
     #[error(
         "SageMaker returned {execution_arn}, which an earlier trigger started and which has ended: the list of executions lags; the event will be tried again"
     )]
@@ -54,7 +56,7 @@ impl Error {
     pub(crate) fn is_retryable(&self) -> bool {
         self.0.iter().all(|fault| match fault {
             Fault::Call(error) => error.is_retryable(),
-            // A guard says nothing about a start.
+            // A guard's fault does not concern a start.
             Fault::Guard(_) | Fault::DidNotConverge | Fault::ListLags { .. } | Fault::DeploymentListLags => true,
         })
     }
@@ -73,7 +75,10 @@ impl Error {
         }
     }
 
-    /// An error that names these calls, if there is one.
+    /// Turns calls that failed into a result.
+    ///
+    /// # Errors
+    /// [`Error`] that names these calls, unless there are none.
     pub(crate) fn unless_empty(calls: Vec<CallError>) -> Result<(), Self> {
         if calls.is_empty() { Ok(()) } else { Err(Self(vec![]).with(calls)) }
     }
@@ -103,7 +108,10 @@ impl From<CallError> for Error {
     }
 }
 
-/// The values of both, or the faults of both.
+/// Joins two results into one.
+///
+/// # Errors
+/// [`Error`] with the faults of both, if either failed.
 pub(crate) fn both<T, U>(
     one: Result<T, impl Into<Error>>,
     other: Result<U, impl Into<Error>>,
@@ -140,7 +148,7 @@ pub(crate) struct Snapshot {
     pub(crate) guards: Vec<ObservedGuard>,
 }
 
-/// An observation without the executions, so that nothing can be decided.
+/// An observation that could not read the executions, so no decision is possible.
 #[derive(Debug)]
 pub(crate) struct Unobserved {
     pub(crate) error: Error,
@@ -173,7 +181,7 @@ impl Snapshot {
         self.guards.iter().all(|guard| guard.is_settled(&desired))
     }
 
-    /// What decisions about starts are made from.
+    /// The input of decisions about starts.
     pub(crate) fn situation<'s>(&'s self, invocation: &'s Invocation<'_>) -> Situation<'s> {
         let hold = |role| match self.guards.iter().find(|guard| guard.role == role).map(|guard| &guard.found) {
             Some(Ok(found)) if found.state == GuardState::DisabledByOther => Hold::Yes,
@@ -192,7 +200,10 @@ impl Snapshot {
     }
 }
 
-/// Puts the guards right, whatever the event says.
+/// Sets the guards after a status event. The event is only a hint.
+///
+/// # Errors
+/// [`Error`] if the executions or a guard cannot be read, or a guard cannot be set.
 pub(crate) async fn reconcile(
     invocation: &Invocation<'_>,
     hint: &StatusHint,
@@ -212,7 +223,10 @@ pub(crate) async fn reconcile(
     Ok(())
 }
 
-/// Puts the guards right, given a first observation, and reports what was done.
+/// Sets the guards, given a first observation, and reports what was done.
+///
+/// # Errors
+/// As [`converge`].
 pub(crate) async fn converge_and_report(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
@@ -234,10 +248,13 @@ pub(crate) async fn converge_and_report(
     Ok(snapshot)
 }
 
-/// Enables what this router has disabled and removes the tag of its owed tick, whatever runs (`MODE=drain`).
+/// Enables what this router has disabled and removes the tag of its owed tick, even while an execution is active (`MODE=drain`).
+///
+/// # Errors
+/// [`Error`] if a guard cannot be read or set, or the tag cannot be removed.
 pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<(), Error> {
     let snapshot = observe(invocation, None, None, outcome).await?;
-    // Whatever becomes of the guards: a tick that is left would be started when the router is active again.
+    // The tag is removed even if a guard cannot be set. A tick that keeps it would be started when the router is active again.
     let forgotten = match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
         Some((rule, found)) if matches!(found.owed, Some(OwedTag::Since(_) | OwedTag::Unreadable)) => {
             rule.forget_owed(&found.resource).await
@@ -248,10 +265,13 @@ pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) ->
 }
 
 /// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed
-/// last. Lists may lag and an execution's own record is better, so the named execution is described too.
+/// last. Lists may lag, so the named execution is also described: its own record is better.
 ///
 /// If the SageMaker pipeline does not exist any more, nothing can run: what this router disabled is enabled, and the error is
 /// returned. A router that drains needs no list, and enables what it disabled even if the named execution cannot be described.
+///
+/// # Errors
+/// [`Unobserved`], with the observed guards, if the executions or the named execution cannot be read.
 pub(crate) async fn observe(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
@@ -295,7 +315,7 @@ fn report(guards: &[ObservedGuard], outcome: &mut Outcome) {
     outcome.has_unread_guard = guards.iter().any(|guard| guard.found.is_err());
 }
 
-/// Enables what this router disabled, once, although the executions could not be read: `error` says why.
+/// Enables once what this router disabled. The executions could not be read: `error` says why.
 async fn release(
     invocation: &Invocation<'_>,
     error: Error,
@@ -313,11 +333,14 @@ async fn release(
     Unobserved { error: error.with_guards(failures.into_iter().map(|(_, failure)| failure)), guards }
 }
 
-/// How long to wait before a round is repeated: reads may lag behind writes. There are as many rounds.
+/// How long each round waits before it observes again, as reads may lag behind writes. There are as many rounds.
 const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Sets the guards as the executions ask and observes again, until an observation finds nothing to set. A dry run only checks that
-/// every guard could be read.
+/// Sets the guards as the executions require and observes again, until an observation finds nothing to set. A dry run only checks
+/// that every guard could be read.
+///
+/// # Errors
+/// [`Error`] if the executions or a guard cannot be read, if a guard cannot be set, or if the guards do not converge.
 pub(crate) async fn converge(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,
@@ -338,7 +361,7 @@ pub(crate) async fn converge(
         failures.extend(aws::set_all(&invocation.aws.guards, &mut snapshot.guards, &desired).await);
         snapshot = match observe_until_current(invocation, hint, &snapshot, pause, outcome).await {
             Ok(snapshot) => snapshot,
-            // Nobody can say which of the guards are as they should be.
+            // It is unknown which guards are as they should be, so every failure is named.
             Err(unobserved) => return Err(Error::from(unobserved).with_guards(failures.into_values())),
         };
     }
@@ -354,7 +377,7 @@ pub(crate) async fn converge(
     Err(if error.0.is_empty() { Fault::DidNotConverge.into() } else { error })
 }
 
-/// Observes, and once more after `pause` if there is still something to set: reads may lag behind writes.
+/// Observes. If there is still something to set, waits for `pause` and observes again: reads may lag behind writes.
 async fn observe_until_current(
     invocation: &Invocation<'_>,
     hint: Option<&StatusHint>,

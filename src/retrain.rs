@@ -11,6 +11,9 @@ use crate::policy::{self, Asker, Listed, NoStart, OwedWrite, StartDecision};
 use crate::reconcile::{Error, Fault, Invocation, Snapshot, both, converge, observe};
 
 /// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
+///
+/// # Errors
+/// [`Error`] if the start fails, if the executions or a guard cannot be read, or if a guard cannot be set.
 pub(crate) async fn retrain(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -20,13 +23,16 @@ pub(crate) async fn retrain(
     let is_deferred = outcome.action == Some(Action::Deferred);
     let snapshot = finish_start(invocation, occurrence, ensured, outcome).await?;
     match (occurrence.memory, occurrence.at) {
-        // An earlier try may have noted that the tick is owed. It has its answer now.
+        // An earlier try may have noted that the tick is owed. The tick is answered now.
         (Memory::OwedTag, Some(at)) if !is_deferred => forget_tick(invocation, &snapshot, &OwedTag::Since(at)).await,
         _ => Ok(()),
     }
 }
 
-/// As [`retrain`], for a deployment about which CodePipeline's list has to be asked.
+/// As [`retrain`], for a deployment that needs CodePipeline's list first.
+///
+/// # Errors
+/// As [`retrain`]; also if the list cannot be read, or does not show yet when the deployment succeeded.
 pub(crate) async fn retrain_listed(
     invocation: &Invocation<'_>,
     occurrence: Occurrence,
@@ -34,7 +40,7 @@ pub(crate) async fn retrain_listed(
 ) -> Result<(), Error> {
     let executions = match &invocation.aws.deployments {
         Some(deployments) => deployments.list().await?,
-        // Not where deployments come by event, which is where the list is asked.
+        // This does not happen: the list is needed only if deployments come by event, and then `deployments` is set.
         None => vec![],
     };
     match policy::listed_deployment(occurrence, &executions, &invocation.config.parameters) {
@@ -47,11 +53,11 @@ pub(crate) async fn retrain_listed(
     }
 }
 
-/// What became of an occurrence.
+/// Whether an occurrence has its execution, and what was observed.
 #[derive(Debug)]
 pub(crate) struct Ensured {
     pub(crate) start: Start,
-    /// The guards may have been set since.
+    /// The newest observation. The guards may have been set since.
     pub(crate) snapshot: Snapshot,
 }
 
@@ -67,6 +73,9 @@ pub(crate) enum Start {
 }
 
 /// Observes, and finds the occurrence's execution or starts it.
+///
+/// # Errors
+/// [`Error`] if the executions cannot be read, or as [`ensure_execution`].
 pub(crate) async fn observe_and_ensure(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -85,6 +94,9 @@ pub(crate) async fn observe_and_ensure(
 }
 
 /// Finds the occurrence's execution, or starts it.
+///
+/// # Errors
+/// [`Error`] if the start fails, or if the rule of the occurrence could not be read.
 pub(crate) async fn ensure_execution(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -132,7 +144,7 @@ pub(crate) async fn ensure_execution(
     Err(Error::from(refused).with(remembered))
 }
 
-/// SageMaker runs as many executions as it may. If something finds the occurrence again, it waits for that.
+/// SageMaker is at its limit of executions. If something finds the occurrence again, the start waits for that. Otherwise it fails.
 async fn defer(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -153,7 +165,7 @@ async fn defer(
     Ok(Ensured { start: Start::None, snapshot })
 }
 
-/// Notes on the schedule rule that its tick is owed. Returns whether the occurrence is remembered; what is no tick needs no note.
+/// Notes on the schedule rule that its tick is owed. Returns whether it is noted; `true` for an occurrence that needs no note.
 async fn remember_tick(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -174,8 +186,11 @@ async fn remember_tick(
     }
 }
 
-/// Removes the tag of an owed tick from the schedule rule, unless the newest observation found another tag than `tag` there: the
-/// later tick of another invocation.
+/// Removes the tag of an owed tick from the schedule rule. Does nothing if the newest observation found another tag than `tag`
+/// there: it is of a later tick, from another invocation.
+///
+/// # Errors
+/// [`Error`] if the tag cannot be removed.
 pub(crate) async fn forget_tick(invocation: &Invocation<'_>, snapshot: &Snapshot, tag: &OwedTag) -> Result<(), Error> {
     match aws::schedule_rule(&invocation.aws.guards, &snapshot.guards) {
         Some((rule, found)) if found.owed.as_ref() == Some(tag) && snapshot.mode == Mode::Active => {
@@ -225,6 +240,9 @@ pub(crate) fn whole_seconds(duration: Duration) -> humantime::FormattedDuration 
 
 /// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns the
 /// newest observation.
+///
+/// # Errors
+/// [`Error`] as [`converge`], or if SageMaker returned the ended execution of another occurrence.
 pub(crate) async fn finish_start(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
@@ -235,7 +253,7 @@ pub(crate) async fn finish_start(
     let Start::Started(arn) = start else { return converge(invocation, None, snapshot, outcome).await };
     let hint = StatusHint { arn: arn.clone(), status: ExecutionStatus::Active };
     let snapshot = observe(invocation, Some(&hint), Some(&snapshot.guards), outcome).await?;
-    // With a token that it has seen before, SageMaker may return the execution that the token started.
+    // For a token that was used before, SageMaker may return the execution that the token started.
     let other = snapshot.named.as_ref().filter(|named| policy::is_of_another_occurrence(named, occurrence));
     let list_lags = match other {
         Some(other) if other.status.is_active() => {

@@ -2,10 +2,10 @@
 
 use aws_sdk_sagemaker::error::{ProvideErrorMetadata, SdkError};
 
-/// Whatever an AWS client reported, kept as the source of a typed error.
+/// Any error that an AWS client reports, kept as the source of a typed error.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A call to AWS that failed, the SDK's retries included.
+/// A call to AWS that failed after the SDK's retries.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation}: {advice}")]
 pub(crate) struct CallError {
@@ -18,7 +18,7 @@ pub(crate) struct CallError {
 /// What an operator checks when a call is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Check<'a> {
-    /// The variable, or another thing, that may be wrong when the service does not find or does not accept what is asked for.
+    /// The variable, or another thing, that may be wrong if the service does not find or does not accept what the call names.
     pub(crate) setting: &'a str,
     /// The permission that may be missing.
     pub(crate) permission: &'a str,
@@ -34,11 +34,11 @@ enum Cause {
     Invalid,
     /// A quota of the account is used up.
     Limit,
-    /// The service asks to call less often.
+    /// The service throttles the calls.
     Throttled,
-    /// The service refuses the call for another reason, such as a conflict with another call. That passes.
+    /// The service refuses the call for another reason, such as a conflict with another call. This is temporary.
     Refused,
-    /// An internal error of the service, or the network. That passes.
+    /// An internal error of the service, or the network. This is temporary.
     Unavailable,
 }
 
@@ -80,7 +80,7 @@ impl CallError {
         Self { operation: operation.into(), advice: cause.advice(check), cause, source: error.into() }
     }
 
-    /// The service answered, and what the call asked about is not there.
+    /// The service answered, but the thing that the call looks for does not exist.
     pub(crate) fn not_found(operation: impl Into<String>, check: Check<'_>, source: impl Into<BoxError>) -> Self {
         let cause = Cause::NotFound;
         Self { operation: operation.into(), advice: cause.advice(check), cause, source: source.into() }

@@ -1,7 +1,7 @@
-//! The SDK's configuration for a quick cold start: credentials from the environment, where Lambda puts them, and one connector for
-//! all clients, which trusts only the certification authorities of AWS's endpoints.
+//! The SDK's configuration for a quick cold start. Credentials come from the environment, where Lambda puts them. All clients share
+//! one connector, which trusts only the certificate authorities of AWS's endpoints.
 //!
-//! The SDK's defaults would read every certificate of the machine several times and make clients of services that could give
+//! The SDK's defaults would read every certificate of the machine several times, and make clients of services that could provide
 //! credentials. That takes most of the time until the function is ready (`docs/performance.md`).
 
 use std::time::Duration;
@@ -24,14 +24,14 @@ use super::call::BoxError;
 use super::preconnect::Preconnect;
 use crate::config::{Retries, SdkSettings, Trust};
 
-/// The roots of Amazon Trust Services, which the endpoints of the partitions `aws` and `aws-us-gov` are certified by:
+/// The root certificates of Amazon Trust Services, which certifies the endpoints of the partitions `aws` and `aws-us-gov`:
 /// <https://www.amazontrust.com/repository/>. They expire from 2037 on.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The limits of a call, so that a call that hangs cannot use up the invocation: 2 seconds to connect, 5 seconds an attempt, 20
-/// seconds with retries.
+/// The time limits of a call: 2 seconds to connect, 5 seconds an attempt, 20 seconds with retries. So a call that hangs cannot use
+/// up the invocation.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -58,15 +58,15 @@ pub enum ClientError {
     Tls(#[source] BoxError),
 }
 
-/// The configuration of the clients, and the interceptor that opens the connections that they share. Region and endpoints come
-/// from the SDK's variables (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
+/// The configuration of the clients, and the interceptor that opens their shared connections. Region and endpoints come from the
+/// SDK's variables (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 ///
 /// # Errors
-/// [`ClientError`].
+/// [`ClientError`] if the file that `AWS_CA_BUNDLE` names cannot be used, or if TLS cannot be set up.
 pub async fn sdk_config(settings: &SdkSettings) -> Result<(SdkConfig, Preconnect), ClientError> {
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        // As the SDK's own: HTTPS_PROXY and NO_PROXY name a company's proxy.
+        // As in the SDK's own connector: HTTPS_PROXY and NO_PROXY name a company's proxy.
         .proxy_config(ProxyConfig::from_env())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls_context(&settings.trust)?)
@@ -76,7 +76,7 @@ pub async fn sdk_config(settings: &SdkSettings) -> Result<(SdkConfig, Preconnect
     let preconnect = Preconnect::new(connector.clone());
     let Retries { max_attempts, is_adaptive } = settings.retries;
     let mode = if is_adaptive { RetryMode::Adaptive } else { RetryMode::Standard };
-    // Given here, as the SDK panics on values that it cannot read.
+    // Set here, as the SDK panics on values that it cannot read.
     let mut retries = RetryConfig::standard().with_retry_mode(mode);
     if let Some(max_attempts) = max_attempts {
         retries = retries.with_max_attempts(max_attempts.get());
@@ -93,8 +93,8 @@ pub async fn sdk_config(settings: &SdkSettings) -> Result<(SdkConfig, Preconnect
     Ok((sdk.into_builder().service_config(endpoints).build(), preconnect))
 }
 
-/// The services' own settings. The SDK takes an empty variable, such as `AWS_ENDPOINT_URL_SAGEMAKER=`, for an endpoint; here it
-/// is unset.
+/// The services' own settings. The SDK takes an empty variable, such as `AWS_ENDPOINT_URL_SAGEMAKER=`, for an endpoint. Here an
+/// empty variable counts as unset.
 #[derive(Debug)]
 struct NonEmpty(SdkConfig);
 

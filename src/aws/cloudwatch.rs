@@ -1,5 +1,5 @@
-//! CloudWatch: the drift alarms' states and mutes. The client is made when a heartbeat first needs it, so that it costs a cold start
-//! nothing.
+//! CloudWatch: the drift alarms' states and mutes. The client is made when a heartbeat first needs it, so a cold start does not
+//! take longer.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListAlarmMuteRules.html>.
@@ -28,9 +28,9 @@ pub(crate) struct Alarms {
 pub(crate) struct ObservedAlarms {
     /// Those that are in ALARM and not suppressed.
     pub(crate) in_alarm: Vec<Alarm>,
-    /// Those that are in ALARM and not suppressed, and CloudWatch does not say since when.
+    /// Those that are in ALARM and not suppressed, but for which CloudWatch returns no time of change.
     pub(crate) undated: Vec<String>,
-    /// Listed names that CloudWatch does not know in this account and Region.
+    /// Listed names that do not exist in this account and Region.
     pub(crate) missing: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Alarms {
     /// The listed alarms, all pages. Makes no call if none is listed.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn observe(&self) -> Result<ObservedAlarms, CallError> {
         let mut observed = ObservedAlarms { missing: self.names.clone(), ..ObservedAlarms::default() };
         if self.names.is_empty() {
@@ -78,7 +78,7 @@ impl Alarms {
     /// Whether a mute rule that is active now names the alarm.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn is_muted(&self, alarm: &str) -> Result<bool, CallError> {
         let mut next_token = None;
         loop {

@@ -98,7 +98,7 @@ impl Deployments {
     /// The newest 100 executions.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn list(&self) -> Result<Vec<CodePipelineExecution>, CallError> {
         let mut executions = Vec::new();
         let mut next_token = None;
@@ -142,11 +142,11 @@ pub(crate) struct Jobs {
 /// The answer to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobResult<'a> {
-    /// The execution is active. CodePipeline asks again, with this token.
+    /// The execution is active. CodePipeline calls again, with this token.
     Continue { token: &'a str },
     /// The execution of this ARN succeeded.
     Succeeded { execution_arn: &'a str },
-    /// The execution of this ARN ended otherwise.
+    /// The execution of this ARN ended without success.
     Failed { execution_arn: &'a str, message: &'a str },
     /// The action is configured wrongly: another try changes nothing.
     Refused { message: &'a str },
@@ -167,7 +167,7 @@ impl Jobs {
     /// Answers a job.
     ///
     /// # Errors
-    /// [`CallError`]. A job that is not in progress any more is no error.
+    /// [`CallError`] if the call fails after the SDK's retries. A job that is not in progress any more is no error.
     pub(crate) async fn answer(&self, job_id: &str, result: JobResult<'_>) -> Result<Accepted, CallError> {
         let success = self.client.put_job_success_result().job_id(job_id);
         match result {

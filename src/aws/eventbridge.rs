@@ -28,7 +28,7 @@ pub(crate) struct Rule {
     pub(super) owner: String,
 }
 
-/// The account and Region of the rules, taken from the function's own ARN. Tags are read by ARN; to know it saves a round trip.
+/// The account and Region of the rules, taken from the function's own ARN. Tags are read by ARN, so a known ARN saves a round trip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuleArns {
     prefix: String,
@@ -52,8 +52,8 @@ impl RuleArns {
 }
 
 impl Rule {
-    /// Reads the rule's state and tags. `written` says that this invocation has written to the rule: then a disabled rule without
-    /// the tag is not held by anybody. Two invocations crossed, and one removed the tag that the other had set.
+    /// Reads the rule's state and tags. `written` says that this invocation has written to the rule. Then nobody holds a disabled
+    /// rule without the tag: two invocations crossed, and one removed the tag that the other had set.
     ///
     /// A hold is read twice. State and tags are two calls, and each may lag behind writes. While another invocation disables or
     /// enables the rule, they may show a disabled rule without a tag, which nobody holds.
@@ -107,15 +107,15 @@ impl Rule {
     /// Notes on the rule that the tick of `at` is owed.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn note_owed(&self, arn: &str, at: SystemTime) -> Result<(), CallError> {
         self.tag(arn, OWED_TAG, policy::owed_tag(&self.owner, at), "note that a tick is owed on").await
     }
 
-    /// Removes the note.
+    /// Removes the note that a tick is owed.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn forget_owed(&self, arn: &str) -> Result<(), CallError> {
         self.untag(arn, OWED_TAG, "remove the note that a tick is owed from").await
     }

@@ -19,7 +19,7 @@ pub(crate) enum Guard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) state: GuardState,
-    /// What a write names: a rule's ARN, a stage's name.
+    /// The name that a write uses: a rule's ARN, or a stage's name.
     pub(crate) resource: String,
     /// The tag of an owed tick. Only rules have it.
     pub(crate) owed: Option<OwedTag>,
@@ -39,8 +39,8 @@ impl ObservedGuard {
         self.found.as_ref().is_ok_and(|found| policy::must_be_set(&found.state, desired))
     }
 
-    /// Whether nothing is left to do. A guard that cannot be read needs an operator. If this invocation has written to it, its
-    /// state is unknown, and it is read again.
+    /// Whether nothing is left to do. A guard that cannot be read needs an operator, so nothing is left to do for it. If this
+    /// invocation has written to it, its state is unknown, so it is read again.
     pub(crate) fn is_settled(&self, desired: &DesiredState) -> bool {
         if self.found.is_ok() { !self.must_be_set(desired) } else { !self.written }
     }
@@ -80,7 +80,8 @@ pub(crate) fn schedule_rule<'g, 'o>(
     })
 }
 
-/// Reads every guard at once, in one round trip if `arns` are known and no rule is held. `before` is what this invocation observed last.
+/// Reads every guard at once, in one round trip if `arns` is given and no rule is held. `before` is what this invocation observed
+/// last.
 pub(crate) async fn read_all(
     guards: &[Guard],
     arns: Option<&RuleArns>,
@@ -94,7 +95,7 @@ pub(crate) async fn read_all(
 }
 
 /// Sets every guard that is not as desired, all at once, and notes that they were written. One guard's failure does not stop
-/// another. Returns the failures; the next observation shows whether a failed call was carried out all the same.
+/// another. Returns the failures. The next observation shows whether a failed call was carried out anyway.
 pub(crate) async fn set_all(
     guards: &[Guard],
     observed: &mut [ObservedGuard],

@@ -22,8 +22,8 @@ use super::call::BoxError;
 /// The longest that the first event waits for connections that are slow to open.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Opens connections before the first call needs them. As an interceptor of a call, it stops the call before it is signed and opens
-/// a connection to the call's endpoint, which only the client can resolve.
+/// Opens connections before the first call needs them. It is an interceptor: it stops a call before the call is signed, and opens a
+/// connection to the call's endpoint. Only the client can resolve that endpoint.
 #[derive(Clone, Debug)]
 pub struct Preconnect {
     connector: SharedHttpConnector,
@@ -35,7 +35,7 @@ impl Preconnect {
         Self { connector, opening: Arc::default() }
     }
 
-    /// Waits until the connections are open, at most a second. The call that needs a connection reports one that cannot be opened.
+    /// Waits until the connections are open, at most a second. If one cannot be opened, the call that needs it reports that.
     pub(super) async fn opened(&self) {
         let opening = mem::take(&mut *self.opening.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = tokio::time::timeout(LONGEST_WAIT, opening.join_all()).await;

@@ -20,10 +20,10 @@ pub(crate) struct Pipeline {
     pub(super) name: String,
 }
 
-/// How many executions decisions are made from.
+/// Decisions use this many of the newest executions.
 const NEWEST: usize = 100;
 
-/// The most that one page holds.
+/// The most executions that one page holds.
 const PAGE: i32 = 100;
 
 impl Pipeline {
@@ -31,10 +31,10 @@ impl Pipeline {
         &self.name
     }
 
-    /// The newest 100 executions, newest first. A page may be shorter than asked for, so the next pages are read too.
+    /// The newest 100 executions, newest first. A page may be shorter than requested, so the next pages are read too.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn list(&self) -> Result<Vec<Execution>, CallError> {
         let mut executions = Vec::new();
         let mut next_token = None;
@@ -73,10 +73,10 @@ impl Pipeline {
         }
     }
 
-    /// The execution, or `None` if SageMaker does not know it.
+    /// The execution, or `None` if SageMaker does not find it.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn describe(&self, arn: &ExecutionArn) -> Result<Option<Execution>, CallError> {
         let answer = self.client.describe_pipeline_execution().pipeline_execution_arn(arn.as_str()).send().await;
         match answer {
@@ -104,7 +104,7 @@ impl Pipeline {
     /// Starts an execution and returns its ARN. A repeated request with the same token starts nothing and returns the same ARN.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if the call fails after the SDK's retries, or if the answer has no ARN.
     pub(crate) async fn start(&self, request: &StartRequest) -> Result<ExecutionArn, CallError> {
         let operation = || format!("start SageMaker pipeline {} as {}", self.name, request.display_name);
         let parameters = request.parameters.iter();
