@@ -93,9 +93,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for (number, step) in steps.into_iter().enumerate() {
         tokio::time::advance(step.after).await;
         let reports = step.reports.map(|reports| format!("   {reports}.")).unwrap_or_default();
-        let later = match step.after {
-            Duration::ZERO => String::new(),
-            after => format!("   {} later.", humantime::format_duration(after)),
+        let later = match step.after.as_secs() / 60 {
+            0 => String::new(),
+            minutes @ 1..60 => format!("   {minutes} min later."),
+            minutes @ 60..2880 => format!("   {} h later.", minutes / 60),
+            minutes => format!("   {} days later.", minutes / 1440),
         };
         println!("\n{STRONG}{:>2}  {}{STRONG:#}{FAINT}{later}{reports}{FAINT:#}", number + 1, step.title);
         let Some(event) = step.event else {
@@ -155,7 +157,7 @@ fn print_calls(calls: &[Call]) {
         }
         let times = |times| if times > 1 { format!(" ×{times}") } else { String::new() };
         let words: Vec<String> = counted.into_iter().map(|(word, n)| format!("{word}{}", times(n))).collect();
-        let (verb, style) = if phase.first().is_some_and(reads) { ("looks ", FAINT) } else { ("writes", Style::new()) };
+        let (verb, style) = if phase.first().is_some_and(reads) { ("reads ", FAINT) } else { ("writes", Style::new()) };
         println!("    {verb}  {style}{}{style:#}", words.join(", "));
     }
 }

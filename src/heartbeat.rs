@@ -136,7 +136,7 @@ async fn catch_up(
             }
             CatchUp::NoStartTime => {
                 outcome
-                    .add_reason("a retraining is owed, but SageMaker does not say when the newest execution started");
+                    .add_reason("a retraining is owed, but SageMaker returns no start time for the newest execution");
                 Ok(())
             }
             CatchUp::Nothing => Ok(()),
@@ -171,7 +171,7 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
         outcome.add_reason(&format!("{} is older than the catch-up window", occurrence.key));
     }
     for alarm in &sources.alarms.undated {
-        outcome.add_reason(&format!("CloudWatch does not say when alarm {alarm} changed"));
+        outcome.add_reason(&format!("CloudWatch returns no time of change for alarm {alarm}"));
     }
     outcome.missing_alarms.clone_from(&sources.alarms.missing);
 }

@@ -29,7 +29,7 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
     match policy::job_request(&job, terms, aws.now()) {
         JobRequest::Start(occurrence) => start(invocation, &job.id, &occurrence, outcome).await,
         JobRequest::Wait(token) => {
-            let reason = "a pipeline parameter needs the time of the job: the next call starts the execution";
+            let reason = "a pipeline parameter needs the time of the first call: the next call starts the execution";
             wait(invocation, &job.id, token, Action::Deferred, reason.to_owned(), outcome).await
         }
         JobRequest::Find(occurrence, reason) => find_started(invocation, &job.id, &occurrence, reason, outcome).await,
@@ -68,8 +68,8 @@ async fn start(
     Ok(())
 }
 
-/// Reports on the execution that an earlier call started, as that call's answer may have been lost. `MODE` starts none: if there is
-/// none, the action fails.
+/// Reports on the execution that an earlier call started, as that call's answer may have been lost. `MODE` lets nothing start, so if
+/// no execution is found, the action fails.
 async fn find_started(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -106,10 +106,10 @@ async fn continue_job(
             let now = invocation.aws.now();
             let since = unknown_since.unwrap_or(now);
             if !policy::waits_for_unknown(since, now) {
-                let reason = format!("SageMaker does not know {}: it was deleted", arn.as_str());
+                let reason = format!("SageMaker does not find {}: it was deleted", arn.as_str());
                 return refuse_and_reconcile(invocation, job_id, reason, outcome).await;
             }
-            let reason = format!("SageMaker does not know execution {} yet", arn.id());
+            let reason = format!("SageMaker does not find execution {} yet", arn.id());
             let token = ContinuationToken::Execution { arn, unknown_since: Some(since) };
             return wait(invocation, job_id, token, Action::Continued, reason, outcome).await;
         }

@@ -94,7 +94,7 @@ pub(crate) fn deployment_relevance(
     } else if state != "SUCCEEDED" {
         format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
     } else if trigger == DeploymentTrigger::Action {
-        "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline asks for the retraining".to_owned()
+        "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline starts the retraining".to_owned()
     } else if trigger == DeploymentTrigger::None {
         "DEPLOYMENT_TRIGGER is none: deployments start nothing".to_owned()
     } else if is_rollback {

@@ -36,7 +36,7 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Guard(CallError),
     #[error(
-        "the guards did not converge in {} rounds: look for somebody else who enables and disables them",
+        "the guards did not converge in {} rounds: check whether somebody else enables and disables them",
         PAUSES.len()
     )]
     DidNotConverge,

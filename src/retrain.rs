@@ -222,7 +222,7 @@ fn report(why: NoStart, outcome: &mut Outcome) -> Start {
         }
         NoStart::Held => {
             outcome.action = Some(Action::Held);
-            outcome.reason = Some("somebody disabled the rule by which this trigger comes".to_owned());
+            outcome.reason = Some("somebody else disabled the rule of this trigger".to_owned());
             Start::None
         }
         NoStart::Expired => {

@@ -83,7 +83,8 @@ impl Function {
         self.process.start_kill().unwrap();
         let output = self.process.wait_with_output().await.unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
-        let log: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+        let log: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
         for line in &log {
             record::note("log", line);
         }

@@ -540,7 +540,7 @@ async fn a_newest_execution_without_a_start_time_stops_the_heartbeat() {
     lab.goes_off(ALARM);
     let answer = lab.heartbeat_after(2 * DAY).await;
     assert_eq!(answer["action"], "unchanged");
-    assert!(answer["reason"].as_str().unwrap().contains("does not say when the newest execution started"), "{answer}");
+    assert!(answer["reason"].as_str().unwrap().contains("returns no start time for the newest execution"), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,7 +146,7 @@ async fn lambda_gets_the_kind_of_an_error() {
     lab.simulator.world().eventbridge.read_lag = Duration::from_hours(1);
     let error = lab.try_send(sample_event("code-deployed")).await.unwrap_err();
     assert_eq!(error.error_type, "DidNotConverge");
-    assert!(error.error_message.contains("look for somebody else"), "{}", error.error_message);
+    assert!(error.error_message.contains("check whether somebody else"), "{}", error.error_message);
 
     // The list does not show an execution that has started and ended.
     let lab = Lab::new();

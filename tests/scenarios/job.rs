@@ -352,7 +352,7 @@ async fn an_execution_that_sagemaker_never_knows_fails_the_action_after_15_minut
         tokio::time::advance(Duration::from_mins(1)).await;
     }
     assert_eq!(lab.send(lab.next_job()).await["action"], "failed");
-    lab.assert_action_failed("ConfigurationError", "SageMaker does not know");
+    lab.assert_action_failed("ConfigurationError", "SageMaker does not find");
 }
 
 #[tokio::test(start_paused = true)]
