@@ -1,4 +1,4 @@
-//! The router's own work on an event, without I/O: it reads the event, judges it, logs, counts and answers.
+//! The router's own work on an event, without I/O: it reads the event, decides, logs, counts and answers.
 //! `cargo bench --bench handle`
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
@@ -12,7 +12,7 @@ fn main() {
     divan::main();
 }
 
-/// Events that ask for nothing, so that no call is made.
+/// Events that are ignored, so that no call is made.
 #[divan::bench(args = ["drift-alarm-ok", "code-failed", "drift-alarm-suppressed"])]
 fn ignored(bencher: Bencher<'_, '_>, sample: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

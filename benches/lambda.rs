@@ -159,7 +159,7 @@ fn release(package: &str) -> PathBuf {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
-    // `cargo test --benches` asks whether there is a test in here.
+    // `cargo test --benches` lists or runs tests, and there is none in here.
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
@@ -169,7 +169,7 @@ async fn main() {
     };
     tls();
     let round_trip = round_trip().await;
-    println!("\nA call that takes 40 ms takes {round_trip:.2} ms here, as timers are late.");
+    println!("\nA call with a latency of 40 ms takes {round_trip:.2} ms on this machine, as timers are late.");
     cold_starts(&routers, &release("floor"), round_trip).await;
     for router in &routers {
         println!("\n### {}: events over TLS, one after another\n", router.display());
@@ -177,7 +177,7 @@ async fn main() {
     }
 }
 
-/// The milliseconds that a call with a latency of 40 ms takes. It is more than 40, because the simulator waits twice, and timers are late.
+/// The milliseconds that a call with a latency of 40 ms takes. It is more than 40, as the simulator waits twice, and timers are late.
 async fn round_trip() -> f64 {
     let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().latency = Duration::from_millis(40);

@@ -24,18 +24,30 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The alarm of the story.
 const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 
-/// What happens where no file is named: how long after the step before, the sample event that is sent or `None` for an alarm whose
-/// event EventBridge does not deliver, and what it reports.
+/// The steps if no file is named: the time since the step before, the sample event to send, and what the step reports. A step
+/// without a sample event (`None`) is an alarm whose event EventBridge does not deliver.
 const STORY: [(Duration, Option<&str>, &str); 11] = [
     (Duration::ZERO, Some("code-deployed"), "New training code is deployed"),
     (MINUTE, Some("execution-executing"), "SageMaker reports that the retraining has started"),
-    (HOUR, None, "The data drifts while the retraining runs. The drift rule is paused, so no event is delivered"),
+    (
+        HOUR,
+        None,
+        "The data drifts while the retraining runs. The router has disabled the drift rule, so no event is delivered",
+    ),
     (MINUTE, Some("code-deployed"), "EventBridge delivers the deployment a second time"),
     (HOUR, Some("execution-succeeded"), "The retraining succeeds"),
-    (HOUR, Some("reconcile"), "The heartbeat finds the alarm, which waits for the cooldown"),
-    (Duration::from_hours(21), Some("reconcile"), "The cooldown is over: a heartbeat serves the alarm"),
+    (HOUR, Some("reconcile"), "The heartbeat finds the alarm. It waits for the cooldown"),
+    (
+        Duration::from_hours(21),
+        Some("reconcile"),
+        "The cooldown is over. The heartbeat starts a retraining for the alarm",
+    ),
     (HOUR, Some("execution-failed"), "That retraining fails"),
-    (HOUR, Some("reconcile"), "The alarm is still in ALARM. What failed would fail again, so it is not repeated"),
+    (
+        HOUR,
+        Some("reconcile"),
+        "The alarm is still in ALARM. A failed retraining would fail again, so the router does not repeat it",
+    ),
     (Duration::from_hours(72), Some("schedule"), "The schedule ticks"),
     (MINUTE, Some("drift-alarm-ok"), "The alarm is OK again"),
 ];
@@ -79,7 +91,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let project = Project::nyctaxi();
     let simulator = Simulator::new(&project);
-    // The story lists its alarm. A single file is sent to a router that takes any alarm, so that each file does what its name says.
+    // The story lists its alarm. Named files are sent to a router that accepts any alarm, so that each file does what its name says.
     let alarms = if steps.iter().any(|step| step.event.is_none()) { ALARM } else { "" };
     let (config, _) = Config::from_lookup(project.lookup(&[("DRIFT_ALARM_NAMES", alarms)]))?;
     let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build(), std::io::sink());

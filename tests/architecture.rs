@@ -1,4 +1,4 @@
-//! The direction of imports that ARCHITECTURE.md promises, read from the sources.
+//! Checks, from the sources, that imports have the direction that ARCHITECTURE.md states.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         let found = imports.entry(module).or_default();
         for line in lines {
             found.extend(line.split("crate::").skip(1).map(first_word));
-            // `use crate::{one, other}`: list each import on its own line, so that this test sees it.
+            // `use crate::{one, other}`: list each import on its own line, so that this test finds it.
             assert!(!line.contains("crate::{"), "{}: {line}", path.display());
             found.extend(line.strip_prefix("use ").map(first_word));
         }

@@ -43,7 +43,7 @@ async fn serve(simulator: Simulator) -> String {
     url
 }
 
-/// Spawns the function. It makes every call once: a retry would only take time.
+/// Spawns the function. It makes every call once, as a retry would only take time.
 async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     let mut all = vec![("AWS_MAX_ATTEMPTS", "1"), ("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")];
     all.extend(variables);
@@ -96,7 +96,7 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
 
 #[tokio::test]
 async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() {
-    // The function has the machine's clock: the alarm went off an hour ago.
+    // The function uses the machine's clock: the alarm went off an hour ago.
     let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_hours(1);
     let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
     let alarm = "sagemaker-nyctaxi-prod-threshold";
@@ -248,7 +248,7 @@ async fn the_first_event_uses_the_tls_connections_that_were_opened_before_it() {
     assert_eq!((calls.len(), calls.iter().sum()), (7, 7), "{calls:?}");
 }
 
-/// A place for metrics that panics at the first line.
+/// A writer for metrics that panics at the first line.
 struct PanicsOnce(bool);
 
 impl Write for PanicsOnce {
@@ -262,7 +262,7 @@ impl Write for PanicsOnce {
     }
 }
 
-/// The function as `main` wires it, but for where its metrics go.
+/// The function as `main` wires it, but with another writer for its metrics.
 async fn function_that_panics_once() {
     let (config, settings) = Config::from_env().unwrap();
     let (sdk, _) = sdk_config(&settings).await.unwrap();
@@ -303,7 +303,7 @@ async fn a_function_whose_log_nobody_reads_handles_events_all_the_same() {
 
 #[tokio::test]
 async fn a_payload_of_six_megabytes_is_read_or_refused_and_the_next_event_is_handled() {
-    // As much as Lambda lets a synchronous invocation have.
+    // As much as Lambda accepts in a synchronous invocation.
     let much = "x".repeat(6 * 1024 * 1024 - 10_000);
     let mut function = spawn(&serve_simulator().await, &[]).await;
     let event = sample_with("drift-alarm", &[("/detail/state/reason", much.as_str().into())]);
@@ -323,7 +323,7 @@ async fn an_endpoint_that_was_killed_fails_the_event_and_is_used_again_when_it_i
     let simulator = Simulator::new(&Project::nyctaxi());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    // A runtime of its own: with it, the open connections end too.
+    // The server has its own runtime. When that ends, the open connections end too.
     let serve_on = |listener: std::net::TcpListener| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let simulator = simulator.clone();

@@ -1,4 +1,5 @@
-//! Properties: any JSON is read or refused, and whatever names and texts a project has, the services accept what the router sends.
+//! Properties: any JSON is read or refused. For all names and texts that a project may have, the services accept what the router
+//! sends.
 //!
 //! The simulator checks every input by the services' documented patterns and lengths. `PROPTEST_CASES=n` sets how many inputs each
 //! property is tried with.
@@ -58,8 +59,8 @@ fn assert_well_formed(lab: &Lab) {
     }
 }
 
-/// Sends an event twice. Whatever it is, it is answered or gets an error that says something, the second time starts nothing, and
-/// what is sent is well-formed.
+/// Sends an event twice. Checks that any event gets an answer or an error with a message, that the second time starts nothing, and
+/// that what the router sends is well-formed.
 async fn send_twice(lab: &Lab, event: Value) {
     lab.simulator.world().force_state(&event);
     let mut executions = Vec::new();
@@ -124,7 +125,7 @@ fn pointers(value: &Value) -> Vec<String> {
     pointers
 }
 
-/// A text of so many characters at most, with all that names and messages may hold.
+/// A text of at most `longest` characters, with all that names and messages may hold.
 fn text(longest: usize) -> impl Strategy<Value = String> {
     prop_oneof![
         vec(any::<char>(), 1..=longest).prop_map(|chars| chars.into_iter().collect::<String>()),

@@ -1,4 +1,4 @@
-//! The AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
+//! An HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock, such as tokio's paused one.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ use crate::fault::Symptom;
 use crate::protocol::Request;
 
 impl Simulator {
-    /// An HTTP client for the AWS SDK that reaches this simulator and nothing else, whatever endpoint is asked for.
+    /// An HTTP client for the AWS SDK. It reaches this simulator and nothing else, for any endpoint.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(self.clone());
@@ -41,11 +41,11 @@ impl Simulator {
             .time_source(self.clone())
     }
 
-    /// Serves one request as [`crate::World::serve`] does, and takes the time that it takes: half of the latency before it is
-    /// applied, half after; without end if there is no answer.
+    /// Serves one request as [`crate::World::serve`] does. Half of the latency passes before the request is applied, and half
+    /// after. If there is no answer, this never returns.
     ///
     /// # Errors
-    /// What the caller sees in place of an answer; never [`Symptom::Silence`].
+    /// The [`Symptom`] that the caller sees in place of an answer; never [`Symptom::Silence`].
     pub async fn exchange(&self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
         self.pass_time().await;
         let answer = {

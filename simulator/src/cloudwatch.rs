@@ -43,11 +43,11 @@ pub struct CloudWatch {
     place: Place,
     /// The alarms.
     pub alarms: Vec<Alarm>,
-    /// The most alarms that a page has, even where the request asks for more.
+    /// The most alarms that a page has, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
-    /// How many milliseconds the time of a change that a description gives is later than the event's.
+    /// The time of a change is this many milliseconds later in a description than in the event.
     pub description_skew: i64,
 }
 
@@ -70,7 +70,7 @@ impl CloudWatch {
         self.alarms.iter().find(|alarm| alarm.name == name)
     }
 
-    /// The alarm of this name, a metric alarm that is made if there is none.
+    /// The alarm of this name. If there is none, a metric alarm is made.
     pub fn alarm_mut(&mut self, name: &str) -> &mut Alarm {
         let position = self.alarms.iter().position(|alarm| alarm.name == name).unwrap_or_else(|| {
             self.alarms.push(Alarm {
@@ -85,7 +85,7 @@ impl CloudWatch {
         &mut self.alarms[position]
     }
 
-    /// Gives an alarm another state: the detail of the event that reports it, or `None` if the alarm has that state already.
+    /// Gives an alarm another state. Returns the detail of the event that reports it, or `None` if the alarm has that state already.
     pub(crate) fn change(&mut self, name: &str, state: &str, now: Time) -> Option<Value> {
         // CloudWatch's times are to the millisecond.
         let now = Time::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
@@ -104,7 +104,7 @@ impl CloudWatch {
         Some(detail)
     }
 
-    /// Makes true what an alarm's event says.
+    /// Gives the alarm the state that its event reports.
     pub(crate) fn force_state(&mut self, detail: &Value, now: Time) {
         let (Some(name), Some(state)) = (detail["alarmName"].as_str(), detail["state"]["value"].as_str()) else {
             return;

@@ -30,18 +30,18 @@ pub struct Stage {
 pub struct Action {
     /// What it is configured with.
     user_parameters: Option<String>,
-    /// How far it is.
+    /// Its state.
     pub state: ActionState,
     /// The id of the job that the function was given last.
     pub job_id: String,
 }
 
-/// How far a run of an action is.
+/// The state of a run of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionState {
     /// Its job is not answered.
     InProgress,
-    /// It ended well, with these output variables.
+    /// It succeeded, with these output variables.
     Succeeded(Value),
     /// It failed, with these details.
     Failed(Value),
@@ -73,7 +73,7 @@ pub struct CodePipeline {
     pub executions: Vec<EndedExecution>,
     /// Whether events say what started an execution. AWS does not document when they do.
     pub events_have_trigger: bool,
-    /// The most executions that a page has, even where the request asks for more.
+    /// The most executions that a page has, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
@@ -137,7 +137,7 @@ impl CodePipeline {
         self.place.arn("codepipeline", &format!("{pipeline}{stage}"))
     }
 
-    /// Disables (with a reason) or enables a stage's inbound transition, as a person does. Gives `None` where there is no such
+    /// Disables (with a reason) or enables a stage's inbound transition, as a person does. Returns `None` if there is no such
     /// stage.
     pub fn set_transition(&mut self, stage: &str, disabled_reason: Option<&str>, now: Time) -> Option<()> {
         let stage = self.stages.iter_mut().find(|s| s.name == stage)?;
@@ -151,7 +151,7 @@ impl CodePipeline {
         self.stages.retain(|s| s.name != stage);
     }
 
-    /// An execution of the pipeline ends. Does nothing where one of this id has ended already.
+    /// An execution of the pipeline ends. Does nothing if one of this id has ended already.
     pub fn end_execution(&mut self, id: &str, status: &str, is_rollback: bool, now: Time) {
         if self.executions.iter().all(|execution| execution.id != id) {
             let (id, status) = (id.to_owned(), status.to_owned());
@@ -159,14 +159,14 @@ impl CodePipeline {
         }
     }
 
-    /// An action runs: the function is given a job.
+    /// An action runs: it gives the function a job.
     pub fn run_action(&mut self, user_parameters: Option<&str>) {
         let user_parameters = user_parameters.map(str::to_owned);
         self.actions.push(Action { user_parameters, state: ActionState::InProgress, job_id: String::new() });
         self.give_job(self.actions.len() - 1, None);
     }
 
-    /// Makes it true that an action waits for an answer to the job of this id.
+    /// Makes an action wait for an answer to the job of this id.
     pub fn force_state(&mut self, job_id: &str) {
         let state = ActionState::InProgress;
         match self.jobs.iter().find(|(id, _)| id == job_id) {
@@ -337,7 +337,7 @@ impl CodePipeline {
     }
 }
 
-/// The id of the job that is given after `before` others, the same in every run, so that sample events can name it.
+/// The id of the job after `before` others. It is the same in every run, so that sample events can name it.
 fn job_id(before: usize) -> String {
     format!("{before:08x}-39e6-4b26-9d0c-7a1e5c0f2b11")
 }

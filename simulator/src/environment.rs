@@ -1,4 +1,4 @@
-//! The environment variables of a router, as the function that its configuration is read with.
+//! The environment variables of a router, as a function that looks a variable up. The configuration is read with it.
 
 use std::collections::BTreeMap;
 

@@ -58,7 +58,7 @@ pub struct EventBridge {
     pub delay: Duration,
     /// How far reads of a rule's state lag behind writes.
     pub read_lag: Duration,
-    /// How far reads of its tags do.
+    /// How far reads of a rule's tags lag behind writes.
     pub tags_lag: Duration,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
@@ -132,7 +132,7 @@ impl EventBridge {
         self.rules.iter().find(|rule| rule.name == name)
     }
 
-    /// Enables or disables a rule, as a person does. Gives `None` where there is no such rule.
+    /// Enables or disables a rule, as a person does. Returns `None` if there is no such rule.
     pub fn set_enabled(&mut self, name: &str, enabled: bool, now: Time) -> Option<()> {
         let rule = self.rules.iter_mut().find(|rule| rule.name == name)?;
         rule.history.push((now, enabled));

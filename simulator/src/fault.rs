@@ -7,15 +7,15 @@ use crate::shape::ApiError;
 pub enum Fault {
     /// The service throttles the call; nothing is applied.
     Throttled,
-    /// HTTP 500 and nothing applied.
+    /// HTTP 500, and nothing is applied.
     ErrorBefore,
     /// HTTP 500 although the call was applied.
     ErrorAfter,
-    /// No answer ever, and nothing applied.
+    /// The service never answers, and nothing is applied.
     Hang,
-    /// No answer ever, although the call was applied.
+    /// The service never answers, although the call was applied.
     HangAfter,
-    /// The connection is reset, and nothing applied.
+    /// The connection is reset, and nothing is applied.
     Reset,
     /// The connection is reset, although the call was applied.
     ResetAfter,
@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the call takes effect all the same.
+    /// Whether the call is applied anyway.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         matches!(self, Self::ErrorAfter | Self::HangAfter | Self::ResetAfter)
@@ -38,9 +38,7 @@ impl Fault {
             Self::ErrorBefore | Self::ErrorAfter => Symptom::Answer(ApiError::internal()),
             Self::Hang | Self::HangAfter => Symptom::Silence,
             Self::Reset | Self::ResetAfter => Symptom::Reset,
-            Self::Refused(code) => {
-                Symptom::Answer(ApiError::refused(code, "refused by the simulator, as it was told to"))
-            }
+            Self::Refused(code) => Symptom::Answer(ApiError::refused(code, "refused by a simulated fault")),
         }
     }
 }
@@ -52,11 +50,11 @@ pub enum Symptom {
     Answer(ApiError),
     /// The connection is reset.
     Reset,
-    /// No answer ever.
+    /// The service never answers.
     Silence,
 }
 
-/// What a call calls.
+/// The service and the operation of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Called<'c> {
     /// The service, as IAM names it.
@@ -81,7 +79,7 @@ impl<F: FnMut(Called<'_>) -> Option<Fault> + Send + Clone + 'static> Decide for 
 }
 
 /// A source that makes the next `times` calls of `operation` go wrong, one after another. `operation` is an operation's name, or
-/// `service:Operation` where two services have one of this name.
+/// `service:Operation` if two services have one of this name.
 #[must_use]
 pub fn next(operation: &'static str, times: usize, fault: Fault) -> FaultSource {
     let mut left = times;

@@ -28,7 +28,7 @@ pub type Answer = (String, Value);
 /// A running function of the project [`Project::nyctaxi`]. The process is killed when this is dropped.
 #[derive(Debug)]
 pub struct Function {
-    /// The Runtime API that the function asks for events.
+    /// The Runtime API that the function gets its events from.
     pub api: RuntimeApi,
     /// When the process was spawned.
     pub spawned: Instant,
@@ -75,7 +75,7 @@ impl Function {
         self.process.id().expect("the function runs")
     }
 
-    /// Kills the function, and gives the lines that it logged to a piped stdout.
+    /// Kills the function, and returns the lines that it logged to a piped stdout.
     ///
     /// # Panics
     /// If a line is not JSON.
@@ -110,7 +110,7 @@ pub fn command(binary: &Path) -> Command {
 /// A request of the function.
 #[derive(Debug)]
 enum Activity {
-    /// The function asks for an event.
+    /// The function requests an event.
     Asks(Instant),
     /// The function answers an event.
     Answers(Instant, Answer),
@@ -139,7 +139,7 @@ impl RuntimeApi {
         Self { address, events, activities }
     }
 
-    /// Queues an event until the function asks for it.
+    /// Queues an event until the function requests it.
     ///
     /// # Panics
     /// If the server's task has ended.
@@ -147,7 +147,7 @@ impl RuntimeApi {
         self.events.send(payload.into()).unwrap();
     }
 
-    /// Waits until the function asks for an event, and gives the time of the request.
+    /// Waits until the function requests an event, and returns the time of the request.
     ///
     /// # Panics
     /// If the function makes no request within a minute.
@@ -159,7 +159,7 @@ impl RuntimeApi {
         }
     }
 
-    /// Waits until the function answers an event, and gives the time and the answer.
+    /// Waits until the function answers an event, and returns the time and the answer.
     ///
     /// # Panics
     /// If the function makes no request within a minute.

@@ -1,19 +1,19 @@
 //! SageMaker pipelines, CodePipeline executions and stage transitions, EventBridge rules and CloudWatch alarms as one in-process
 //! state machine.
 //!
-//! A test instrument: it speaks the services' protocols, keeps state, refuses what the services refuse with their error
-//! codes, honours idempotency tokens, emits the events that AWS would, and misbehaves on request. It never looks at how the
-//! router works, only at the requests that it makes.
+//! A test instrument. It implements the services' protocols, keeps state, and honours idempotency tokens. It refuses what the
+//! services refuse, with their error codes. It emits the events that AWS would, and simulates faults on request. It depends only
+//! on the requests that the router makes, not on how the router works.
 //!
 //! The map:
 //!
-//! - [`world`]: [`World`], the state of one project's life, and what people and AWS do to it. Start reading here.
+//! - [`world`]: [`World`], the state of one project, and what people and AWS do to it. Start reading here.
 //! - [`sagemaker`], [`codepipeline`], [`eventbridge`], [`cloudwatch`]: one service each: its state and its operations.
 //! - [`protocol`]: requests and answers as they are on the wire.
 //! - [`shape`]: the documented patterns and lengths of the services' inputs.
 //! - [`fault`]: how a call may go wrong.
-//! - [`client`]: the AWS SDK's HTTP client whose other end is a [`Simulator`]: no socket, and any clock, tokio's paused one too.
-//! - [`server`]: the same on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
+//! - [`client`]: an HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock.
+//! - [`server`]: a [`Simulator`] on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
 //! - [`samples`], [`lambda`], and [`Project::lookup`]: what tests share: the sample events, a harness that runs the function's binary,
 //!   the environment variables.
 
@@ -57,7 +57,7 @@ impl Simulator {
         Self { world: Arc::new(Mutex::new(self.world().copy())) }
     }
 
-    /// The world, to look at or to act upon. It must not be kept across an `await`.
+    /// The world, to read or to change. It must not be kept across an `await`.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

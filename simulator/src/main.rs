@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "\
 SageMaker pipelines, CodePipeline executions and stage transitions, EventBridge rules and
-CloudWatch alarms on this machine, with the project of the sample events in them. The time is
-that of the sample events, in 2021.
+CloudWatch alarms on this machine, with the project of the sample events in them. The clock
+starts at the time of the sample events, in 2021.
 
 Usage: simulator [--port PORT]
 
@@ -20,7 +20,7 @@ While it runs:
   curl http://127.0.0.1:4566/simulator/state
       the guards, the executions and the alarms
   curl --data @events/execution-succeeded.json http://127.0.0.1:4566/simulator/event
-      make an event true: the execution or the alarm that it names has its status";
+      set the state that an event reports: the status of its execution, or the state of its alarm";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -51,7 +51,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// The port to listen on, or `None` where help was asked for.
+/// The port to listen on, or `None` for `--help`.
 fn port() -> Result<Option<u16>, lexopt::Error> {
     let mut port = 4566;
     let mut arguments = lexopt::Parser::from_env();

@@ -1,16 +1,16 @@
-//! The two protocols on the wire. SageMaker, CodePipeline and EventBridge speak AWS JSON; CloudWatch speaks Smithy RPC v2 CBOR.
+//! The two protocols on the wire. SageMaker, CodePipeline and EventBridge use AWS JSON; CloudWatch uses Smithy RPC v2 CBOR.
 //!
-//! <https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>. Inside, everything is JSON.
+//! <https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>. Inside the simulator, everything is JSON.
 
 use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 
 use crate::fault::Symptom;
 
-/// The headers and the body of one answer: the HTTP status, the header fields, the body.
+/// One answer: the HTTP status, the header fields, the body.
 pub type Answer = (u16, Vec<(&'static str, &'static str)>, Vec<u8>);
 
-/// One request, whichever protocol it came by.
+/// One request, in either protocol.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `Service.Operation`, as the header `X-Amz-Target` names them.
@@ -35,7 +35,7 @@ impl Request {
     /// The answer in the request's protocol.
     ///
     /// # Errors
-    /// A connection that ends without an answer.
+    /// The [`Symptom`] if the connection ends without an answer.
     pub fn answer(&self, answer: Result<Value, Symptom>) -> Result<Answer, Symptom> {
         let (status, answer) = match answer {
             Ok(answer) => (200, answer),
@@ -60,7 +60,7 @@ fn target(path: &str) -> String {
     }
 }
 
-/// The JSON of a request. What cannot be read gives no JSON, which the service refuses.
+/// The JSON of a request. A body that cannot be read gives no JSON, and the service refuses that.
 fn decode(body: &[u8]) -> Vec<u8> {
     if body.is_empty() {
         return json!({}).to_string().into_bytes();
@@ -76,7 +76,7 @@ fn encode(answer: &Value) -> Vec<u8> {
     body
 }
 
-/// The CBOR of a member. A number in a member called `…Timestamp` is a time, and absent members are left out.
+/// The CBOR of a member. A floating-point number in a member called `…Timestamp` is a time. Absent members are left out.
 fn cbor(name: &str, value: &Value) -> Cbor {
     match value {
         Value::Null => Cbor::Null,

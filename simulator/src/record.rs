@@ -1,5 +1,6 @@
-//! Notes for tests of the deployed stack: with `RECORD=DIRECTORY` in the environment, what the other tests see is written there, each thing
-//! once, as JSON lines. So what the template grants, sets and shows is compared with what the function really does.
+//! Notes for tests of the deployed stack. With `RECORD=DIRECTORY` in the environment, the other tests write what they see to that
+//! directory, each thing once, as JSON lines. So what the template grants, sets and shows is compared with what the function really
+//! does.
 
 use std::collections::BTreeSet;
 use std::fs::{OpenOptions, create_dir_all};
@@ -13,10 +14,10 @@ use crate::world::{Call, Place};
 
 static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Writes `what` to the file `kind.jsonl`, unless this process has done so already. Does nothing where nothing is recorded.
+/// Writes `what` to the file `kind.jsonl`, unless this process has done so already. Does nothing if nothing is recorded.
 ///
 /// # Panics
-/// Where the file cannot be written: a record with holes would prove nothing.
+/// If the file cannot be written: an incomplete record would prove nothing.
 #[allow(clippy::panic, reason = "test support")]
 pub fn note(kind: &str, what: &Value) {
     let Some(directory) = std::env::var_os("RECORD") else { return };
@@ -37,7 +38,8 @@ pub fn note(kind: &str, what: &Value) {
     }
 }
 
-/// Notes the permission that a call needs. An emulator's function looks for its rules in another account, where no stack is.
+/// Notes the permission that a call needs. Leaves out calls about another account: an emulator's function reads its rules there, and
+/// there is no stack.
 pub(crate) fn permission(call: &Call, place: &Place) {
     if call.resource == "*" || call.resource.contains(place.account()) {
         // The simulation gives every history a region of its own.

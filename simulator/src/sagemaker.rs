@@ -73,14 +73,14 @@ impl Execution {
     }
 }
 
-/// What a token that was used before does together with other parameters, which AWS does not document.
+/// What a token that was used before does together with other parameters. AWS does not document it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReusedToken {
     /// The start is refused.
     Refused,
     /// The start is refused, and from then on the token is refused with its own request too.
     RefusedForGood,
-    /// The execution that the token started is given again.
+    /// The answer is the execution that the token started.
     SameExecution,
 }
 
@@ -98,7 +98,7 @@ pub struct SageMaker {
     pub parameters: Vec<String>,
     /// Those of them that have no default: a start has to give them.
     pub required_parameters: Vec<String>,
-    /// The most executions that a page of a list has, even where the request asks for more.
+    /// The most executions that a page of a list has, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How far lists lag behind.
     pub list_lag: Duration,
@@ -112,11 +112,11 @@ pub struct SageMaker {
     pub checks_limit_first: bool,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
-    /// Lists give no start time of every execution whose number, from 1, is a multiple of this.
+    /// Lists give no start time for an execution whose number, counted from 1, is a multiple of this.
     pub start_time_missing: Option<usize>,
     /// By token: the request it came with, and the execution that it started.
     tokens: BTreeMap<String, (Value, String)>,
-    /// Tokens that are refused for good.
+    /// Tokens that are refused permanently.
     refused_tokens: BTreeSet<String>,
     /// Status events that EventBridge has not taken yet.
     pub(crate) events: Vec<Emitted>,
@@ -174,7 +174,7 @@ impl SageMaker {
         if lower.starts_with("arn:") { lower } else { self.place.arn("sagemaker", &format!("pipeline/{lower}")) }
     }
 
-    /// Creates a pipeline. Does nothing where one of this name exists.
+    /// Creates a pipeline. Does nothing if one of this name exists.
     pub fn add_pipeline(&mut self, name: &str) {
         if !self.has_pipeline(&self.arn_of(name)) {
             self.pipelines.push(name.to_owned());
@@ -204,7 +204,7 @@ impl SageMaker {
         arn
     }
 
-    /// Gives an execution another status: it stops, ends, or is retried. Does nothing where there is no such execution or it has
+    /// Gives an execution another status: it stops, ends, or is retried. Does nothing if there is no such execution or it has
     /// that status already.
     pub fn set_status(&mut self, arn: &str, status: &str, now: Time) {
         if let Some(previous) = self.change(arn, status, now) {
@@ -212,7 +212,7 @@ impl SageMaker {
         }
     }
 
-    /// Gives the execution of this ARN this status, without an event. Creates the execution if need be. Does nothing where no
+    /// Gives the execution of this ARN this status, without an event. Creates the execution if need be. Does nothing if no
     /// pipeline has this ARN's name.
     pub fn force_state(&mut self, arn: &str, status: &str, now: Time) {
         if !arn.contains("/execution/") || !self.has_pipeline(pipeline_of(arn)) {

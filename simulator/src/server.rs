@@ -1,7 +1,7 @@
 //! A [`Simulator`] on a port, for `AWS_ENDPOINT_URL`.
 //!
-//! Beside the services' protocol it has two doors of its own: `GET /simulator/state` shows the guards and executions, and
-//! `POST /simulator/event` makes an event true (an execution ends, say), since nothing else in this world would.
+//! Besides the services' protocols, it serves two paths of its own. `GET /simulator/state` shows guards, executions and alarms.
+//! `POST /simulator/event` sets the state that an event reports (an execution ends, for example), as nothing else here does so.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::protocol;
 /// Serves until the task is dropped.
 ///
 /// # Errors
-/// Where no more connections can be accepted.
+/// If a connection cannot be accepted.
 pub async fn serve(simulator: Simulator, listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
@@ -33,7 +33,7 @@ pub async fn serve(simulator: Simulator, listener: TcpListener) -> io::Result<()
 /// Serves one connection until it ends.
 pub async fn serve_connection<I: Read + Write + Unpin>(simulator: &Simulator, connection: I) {
     let service = service_fn(|request| answer(simulator, request));
-    // A broken connection is the client's to notice; a simulated reset ends here too.
+    // The error is ignored: the client has to handle a broken connection, and a simulated reset ends here too.
     let _ = http1::Builder::new().serve_connection(connection, service).await;
 }
 

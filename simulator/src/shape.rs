@@ -1,4 +1,4 @@
-//! The documented patterns and lengths of the services' inputs, and reading inputs by them.
+//! The documented patterns and lengths of the services' inputs, and functions that read inputs by them.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ pub struct ApiError {
     pub status: u16,
     /// The error's code, such as `ValidationException`.
     pub code: String,
-    /// What it says.
+    /// The error's text.
     pub message: String,
 }
 

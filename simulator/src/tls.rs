@@ -47,7 +47,7 @@ impl Tls {
     /// Makes the handshake.
     ///
     /// # Errors
-    /// What the handshake fails with.
+    /// The error with which the handshake fails.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         stream.set_nodelay(true)?;
         self.acceptor.accept(stream).await

@@ -18,7 +18,7 @@ use crate::shape::{ApiError, Input};
 /// A moment: the time since the Unix epoch.
 pub type Time = Duration;
 
-/// Where resources live.
+/// The Region and the account of the resources.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     region: String,
@@ -125,16 +125,16 @@ pub struct Call {
     pub operation: String,
     /// The ARN of the resource that it is about.
     pub resource: String,
-    /// What was asked.
+    /// The request's input.
     pub input: Value,
-    /// What the caller was told: an answer, an error's code, or nothing.
+    /// What the caller got: an answer, an error's code, or nothing.
     pub result: Result<Value, String>,
 }
 
-/// Is told of every call.
+/// A function that is called with every call.
 pub type Observer = Box<dyn FnMut(&Call) + Send>;
 
-/// The state of one project's life.
+/// The state of one project.
 pub struct World {
     /// SageMaker.
     pub sagemaker: SageMaker,
@@ -246,12 +246,12 @@ impl World {
         &self.place.region
     }
 
-    /// Lets calls go wrong as `source` says. Of several sources, the first that has a fault for a call decides.
+    /// Makes calls go wrong as `source` decides. Of several sources, the first that has a fault for a call decides.
     pub fn inject(&mut self, source: FaultSource) {
         self.faults.push(source);
     }
 
-    /// Lets the clock of a copy go on, on the runtime that calls this.
+    /// Starts the clock of a copy, on the runtime that calls this.
     pub fn restart(&mut self) {
         self.began = Instant::now();
     }
@@ -262,18 +262,18 @@ impl World {
         !self.faults.is_empty()
     }
 
-    /// Lets no call go wrong any more.
+    /// Removes all sources of faults.
     pub fn heal(&mut self) {
         self.faults.clear();
     }
 
-    /// Tells `observer` of every call from now on.
+    /// Calls `observer` with every call from now on.
     pub fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
     }
 
-    /// Serves one request: the answer's body, or what the caller sees of an error. `target` is the header
-    /// `X-Amz-Target`, `authorization` the header of that name.
+    /// Serves one request. Returns the answer's body, or what the caller sees of an error. `target` names
+    /// service and operation, as the header `X-Amz-Target` does. `authorization` is the header of that name.
     ///
     /// # Errors
     /// What the caller sees in place of an answer.
@@ -301,7 +301,7 @@ impl World {
             Service::SageMaker => self.sagemaker.resource(Input(&input)),
             Service::CodePipeline => self.codepipeline.resource(Input(&input)),
             Service::EventBridge => self.eventbridge.resource(Input(&input)),
-            // Composite alarms have no permissions of their own, so none are asked for by name.
+            // Composite alarms can be described with "*" only, so the permission names no alarm.
             Service::CloudWatch => "*".to_owned(),
         };
         let call = Call {
@@ -323,7 +323,7 @@ impl World {
         answer
     }
 
-    /// Signatures are not verified, but their scope is: a client of the wrong region or service is found out.
+    /// Verifies the scope of a signature, but not the signature. So a request for the wrong region or service is refused.
     fn authenticate(&self, service: Service, authorization: &str) -> Result<(), ApiError> {
         let scope = format!("/{}/{}/aws4_request", self.place.region, service.signing_name());
         if authorization.is_empty() {
@@ -393,8 +393,8 @@ impl World {
         })
     }
 
-    /// An alarm changes its state: the event that EventBridge delivers, or `None` if the alarm has that state already or the drift
-    /// rule lets none through. The rule matches the change to ALARM only.
+    /// An alarm changes its state. Returns the event that EventBridge delivers, or `None` if the alarm has that state already or
+    /// the drift rule lets none through. The rule matches the change to ALARM only.
     pub fn change_alarm(&mut self, alarm: &str, state: &str) -> Option<Value> {
         let detail = self.cloudwatch.change(alarm, state, self.now())?;
         let arn = self.cloudwatch.arn(alarm);
@@ -403,26 +403,26 @@ impl World {
         matches.then(|| self.through(&rule, "aws.cloudwatch", "CloudWatch Alarm State Change", arn, detail)).flatten()
     }
 
-    /// The rule of the schedule or of the heartbeat ticks: the event that EventBridge delivers, or `None` while the rule lets
-    /// none through.
+    /// The rule of the schedule or of the heartbeat ticks. Returns the event that EventBridge delivers, or `None` while the rule
+    /// lets none through.
     pub fn tick(&mut self, rule: &str) -> Option<Value> {
         let arn = self.eventbridge.arn(rule);
         self.through(rule, "aws.events", "Scheduled Event", arn, json!({}))
     }
 
-    /// The schedule of EventBridge Scheduler ticks: the event that it sends by default. No rule is asked.
+    /// The schedule of EventBridge Scheduler ticks. Returns the event that it sends by default. No rule is involved.
     pub fn scheduler_tick(&mut self) -> Value {
         let arn = self.place.arn("scheduler", &format!("schedule/default/{}", self.project.schedule));
         let (source, detail_type) = ("aws.scheduler", "Scheduled Event");
         self.envelope(Emitted { source, detail_type, resources: vec![arn], detail: json!("{}") })
     }
 
-    /// An execution of the CodePipeline succeeds: the event that EventBridge delivers.
+    /// An execution of the CodePipeline succeeds. Returns the event that EventBridge delivers.
     pub fn code_deployed(&mut self, execution_id: &str) -> Value {
         self.code_pipeline_succeeds(execution_id, false)
     }
 
-    /// An execution of the CodePipeline succeeds that puts earlier code back: the event that EventBridge delivers.
+    /// An execution of the CodePipeline that rolls back to earlier code succeeds. Returns the event that EventBridge delivers.
     pub fn code_rolled_back(&mut self, execution_id: &str) -> Value {
         self.code_pipeline_succeeds(execution_id, true)
     }
@@ -456,7 +456,7 @@ impl World {
         lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
     }
 
-    /// An execution of the CodePipeline ends otherwise. The router gets no event of it.
+    /// An execution of the CodePipeline ends without success. The router gets no event of it.
     pub fn end_code_pipeline(&mut self, execution_id: &str, status: &str) {
         self.codepipeline.end_execution(execution_id, status, false, self.now());
     }
@@ -502,8 +502,9 @@ impl World {
         self.collect();
     }
 
-    /// Makes the world such that an event (a sample, say) is true: a status event's execution exists and has its status, a job's
-    /// action waits for an answer, an alarm has its state, an execution of the CodePipeline has succeeded. Other events need nothing to be true. No event is emitted.
+    /// Sets the state that an event (a sample, for example) reports: a status event's execution exists and has its status, a job's
+    /// action waits for an answer, an alarm has its state, an execution of the CodePipeline has succeeded. Other events report no
+    /// state. No event is emitted.
     pub fn force_state(&mut self, event: &Value) {
         if let Some(job_id) = event["CodePipeline.job"]["id"].as_str() {
             self.codepipeline.force_state(job_id);
@@ -523,7 +524,7 @@ impl World {
         }
     }
 
-    /// An action of the CodePipeline invokes the router: the event of its first job.
+    /// An action of the CodePipeline invokes the router. Returns the event of its first job.
     pub fn run_action(&mut self, user_parameters: Option<&str>) -> Option<Value> {
         self.codepipeline.run_action(user_parameters);
         self.codepipeline.events.pop_back()
@@ -549,7 +550,7 @@ impl World {
         self.eventbridge.replace(name, self.now());
     }
 
-    /// The state that a person asks for: the guards, the executions from the newest to the oldest, and the alarms.
+    /// The state that `GET /simulator/state` shows: the guards, the executions from the newest to the oldest, and the alarms.
     #[must_use]
     pub fn state(&self) -> Value {
         let stages: serde_json::Map<String, Value> = self
@@ -588,7 +589,7 @@ pub(crate) fn seconds(time: Time) -> f64 {
     time.as_secs_f64()
 }
 
-/// A time as a clock shows it that is this many milliseconds ahead.
+/// The time on a clock that is this many milliseconds ahead.
 pub(crate) fn shifted(time: Time, ahead: i64) -> Time {
     let by = Time::from_millis(ahead.unsigned_abs());
     if ahead < 0 { time.saturating_sub(by) } else { time + by }

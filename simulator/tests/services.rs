@@ -1,4 +1,4 @@
-//! The simulator answers as the services do: the instrument itself is tested.
+//! Tests of the simulator itself: it answers as the services do.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use std::time::Duration;
@@ -293,7 +293,7 @@ async fn pipelines_do_not_see_each_others_executions() {
     assert_eq!(arns, [&json!(world.sagemaker.pipeline_arn()), &json!(other_arn)]);
     assert_eq!(events[1]["resources"], json!([other_arn, execution]));
 
-    // A token is known to the whole service.
+    // A token counts for the whole service, not only for its pipeline.
     assert_eq!(refused(world, target, &start_of(PIPELINE, "u", "two")), "ConflictException");
     world.sagemaker.reused_token = ReusedToken::SameExecution;
     assert_eq!(call(world, target, &start_of(PIPELINE, "u", "two")).unwrap(), started);

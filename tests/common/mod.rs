@@ -76,7 +76,7 @@ impl Lab {
         let project = Project::nyctaxi();
         let lookup = project.lookup(changed);
         let config = Config::from_lookup(|name| {
-            // The SDK's own variables are not the stack's to set.
+            // Only the router's own variables are recorded, not those of the SDK and of Lambda.
             if !name.starts_with("AWS_") {
                 record::note("variables", &json!(name));
             }
@@ -147,7 +147,7 @@ impl Lab {
         if let Some(rehearsed) = rehearsed.filter(|_| is_alone && is_calm) {
             let rehearsed = rehearsed.expect("a dry run fails only where the active router fails");
             assert_eq!(rehearsed["dryRun"], true);
-            // SageMaker's limit, and what a known token does, show only at a start.
+            // SageMaker's limit, and what a token that was used before does, appear only at a start.
             let tried = rehearsed["action"] == "started" && answer["action"] != "started";
             let is_refused = tried && ["deferred", "alreadyRunning"].contains(&answer["action"].as_str().unwrap());
             assert!(is_refused || rehearsed["action"] == answer["action"], "dry run {rehearsed}, then {answer}");
@@ -161,7 +161,7 @@ impl Lab {
     }
 
     /// Gives the event to a router in dry-run mode, on a copy of the simulator with a clock of its own, and checks its calls and
-    /// metrics. Returns its answer, unless it is about a job, whose first call is refused.
+    /// metrics. Returns its answer, but none for a job, as a job's first call is refused.
     fn rehearse(&self, event: Value) -> Option<Result<Value, Diagnostic>> {
         let mut changed = self.changed.clone();
         changed.push(("MODE".to_owned(), "dry-run".to_owned()));
@@ -245,7 +245,7 @@ impl Lab {
         executions.map(|e| e.display_name.clone().unwrap_or_default()).collect()
     }
 
-    /// The operations that the router called since this was last asked, in order.
+    /// The operations that the router called since the last call of this function, in order.
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.simulator.world().calls).into_iter().map(|call| call.operation).collect()
     }

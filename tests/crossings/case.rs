@@ -1,4 +1,4 @@
-//! What is crossed: two events, and the state that the project is in when they come.
+//! The cases: two events, and the state of the project when they come.
 
 use std::time::Duration;
 
@@ -43,11 +43,11 @@ pub enum Event {
     CatchUpDrift,
     /// The heartbeat, and a tick was deferred.
     CatchUpTick,
-    /// An action of the CodePipeline asks for a retraining.
+    /// An action of the CodePipeline requests a retraining.
     Job,
-    /// Another action asks for one.
+    /// Another action requests one.
     OtherJob,
-    /// The action asks whether the last execution has ended.
+    /// The next job of the action that waits for the last execution.
     Continuation,
 }
 
@@ -67,7 +67,7 @@ impl Event {
         Self::Continuation,
     ];
 
-    /// The same kind of event about something else. Without it, an event beside itself is the same event delivered twice.
+    /// The same kind of event about something else. A pair of two equal events is the same event, delivered twice.
     fn other(self) -> Option<Self> {
         match self {
             Self::Deployment => Some(Self::OtherDeployment),
@@ -89,7 +89,7 @@ impl Event {
             .position(|e| *e == self)
     }
 
-    /// Every ordered pair of events that is a world of its own. A pair's second event happens last.
+    /// Every ordered pair of events that differs from the others. A pair's second event happens last.
     pub fn pairs() -> Vec<Vec<Self>> {
         let crossed = Self::ALL.iter().flat_map(|first| Self::ALL.map(|second| [*first, second]));
         let others = Self::ALL.iter().filter_map(|first| Some([*first, first.other()?]));
@@ -98,7 +98,7 @@ impl Event {
             (Some(first), Some(second)) => first < second,
             _ => true,
         };
-        // Where deployments come by actions, no heartbeat looks for one.
+        // If deployments come by actions, no heartbeat looks for a deployment.
         let is_vacuous =
             |pair: &[Self; 2]| pair.contains(&Self::CatchUpDeployment) && pair.iter().any(|event| event.is_of_action());
         crossed.chain(others).filter(is_new).filter(|pair| !is_vacuous(pair)).map(Vec::from).collect()
@@ -155,7 +155,7 @@ impl Start {
     }
 }
 
-/// Events that meet a state.
+/// A state, and the events that come in it.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub start: Start,
@@ -164,13 +164,13 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether its state can meet its events.
+    /// Whether the events can come in the state.
     pub fn is_possible(&self) -> bool {
         self.start != Start::New || !self.events.contains(&Event::Continuation)
     }
 }
 
-/// A case that is ready to run: copies of the simulator begin where the events come.
+/// A case that is ready to run: copies of the simulator begin when the events come.
 #[derive(Debug)]
 pub struct Prepared {
     pub simulator: Simulator,
@@ -185,7 +185,7 @@ pub struct Prepared {
     pub must_exist: Vec<String>,
     /// The beginnings of the display names of the executions that may start.
     pub may_start: Vec<String>,
-    /// When each thing happened that needs a retraining.
+    /// Each event that needs a retraining, and when it happened.
     pub asks: Vec<(Event, Time)>,
     /// The ids of the jobs that are delivered.
     pub jobs: Vec<String>,
@@ -247,7 +247,7 @@ impl<'c> Scene<'c> {
         {
             let mut world = simulator.world();
             world.sagemaker.reused_token = case.reused_token;
-            // Stragglers come through a rule that was disabled.
+            // Late events still come through a rule that was disabled.
             world.eventbridge.delay = Duration::from_hours(100);
             for alarm in ALARMS {
                 world.change_alarm(alarm, "OK");
@@ -259,7 +259,7 @@ impl<'c> Scene<'c> {
         Self { case, project, simulator, variables, last: None, continuation: None, must_exist, may_start, asks }
     }
 
-    /// An execution starts, and the guards are engaged. In states without one that runs, it ends and they are released.
+    /// An execution starts, and the guards are engaged. In the states idle, half engaged and held, it then ends and they are released.
     async fn begin(&mut self) {
         if self.case.start == Start::New {
             return;
@@ -284,7 +284,7 @@ impl<'c> Scene<'c> {
         }
     }
 
-    /// Something happens whose event is lost.
+    /// Something happens, and its event is lost.
     fn lose_event(&mut self, event: Event) {
         let mut world = self.simulator.world();
         match event {
@@ -311,7 +311,7 @@ impl<'c> Scene<'c> {
             Start::New | Start::Idle | Start::Engaged | Start::HeldWhileRunning => {}
             Start::Ended => drop(self.set_status("Succeeded")),
             Start::HalfEngaged(writes) => {
-                // It is retried.
+                // The execution is retried.
                 let event = self.set_status("Executing");
                 self.kill_after_writes(&event, writes).await;
             }
@@ -323,7 +323,7 @@ impl<'c> Scene<'c> {
         }
     }
 
-    /// Makes the event true, and gives it.
+    /// Makes what the event reports happen, and returns the event.
     fn happen(&mut self, event: Event) -> Value {
         let now = self.simulator.world().now();
         let schedule_rule = &self.project.schedule_rule;
@@ -340,7 +340,7 @@ impl<'c> Scene<'c> {
             Event::Drift | Event::OtherDrift => {
                 self.asks.push((event, now));
                 let mut world = self.simulator.world();
-                // The first alarm's event may have been lost. Then it flaps.
+                // The first alarm may be in ALARM already, as its event was lost. Then the alarm flaps.
                 let alarm = ALARMS[usize::from(event == Event::OtherDrift)];
                 self.may_start.push(format!("drift-{alarm}-"));
                 world.change_alarm(alarm, "OK");

@@ -24,11 +24,11 @@ pub fn check(case: &Case, prepared: &Prepared, world: &World) -> Result<(), Stri
             return Err(format!("invariant 4: {name} was never started"));
         }
     }
-    // What waits for an execution that runs is checked later.
+    // What waits for an active execution is checked later.
     if prepared.was_active { Ok(()) } else { check_asks(case, prepared, world) }
 }
 
-/// Invariants 1, 2 and 5: the guards are as the executions ask, and an operator's holds stay.
+/// Invariants 1, 2 and 5: the guards are as the executions require, and an operator's holds stay.
 pub fn check_guards(case: &Case, world: &World) -> Result<(), String> {
     let is_active = world.sagemaker.executions.iter().any(Execution::is_active);
     let is_held = case.start.is_held();
@@ -71,7 +71,7 @@ pub fn check_starts(prepared: &Prepared, world: &World) -> Result<(), String> {
         }
         let coalesces = ["drift-", "schedule-"].iter().any(|trigger| name.starts_with(trigger));
         if !prepared.may_start.iter().any(|expected| name.starts_with(expected)) {
-            return Err(format!("invariant 9: {name} was started, and nothing of that name has happened"));
+            return Err(format!("invariant 9: {name} was started, and no occurrence has that name"));
         }
         if coalesces {
             coalesced.push(name);
@@ -86,12 +86,12 @@ pub fn check_starts(prepared: &Prepared, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Invariant 4 for actions: every job is answered, and no action ends before its execution or otherwise.
+/// Invariant 4 for actions: every job is answered, and no action ends before its execution or in another way.
 fn check_actions(prepared: &Prepared, world: &World) -> Result<(), String> {
     for action in &world.codepipeline.actions {
         let execution = |arn: &str| world.sagemaker.executions.iter().find(|e| e.arn == arn).unwrap();
         let is_right = match &action.state {
-            // The answer that it has to wait is followed by another job.
+            // If the answer is that the action has to wait, another job follows.
             ActionState::InProgress => !prepared.jobs.contains(&action.job_id),
             ActionState::Succeeded(variables) => {
                 execution(variables["PipelineExecutionArn"].as_str().unwrap()).status() == "Succeeded"
@@ -105,7 +105,7 @@ fn check_actions(prepared: &Prepared, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Invariants 4, 7 and 8: what needs a retraining has got one.
+/// Invariants 4, 7 and 8: what needs a retraining has one.
 pub fn check_asks(case: &Case, prepared: &Prepared, world: &World) -> Result<(), String> {
     for (event, at) in &prepared.asks {
         let is_tick = matches!(event, Event::Tick | Event::OtherTick | Event::CatchUpTick);

@@ -38,7 +38,7 @@ pub enum Defect {
     TokenOfTheEvent,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
-    /// An invocation does not know which rules it has written to. If another one removes the tag that it has set, the rule looks held.
+    /// An invocation does not keep which rules it has written to. If another one removes the tag that it has set, the rule looks held.
     ForgetsItsOwnWrites,
     /// An invocation lists the executions only once.
     DoesNotLookAgain,
@@ -75,7 +75,7 @@ impl Gate {
         receiver.await.expect("a gate is not dropped while its invocation runs");
     }
 
-    /// Whether a call waits. One whose invocation gave it up does not.
+    /// Whether a call waits. A call that its invocation has dropped does not wait.
     fn has_waiting(&self) -> bool {
         let mut waiting = self.waiting.lock().unwrap();
         waiting.retain(|call| !call.is_closed());
@@ -163,7 +163,7 @@ impl Gate {
         self.written.lock().unwrap().contains(rule) && !found.is_enabled() && !found.tags.contains_key(TAG)
     }
 
-    /// The answer that a router expects if it takes its own writes for done.
+    /// The answer as it would be if the router's own writes were in effect.
     fn as_if_set(&self, operation: &str, mut answer: Value) -> Value {
         let is_active = self.simulator.world().sagemaker.executions.iter().any(Execution::is_active);
         match operation {
@@ -236,7 +236,7 @@ impl Invocation {
         self.answer.is_some()
     }
 
-    /// Makes at most so many calls, and runs on until the next one waits or the invocation ends. Returns how many calls it made.
+    /// Makes at most `most` calls, and runs on until the next one waits or the invocation ends. Returns how many calls it made.
     pub async fn make_calls(&mut self, most: usize) -> usize {
         for made in 0..=most {
             self.run_to_next_call().await;
@@ -255,7 +255,7 @@ impl Invocation {
         self.answer = poll_fn(|context| match self.run.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending if self.gate.has_waiting() => Poll::Ready(None),
-            // It pauses.
+            // The invocation pauses.
             Poll::Pending => Poll::Pending,
         })
         .await;

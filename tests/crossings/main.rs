@@ -1,12 +1,12 @@
 //! Systematic crossings: every pair of events in every state of the project, with every placement of the switches between the two
 //! invocations' calls; and every point at which one invocation can be killed.
 //!
-//! The router and the SDK clients are the real ones. A schedule says how many calls each invocation makes before the other one's
-//! turn comes. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
+//! The router and the SDK clients are the real ones. A schedule says how many calls each invocation makes before the other one
+//! continues. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
 //!
-//! `SWITCHES=2` sets how many switches a schedule has, beside the one at an invocation's end; one without it. `CROSSINGS=main` takes
-//! one state of each kind, and without it only some of them. `CROSSINGS=all` takes all states, both behaviours of a reused token, and
-//! both orders of calls that are made at once.
+//! `SWITCHES=2` sets how many switches a schedule has, besides the one at an invocation's end. The default is one. `CROSSINGS=main`
+//! takes one state of each kind. The default is only some of them. `CROSSINGS=all` takes all states, both behaviours of a reused
+//! token, and both orders of calls that are made at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,9 +50,9 @@ struct Plan<'c> {
 }
 
 impl<'c> Plan<'c> {
-    /// The beginning, with a simulator of its own.
+    /// A plan at its beginning, with its own simulator.
     fn new(case: &'c Case, prepared: &'c Prepared, terms: Terms) -> Self {
-        // The time of the events, however much has passed in other schedules.
+        // The clock starts again at the time of the events, as time has passed in other schedules.
         prepared.simulator.world().restart();
         let simulator = prepared.simulator.copy();
         Self { case, prepared, terms, simulator, trace: Trace::default() }
@@ -74,7 +74,7 @@ impl<'c> Plan<'c> {
         answer
     }
 
-    /// A heartbeat so much later.
+    /// Sends a heartbeat after this time.
     async fn heartbeat(&self, later: Duration) -> Result<(), String> {
         advance(later).await;
         let event = &self.prepared.heartbeat;
@@ -82,14 +82,14 @@ impl<'c> Plan<'c> {
         heartbeat.finish().await.map(drop).map_err(|error| format!("the heartbeat failed: {error}"))
     }
 
-    /// Checks the invariants when both invocations have ended, and after a heartbeat. Where something had to wait for an execution,
+    /// Checks the invariants when both invocations have ended, and after a heartbeat. If something had to wait for an execution,
     /// checks that it is served afterwards.
     async fn check(&self, answers: &[Answer]) -> Result<(), String> {
         let Self { case, prepared, simulator, .. } = self;
         if let Some(Err(error)) = answers.iter().find(|answer| answer.is_err()) {
             return Err(format!("invariant 6: an event failed three times: {error}"));
         }
-        // An event that is ignored looks at nothing.
+        // The router observes nothing for an event that is ignored.
         if answers.iter().flatten().any(|answer| answer["interlock"].is_object()) {
             check_guards(case, &simulator.world())?;
         }
@@ -99,7 +99,7 @@ impl<'c> Plan<'c> {
         if waits { self.check_later().await } else { Ok(()) }
     }
 
-    /// What needs a retraining is served when all executions have ended and the cooldown is over.
+    /// Checks that what needs a retraining is served when all executions have ended and the cooldown is over.
     async fn check_later(&self) -> Result<(), String> {
         let Self { case, prepared, simulator, .. } = self;
         if prepared.asks.is_empty() {
@@ -130,7 +130,7 @@ impl<'c> Plan<'c> {
         self.heartbeat(Duration::from_mins(1)).await?;
         check_guards(case, &simulator.world())?;
         check_starts(prepared, &simulator.world())?;
-        // A lost tick is lost.
+        // No heartbeat finds a tick whose event was lost.
         match case.events[0] {
             Event::Tick => Ok(()),
             _ => self.check_later().await,
@@ -144,8 +144,8 @@ impl<'c> Plan<'c> {
     }
 }
 
-/// Runs a case's first event for so many calls, then the second one, and so on in turns, and both to their ends. Returns the number of
-/// turns after which the invocation whose turn it was had not ended.
+/// Lets the two invocations of a case make calls in turns, as many as `turns` says, and then runs both to their ends. Returns the
+/// number of turns that did not end their invocation.
 async fn cross(plan: &Plan<'_>, turns: &[usize]) -> Result<usize, String> {
     const NAMES: [&str; 2] = ["first", "second"];
     let mut invocations = [0, 1].map(|event| plan.invocation(NAMES[event], event));
@@ -172,7 +172,7 @@ async fn cross(plan: &Plan<'_>, turns: &[usize]) -> Result<usize, String> {
     checked.map(|()| unended).map_err(|what| plan.violation(&what, &format!("turns {turns:?}")))
 }
 
-/// Runs a case with every placement of `switches` switches, the first of which may come before the first call. Returns the number of
+/// Runs a case with every placement of `switches` switches. The first switch may come before the first call. Returns the number of
 /// schedules.
 async fn cross_everywhere(case: &Case, terms: Terms, switches: usize) -> Result<usize, String> {
     let prepared = prepare(case).await;
@@ -191,7 +191,7 @@ async fn cross_everywhere(case: &Case, terms: Terms, switches: usize) -> Result<
     }
 }
 
-/// Kills an invocation after every number of calls: before the next one is made, and so after the last one took effect. The event is
+/// Kills an invocation after every number of calls: the last call has taken effect, and the next one is not made. The event is
 /// tried again or lost, and a heartbeat follows. Returns the number of schedules.
 async fn kill_everywhere(case: &Case, terms: Terms) -> Result<usize, String> {
     let prepared = prepare(case).await;
@@ -290,7 +290,7 @@ fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, St
 
 fn switches() -> usize {
     let switches = std::env::var("SWITCHES").map_or(1, |n| n.parse().expect("SWITCHES is a number"));
-    assert!(switches > 0, "without a switch, nothing crosses");
+    assert!(switches > 0, "SWITCHES must be at least 1");
     switches
 }
 

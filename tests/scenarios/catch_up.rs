@@ -43,7 +43,7 @@ impl Lab {
         self.send(sample_event("reconcile")).await
     }
 
-    /// A heartbeat so much later.
+    /// Sends a heartbeat after this time.
     async fn heartbeat_after(&self, time: Duration) -> Value {
         tokio::time::advance(time).await;
         self.heartbeat().await
@@ -109,7 +109,7 @@ async fn an_alarms_lost_event_is_made_good_under_the_name_that_the_event_would_h
     let event = lab.simulator.world().change_alarm(ALARM, "ALARM").unwrap();
     assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged", "its event is on the way");
     assert_eq!(lab.heartbeat_after(MINUTE).await["action"], "started");
-    // The event comes at last.
+    // The event comes late.
     assert_eq!(lab.send(event).await["action"], "duplicate");
     assert_eq!(lab.executions().len(), 1);
 }
@@ -403,7 +403,7 @@ async fn another_routers_owed_tick_is_left_alone() {
     other.send(lab.tick()).await;
     let tag = lab.tag().unwrap();
     assert!(tag.starts_with("fraud-pipeline/"), "{tag}");
-    // Nothing would remember this router's tick, so its invocation fails.
+    // No note that this router's tick is owed can be kept, so its invocation fails.
     let error = lab.refused(lab.tick()).await;
     assert!(error.contains("ResourceLimitExceeded"), "{error}");
     lab.at_the_limit(false);

@@ -169,7 +169,7 @@ async fn a_tick_of_eventbridge_scheduler_starts_a_retraining() {
     let answer = lab.send(sample_event("scheduler-tick")).await;
     assert_eq!((&answer["event"], &answer["action"]), (&json!("schedule"), &json!("started")));
     assert_eq!(answer["key"], "sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z");
-    // Somebody who disables the schedule rule holds the schedule, by whatever route its ticks come.
+    // If somebody disables the schedule rule, the schedule is held, by any route that its ticks come.
     let held = Lab::new();
     held.simulator.world().operate_rule(SCHEDULE, false);
     assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "held");
@@ -217,7 +217,7 @@ async fn a_rollback_is_no_deployment() {
     assert!(answer["reason"].as_str().unwrap().contains("is a rollback"), "{answer}");
     assert!(lab.take_calls().is_empty(), "the event says so itself");
 
-    // Where the event does not say it, CodePipeline's list does.
+    // If the event does not state it, CodePipeline's list does.
     for pages in [None, Some(3)] {
         let lab = Lab::new();
         lab.simulator.world().codepipeline.page_limit = pages;

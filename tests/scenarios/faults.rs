@@ -141,7 +141,7 @@ async fn lambda_gets_the_kind_of_an_error() {
     let error = lab.try_send(sample_event("reconcile")).await.unwrap_err();
     assert_eq!(error.error_type, "AwsCallError");
 
-    // Writes to the rules are not seen for an hour.
+    // Reads do not show writes to the rules for an hour.
     let lab = Lab::new();
     lab.simulator.world().eventbridge.read_lag = Duration::from_hours(1);
     let error = lab.try_send(sample_event("code-deployed")).await.unwrap_err();

@@ -336,7 +336,7 @@ async fn an_emulators_function_arn_does_not_matter() {
     }
 }
 
-/// Every call takes one second of the paused clock, so the seconds of an invocation are the calls that it makes one after another.
+/// Every call takes one second of the paused clock, so an invocation takes as many seconds as it makes calls one after another.
 #[tokio::test(start_paused = true)]
 async fn a_status_event_takes_at_most_two_round_trips_or_four() {
     let lab = Lab::new();
@@ -431,7 +431,7 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
         let started = ours.send(sample_event("code-deployed")).await;
         assert_eq!(started["interlock"]["stage"], "disabled");
 
-        // The other router has no execution, and opens nothing that is not its own.
+        // The other router has no execution, and enables nothing that has another router's mark.
         let answer = other.send(sample_event("reconcile")).await;
         let held_by = json!({ "heldBy": ours_name });
         assert_eq!((&answer["action"], &answer["interlock"]["stage"]), (&json!("unchanged"), &held_by));

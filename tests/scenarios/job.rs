@@ -519,7 +519,7 @@ async fn an_actions_parameters_that_can_never_be_sent_fail_the_action() {
     }
 }
 
-/// CodePipeline does not say when an action asked. Each try of a start has to send the same time with the same token.
+/// CodePipeline does not state when an action asked. Each try of a start has to send the same time with the same token.
 #[tokio::test(start_paused = true)]
 async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
     let lab = Lab::with(&[ACTION, ("PIPELINE_PARAMETERS", r#"{"At": "{time}"}"#)]);

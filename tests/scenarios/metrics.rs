@@ -119,12 +119,12 @@ async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     lab.simulator.world().operate_rule(DRIFT, true);
     lab.send(sample_event("schedule")).await;
     assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 1"]);
-    // Another router's mark counts too: a router that was renamed without draining leaves one for good.
+    // Another router's mark counts too: a router that was renamed without draining leaves one permanently.
     let other = Lab::new();
     other.simulator.world().operate_stage("Build", Some("Disabled by drift-router (fraud-pipeline) while"));
     assert_eq!(other.send(sample_event("reconcile")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
     assert_eq!(other.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 1"]);
-    // While a guard cannot be read, nobody can say that none is held.
+    // While a guard cannot be read, it is not certain that none is held.
     other.simulator.world().operate_stage("Build", None);
     other.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
     other.refused(sample_event("reconcile")).await;

@@ -246,7 +246,7 @@ async fn draining_needs_no_sagemaker() {
     assert_eq!(drain.send(sample_event("reconcile")).await["action"], "released");
     lab.assert_released();
 
-    // A status event that cannot be checked releases all the same, and fails.
+    // A status event that cannot be checked releases anyway, and fails.
     let lab = Lab::new();
     lab.send(sample_event("code-deployed")).await;
     lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));

@@ -426,7 +426,7 @@ async fn a_start_that_fails_is_reported_even_if_the_look_up_after_it_fails() {
     assert!(error.contains("ValidationException"), "{error}");
 }
 
-/// The start is refused for good, and from then on the list fails.
+/// The start is refused permanently, and from then on the list fails.
 pub fn refuse_start_then_list(lab: &Lab) {
     let mut refused = false;
     lab.simulator.world().inject(Box::new(move |called| {

@@ -21,7 +21,7 @@ pub enum Lambda {
     Both,
 }
 
-/// What the services and the events suffer from, beside what every history may suffer from.
+/// The faults of services and events, besides those that every history may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
     /// Nothing more.
@@ -55,7 +55,7 @@ pub struct Clocks {
     pub codepipeline: i64,
     pub eventbridge: i64,
     pub cloudwatch: i64,
-    /// How much later `DescribeAlarms` says that an alarm changed than its event does.
+    /// By how much the time of an alarm's change is later in `DescribeAlarms` than in its event.
     pub description: i64,
 }
 
@@ -72,7 +72,7 @@ pub enum StepKind {
     AlarmOnBothRoutes,
     /// The schedule ticks.
     Tick,
-    /// An action of the CodePipeline asks for a retraining and waits for it.
+    /// An action of the CodePipeline requests a retraining and waits for it.
     Action,
     /// Somebody starts an execution by hand.
     StartByHand,
@@ -88,9 +88,9 @@ pub enum StepKind {
     ReplaceRule(usize),
     /// An alarm is OK again.
     AlarmOk(usize),
-    /// An active mute rule names an alarm, or does so no more.
+    /// An active mute rule names an alarm, or no longer does.
     Mute(usize, bool),
-    /// An alarm's actions are suppressed, or are so no more.
+    /// An alarm's actions are suppressed, or no longer are.
     Suppress(usize, bool),
     /// An execution of the CodePipeline fails.
     DeploymentFails,
@@ -126,7 +126,7 @@ pub struct History {
     pub latency: Duration,
     pub list_lag: Duration,
     pub describe_lag: Duration,
-    /// The most executions that a page of the list holds, if it is shorter than asked for.
+    /// The most executions that a page of the list holds, if it is shorter than requested.
     pub page_limit: Option<usize>,
     /// How far reads of guards lag behind writes.
     pub guard_read_lag: Duration,
@@ -158,7 +158,7 @@ pub struct History {
 }
 
 impl History {
-    /// The history of `seed`: invocations are killed in the even ones, and run at once in the odd ones.
+    /// The history of `seed`. If the seed is even, invocations are killed. If it is odd, they run at once.
     pub fn new(seed: u64) -> Self {
         Self::with(seed, Weather::Ordinary)
     }
@@ -224,7 +224,7 @@ impl History {
         .with_more_steps()
     }
 
-    /// Steps that do not ask for a retraining by themselves, and the limits.
+    /// Adds steps that do not request a retraining themselves, and the limits.
     fn with_more_steps(mut self) -> Self {
         let rng = &mut rng_for(self.seed, "more steps");
         let last = self.steps.last().map_or(Duration::ZERO, |step| step.at);
@@ -276,7 +276,7 @@ impl History {
         self.outages.iter().map(|outage| outage.to).max().unwrap_or_default()
     }
 
-    /// In some histories, actions of the CodePipeline ask for retrainings too.
+    /// In some histories, actions of the CodePipeline request retrainings too.
     fn with_actions(mut self) -> Self {
         let rng = &mut rng_for(self.seed, "actions");
         // An action whose event is lost is never answered.
@@ -401,7 +401,7 @@ fn cooldown(rng: &mut Rng) -> Option<Duration> {
     (rng.u8(..3) == 0).then(|| Duration::from_mins([10, 120][rng.usize(..2)]))
 }
 
-/// How long CodePipeline waits before it asks again for an action. The real service asks more often, to the same effect.
+/// How long CodePipeline waits before it calls again for an action. The real service calls more often, with the same effect.
 pub fn asks_again(rng: &mut Rng) -> Duration {
     Duration::from_secs(30 + rng.u64(..900))
 }

@@ -1,7 +1,7 @@
 //! Deterministic simulation: the real router with the real SDK clients runs seeded random histories on tokio's paused clock. The
-//! invariants of ARCHITECTURE.md are checked all along and at the end.
+//! invariants of ARCHITECTURE.md are checked throughout and at the end.
 //!
-//! `HISTORIES=n` sets how many histories run; `SEED=n` runs that one.
+//! `HISTORIES=n` sets how many histories run; `SEED=n` runs the history of that seed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -68,7 +68,8 @@ fn run_all(
                             stuck.fetch_add(completed.stuck, Ordering::Relaxed);
                         }
                         Err(violation) => {
-                            // No later history begins. An earlier one that still runs may violate an invariant too, and then it is the first.
+                            // No later history begins. An earlier one that still runs may violate an invariant too. Then that is
+                            // the first violation.
                             next.store(seeds.end, Ordering::Relaxed);
                             violations.lock().unwrap().insert(seed, (history, violation));
                         }
@@ -156,7 +157,7 @@ fn assert_no_violation(seeds: Range<u64>, history: impl Fn(u64) -> History + Syn
             let (history, violation) = shrink(first.0, first.1);
             let from = violation.trace.len().saturating_sub(150);
             panic!(
-                "{}\nSEED={} cargo test --test simulation replays it; shrunk, it is {history:#?}\n{}",
+                "{}\nSEED={} cargo test --test simulation replays it. The shrunk history: {history:#?}\n{}",
                 violation.what,
                 history.seed,
                 violation.trace[from..].join("\n")
@@ -199,8 +200,9 @@ fn the_invariants_hold_when_the_router_is_set_to_drain() {
 const KINDS: [fn(u64) -> History; 6] =
     [History::new, History::lossy, History::silent, History::outages, History::limits, History::drained];
 
-/// Seeds that once failed, in one kind of history. 36967: two alarms race while lists lag. The second one finds its token taken, twice, and a fault fails
-/// its last try. 4157: the last heartbeat starts an execution whose end comes while reads lag, so one more heartbeat is needed.
+/// Seeds that once failed, in one kind of history. 36967: two alarms race while lists lag. The second one finds its token taken,
+/// twice, and a fault fails its last try. 4157: the last heartbeat starts an execution whose end comes while reads lag, so one more
+/// heartbeat is needed.
 const REGRESSION_SEEDS: [u64; 2] = [36967, 4157];
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is owed, by the simulator's own history: an account of its own, which shares no code with the router.
+//! What is owed, computed from the simulator's own history. It shares no code with the router.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use simulator::world::Time;
 use crate::history::History;
 use crate::run::{DRIFT_RULE, LISTED_ALARMS, OWED_TAG, SCHEDULE_RULE, TAG};
 
-/// The most by which two clocks and the moments of two looks differ.
+/// The most by which two clocks and the times of two observations differ.
 pub const TOLERANCE: Duration = Duration::from_secs(15);
 
 const MARGIN: Duration = Duration::from_mins(10);
@@ -19,7 +19,7 @@ const YOUNGEST: Duration = Duration::from_mins(5);
 const WINDOW: Duration = Duration::from_hours(7 * 24);
 const DAY: Duration = Duration::from_hours(24);
 
-/// What an execution's name says that it was started for.
+/// Why an execution was started, as its name states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// An alarm's change, at this time.
@@ -36,7 +36,7 @@ impl Cause {
         time
     }
 
-    /// Whether an execution started so much later than the cause that it serves it, whatever the clocks say.
+    /// Whether an execution started so late after the cause that it serves the cause for any difference of the clocks.
     pub fn is_served_by(self, execution: &Execution) -> bool {
         let since = match self {
             Self::Drift(changed) => changed.saturating_sub(MARGIN),
@@ -45,7 +45,7 @@ impl Cause {
         execution.created > since + TOLERANCE && execution.has_start_time
     }
 
-    /// The same, if the clocks favour it.
+    /// Whether an execution serves the cause for some difference of the clocks.
     fn may_be_served_by(self, execution: &Execution) -> bool {
         let since = match self {
             Self::Drift(changed) => changed.saturating_sub(MARGIN),
@@ -79,7 +79,7 @@ fn is_listed(alarm: &Alarm) -> bool {
     LISTED_ALARMS.contains(&alarm.name.as_str())
 }
 
-/// Whether the alarm that a heartbeat's execution is named after asks for a retraining.
+/// Whether the alarm that a heartbeat's execution is named after needs a retraining.
 pub fn asks_for_drift(world: &World, history: &History, name: &str) -> bool {
     world.cloudwatch.alarms.iter().any(|alarm| {
         let asks = alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
@@ -113,7 +113,7 @@ fn display_name(trigger: &str, key: &str) -> String {
     format!("{}-{hash}", slug.trim_end_matches('-'))
 }
 
-/// Whether a heartbeat at `now` may start something: nothing is active, there is room, and no brake holds it.
+/// Whether a heartbeat at `now` may start something: nothing is active, there is room, and no brake applies.
 pub fn may_start(world: &World, history: &History, now: Time) -> bool {
     let executions = &world.sagemaker.executions;
     let recent = executions.iter().rev().take_while(|e| !e.has_start_time || e.created + DAY + TOLERANCE > now).count();
@@ -128,7 +128,7 @@ pub fn is_within_window(history: &History, cause: Cause, now: Time) -> bool {
     cause.time() + WINDOW + history.kept_cooldown().unwrap_or_default() + TOLERANCE > now
 }
 
-/// Invariants 7 and 8, and the same of an owed tick: what a heartbeat at `now` must not leave.
+/// Invariants 7 and 8, and the same for an owed tick: what a heartbeat at `now` must not leave unserved.
 pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     let executions = &world.sagemaker.executions;
     let window = WINDOW + history.kept_cooldown().unwrap_or_default();

@@ -31,7 +31,7 @@ pub const TAG: &str = "drift-router:paused-by";
 pub const OWED_TAG: &str = "drift-router:owed-since";
 pub const DRIFT_RULE: &str = "sagemaker-nyctaxi-drift-build";
 pub const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
-/// The alarms that the router reads, where it reads any. The third one is not drift then.
+/// The alarms that the router reads, if it reads any. Then the third one is not drift.
 pub const LISTED_ALARMS: [&str; 2] = [ALARMS[0], ALARMS[1]];
 /// How another router marks a rule.
 const OTHER: &str = "fraud-pipeline/abc";
@@ -120,7 +120,7 @@ struct Run<'h> {
     draining_router: Arc<Router>,
     /// Whether the router is set to drain.
     drains: bool,
-    /// When it was set so last.
+    /// When it was last set to drain.
     drained_at: Option<Time>,
     context: Context,
     rules: [String; 2],
@@ -132,24 +132,24 @@ struct Run<'h> {
     rule_holds: [OperatorHold; 2],
     /// When an operator last disabled a guard.
     held_at: Instant,
-    /// Since when an operator holds each rule, with no invocation in flight when it began.
+    /// Since when an operator holds each rule, if no invocation was in flight when the hold began.
     rule_held_since: [Option<Time>; 2],
-    /// When an operator or a stack update last took the schedule rule's owed tick away.
+    /// When an owed tick may last have been dropped: by a hold or a replacement of the schedule rule, or by draining.
     ticks_dropped: Time,
     /// The display name that each tick's execution would have, and the tick's time.
     ticks: BTreeMap<String, Time>,
     /// When an alarm's state, mutes or suppression last changed.
     alarms_changed: Time,
-    /// Until when SageMaker was at its limit, as far as is known.
+    /// When SageMaker was last known to be at its limit.
     limited_until: Option<Instant>,
     /// The ticks that wait for a heartbeat, by their event's time.
     deferred_ticks: Vec<Time>,
-    /// The display names of the ticks that were answered for good.
+    /// The display names of the ticks that were answered without a deferral.
     answered_ticks: BTreeSet<String>,
     /// By execution: whether a heartbeat started it.
     by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
-    /// The last time at which anything but the running invocations changed something.
-    undisturbed: Instant,
+    /// When something other than the running invocation last changed the world, or another invocation ran beside it.
+    last_disturbance: Instant,
     in_flight: usize,
     invocations: usize,
     executions_seen: usize,
@@ -281,7 +281,7 @@ impl<'h> Run<'h> {
             deferred_ticks: Vec::new(),
             answered_ticks: BTreeSet::new(),
             by_heartbeat,
-            undisturbed: begins,
+            last_disturbance: begins,
             in_flight: 0,
             invocations: 0,
             executions_seen: 0,
@@ -342,7 +342,7 @@ impl<'h> Run<'h> {
         {
             let seen = |run: &Self| (run.codes.len(), run.simulator.world().sagemaker.executions.len());
             let mut before = None;
-            // It may let code through that waited, or start what is owed. The end of that execution may come while reads lag.
+            // It may let code through that waited, or start what is owed. That execution may end while reads lag.
             while before != Some(seen(self)) {
                 before = Some(seen(self));
                 tokio::time::advance(lag).await;
@@ -406,7 +406,7 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Sends a heartbeat so much later, and runs until all is quiet again. Returns whether an execution was started, or code that
+    /// Sends a heartbeat after this time, and runs until all is quiet again. Returns whether an execution was started, or code that
     /// waited was let through.
     async fn heartbeat_changes_something(&mut self, later: Duration) -> Result<bool, String> {
         let seen = |run: &Self| (run.simulator.world().sagemaker.executions.len(), run.codes.len());
@@ -417,7 +417,7 @@ impl<'h> Run<'h> {
         Ok(seen(self) != before)
     }
 
-    /// Every tick that was deferred was served, or somebody took it away.
+    /// Every tick that was deferred was served, or somebody removed it.
     fn check_ticks(&self) -> Result<(), String> {
         if self.drains {
             return Ok(());
@@ -434,10 +434,10 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariant 4 for actions: each has one execution, and ended as it did.
+    /// Invariant 4 for actions: each has one execution, and ended as the execution did.
     fn check_actions(&self) -> Result<(), String> {
         let world = self.simulator.world();
-        // A start is repeated with the very same request.
+        // A start is repeated with exactly the same request.
         let mut requests: BTreeMap<&str, &Value> = BTreeMap::new();
         for call in world.calls.iter().filter(|call| call.operation == "StartPipelineExecution") {
             let name = call.input["PipelineExecutionDisplayName"].as_str().unwrap();
@@ -460,7 +460,7 @@ impl<'h> Run<'h> {
                 continue;
             }
             let (Some(execution), None) = (execution, second) else {
-                return Err(format!("invariant 4: not one execution for action {first_job}"));
+                return Err(format!("invariant 4: action {first_job} does not have exactly one execution"));
             };
             let ended_so = match &action.state {
                 ActionState::Succeeded(variables) => {
@@ -602,7 +602,7 @@ impl<'h> Run<'h> {
             }
             ScheduledAction::Step(step) => self.step(step),
         }
-        self.undisturbed = Instant::now();
+        self.last_disturbance = Instant::now();
     }
 
     fn step(&mut self, Step { number, kind, .. }: Step) {
@@ -686,7 +686,7 @@ impl<'h> Run<'h> {
                 self.rule_held_since[rule] = None;
             }
             StepKind::ReplaceRule(rule) => {
-                // Between the router's two writes to the rule, and while reads lag, it takes the tag that the router has just set.
+                // Between the router's two writes to the rule, and while reads lag, this removes the tag that the router has just set.
                 let is_contested = self.in_flight > 0 && !self.history.guard_read_lag.is_zero();
                 let mut world = self.simulator.world();
                 world.replace_rule(&self.rules[rule]);
@@ -745,7 +745,7 @@ impl<'h> Run<'h> {
             self.limited_until = Some(Instant::now());
         }
         self.simulator.world().sagemaker.limit = is_reached.then_some(0);
-        self.undisturbed = Instant::now();
+        self.last_disturbance = Instant::now();
     }
 
     fn stage_is_disabled(&self) -> bool {
@@ -771,7 +771,7 @@ impl<'h> Run<'h> {
         }
         let pick = ready[self.rng_for(("pick", self.invocations)).usize(..ready.len())];
         if running > 0 {
-            self.undisturbed = now;
+            self.last_disturbance = now;
         }
         self.in_flight = running + 1;
         Some(self.queue.remove(pick))
@@ -790,7 +790,7 @@ impl<'h> Run<'h> {
         }
         self.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
         if delivery.name == "tick" {
-            // A further copy of its event asks again.
+            // A further copy of the event requests the retraining again.
             let time = delivery.event["time"].as_str().unwrap();
             self.answered_ticks.remove(&owed::tick_name(&self.rules[0], time));
         }
@@ -818,8 +818,8 @@ impl<'h> Run<'h> {
         })
     }
 
-    /// If lists lag, a trigger that races another may find its token taken without seeing the other's execution, so the try fails. If
-    /// faults fail the other tries, the event is lost; but the other trigger started the retraining that it asked for.
+    /// If lists lag, a trigger that races another may find its token taken, but not the other's execution in the list. Then the try
+    /// fails. If faults fail the other tries, the event is lost, but the other trigger started the retraining that it requested.
     fn asked_for_what_another_started(&self, delivery: &Delivery) -> bool {
         let world = self.simulator.world();
         let came = world.now().saturating_sub(delivery.since.elapsed() + self.history.lag());
@@ -844,7 +844,7 @@ impl<'h> Run<'h> {
         self.history.outages.iter().any(is_out) || !self.history.bursts.is_empty()
     }
 
-    /// An outage outlasts Lambda's tries. At the limit, nothing remembers an alarm that is not listed.
+    /// An outage outlasts Lambda's tries. At the limit, no heartbeat finds an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
         let (from, to) = (delivery.since.duration_since(self.begins), self.begins.elapsed());
         let is_limited = self.simulator.world().sagemaker.limit.is_some();
@@ -878,7 +878,7 @@ impl<'h> Run<'h> {
             if hold == OperatorHold::None && !rule.is_enabled() && !rule.tags.contains_key(TAG) {
                 world.operate_rule(name, true);
                 self.stuck += 1;
-                self.undisturbed = Instant::now();
+                self.last_disturbance = Instant::now();
             }
         }
         self.stuck > before
@@ -897,7 +897,7 @@ impl<'h> Run<'h> {
                     return Err(format!("{} was {} while draining", delivery.name, answer["action"]));
                 }
                 if answer["action"] == "deferred" && delivery.name.starts_with("alarm") && !self.history.lists_alarms {
-                    return Err(format!("{} was deferred, and nothing finds it again", delivery.name));
+                    return Err(format!("{} was deferred, and no heartbeat finds it", delivery.name));
                 }
                 if delivery.name == "tick" {
                     if answer["action"] == "deferred" {
@@ -907,10 +907,10 @@ impl<'h> Run<'h> {
                         self.answered_ticks.insert(owed::tick_name(&self.rules[0], time));
                     }
                 }
-                // It observed the present state, so the guards must be as the executions ask.
+                // It observed the present state, so the guards must be as the executions require.
                 let has_looked = answer["interlock"].is_object();
                 if self.in_flight == 0
-                    && self.undisturbed + self.history.guard_read_lag < begins
+                    && self.last_disturbance + self.history.guard_read_lag < begins
                     && lists_were_current
                     && has_looked
                 {
@@ -921,7 +921,7 @@ impl<'h> Run<'h> {
                         if owed::may_start(&world, self.history, at)
                             && let Some(owed) = owed::owed(&world, self.history, at).pop()
                         {
-                            return Err(format!("{owed}, and a heartbeat left it"));
+                            return Err(format!("{owed}, and a heartbeat did not start it"));
                         }
                     }
                 } else {
@@ -936,7 +936,7 @@ impl<'h> Run<'h> {
                 if delivery.tries == 3 {
                     if self.asked_for_what_another_started(&delivery) || self.may_be_dead_lettered(&delivery) {
                         self.note(&format!("* {} is in the dead-letter queue", delivery.name));
-                        // EventBridge kept the note that it is owed, unless a retraining ran, which is all that a tick asks for.
+                        // The rule has the note that the tick is owed, unless a retraining ran: a tick needs nothing else.
                         if delivery.name == "tick"
                             && !self.eventbridge_was_out(delivery.since)
                             && !self.a_retraining_ran(delivery.since)
@@ -953,7 +953,7 @@ impl<'h> Run<'h> {
             }
         }
         if self.in_flight > 0 {
-            self.undisturbed = Instant::now();
+            self.last_disturbance = Instant::now();
         }
         Ok(())
     }
@@ -1021,7 +1021,7 @@ impl<'h> Run<'h> {
                     && self.alarms_changed + calm < new.created
                     && !owed::asks_for_drift(&world, self.history, name)
                 {
-                    return Err(format!("invariant 9: a heartbeat started {name}, and its alarm asks for nothing"));
+                    return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
                 }
                 if cause.is_some_and(|cause| !owed::is_within_window(self.history, cause, new.created)) {
                     return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
@@ -1041,14 +1041,14 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariant 9: what an execution that the router started is named after has happened. A job's has, as CodePipeline gave it.
+    /// Invariant 9: the router names an execution after something that has happened. For a job this is true, as CodePipeline gave it.
     fn cause(&self, world: &simulator::World, name: &str) -> Result<Option<Cause>, String> {
         let cause = match name.split_once('-') {
             Some(("job", _)) => return Ok(None),
             Some(("schedule", _)) => self.ticks.get(name).copied().map(Cause::Tick),
             _ => owed::cause(world, self.history, name),
         };
-        cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and nothing of that name has happened"))
+        cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and no occurrence has that name"))
     }
 
     /// Invariant 2: what an operator disabled is disabled, with the operator's reason.
@@ -1067,7 +1067,7 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariants 1, 2 and 5: every guard is as the executions ask, unless an operator holds it.
+    /// Invariants 1, 2 and 5: every guard is as the executions require, unless an operator holds it.
     fn check_guards(&self, when: &str) -> Result<(), String> {
         self.check_holds()?;
         let world = self.simulator.world();
@@ -1104,7 +1104,7 @@ fn deployment_id(number: usize) -> String {
     format!("{number:08x}-afff-4465-a5f8-651f1d80bba0")
 }
 
-/// Whether an execution of this name was started by a trigger that asks only that a retraining runs.
+/// Whether an execution of this name was started by a trigger that needs only that a retraining runs.
 fn coalesces(name: &str) -> bool {
     ["drift-", "schedule-"].iter().any(|trigger| name.starts_with(trigger))
 }

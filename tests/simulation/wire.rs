@@ -51,7 +51,7 @@ pub enum Defect {
     EngagesOnTheStatusEventOnly,
     /// `drift` and `schedule` start beside an active execution.
     StartsBesideAnActiveExecution,
-    /// A drift alarm starts whatever the cooldown says.
+    /// A drift alarm starts an execution within the cooldown too.
     ForgetsTheCooldown,
     /// Only the first page of the list is read.
     ReadsOnePage,
@@ -149,7 +149,7 @@ pub struct Invocation {
     event: Value,
     /// Whether the router is set to drain.
     drains: bool,
-    /// The first answer to each request, for a router that looks only once.
+    /// The first answer to each request, for a router that reads only once.
     first: BTreeMap<String, Value>,
     /// How often it has listed the executions.
     lists: usize,
@@ -168,7 +168,7 @@ impl Invocation {
 }
 
 tokio::task_local! {
-    /// The invocation whose calls these are.
+    /// The invocation that makes the current call.
     pub static INVOCATION: Mutex<Invocation>;
 }
 
@@ -303,7 +303,7 @@ impl Wire {
         Ok(answer)
     }
 
-    /// The answer that a router expects if it takes its own writes for done.
+    /// The answer as it would be if the router's own writes were in effect.
     fn as_if_set(&self, operation: &str, mut answer: Value) -> Value {
         let engaged =
             self.simulator.world().sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active);
@@ -428,7 +428,7 @@ impl Wire {
                 let tags = answer["Tags"].as_array_mut().unwrap();
                 tags.retain(|tag| !tag["Value"].as_str().unwrap().starts_with("fraud-pipeline/"));
             }
-            // It finds the stage held while an execution runs.
+            // The router finds the stage held while an execution runs.
             (Defect::DrainsOnlyWhenIdle, "GetPipelineState") if with_invocation(|i| i.drains) => {
                 let world = self.simulator.world();
                 if world.sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active) {
@@ -445,7 +445,7 @@ impl Wire {
     }
 }
 
-/// Notes something of the invocation whose call this is.
+/// Reads or changes the state of the invocation that makes the current call.
 fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
     INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
 }
@@ -459,7 +459,7 @@ fn start_earlier(execution: &mut Value, seconds: f64) {
     }
 }
 
-/// Whether the invocation's event is a tick of the schedule.
+/// Whether the invocation's event is a tick of a rule: of the schedule or of the heartbeat.
 fn is_tick() -> bool {
     with_invocation(|i| i.event["source"] == "aws.events")
 }
@@ -469,7 +469,7 @@ fn is_heartbeat() -> bool {
     with_invocation(|i| i.event["resources"][0].as_str().is_some_and(|arn| arn.ends_with("reconcile-build")))
 }
 
-/// Whether the invocation's event asks for a retraining.
+/// Whether the invocation's event requests a retraining.
 fn is_trigger() -> bool {
     with_invocation(|i| {
         let schedule = i.event["resources"][0].as_str().is_some_and(|arn| arn.contains("schedule"));

@@ -1,8 +1,8 @@
 """template.yaml as CloudFormation would deploy it: its intrinsic functions resolved for given parameters.
 
-Of the public resolvers, moto's CloudFormation knows no alarms, and SAM CLI's no AWS::NoValue; so here is one, of the functions that the
-template uses. Logical names of resources stand for what CloudFormation would make of them, but for names and ARNs that follow from the
-template.
+Of the public resolvers, moto's CloudFormation has no alarms, and SAM CLI's has no AWS::NoValue. So this module resolves the functions
+that the template uses. The logical name of a resource stands for what CloudFormation would generate, except for names and ARNs that
+follow from the template.
 """
 
 import json
@@ -36,7 +36,7 @@ NOTHING = object()
 
 
 def accepts(name, value):
-    """Whether CloudFormation takes the value for the parameter."""
+    """Whether CloudFormation accepts the value for the parameter."""
     parameter = TEMPLATE["Parameters"][name]
     if parameter["Type"] == "Number":
         within = parameter.get("MinValue", value) <= value <= parameter.get("MaxValue", value)
@@ -140,5 +140,5 @@ class Stack:
 def recorded(kind):
     """What the other tests noted, each thing once."""
     path = ROOT / "target" / "records" / f"{kind}.jsonl"
-    assert path.exists(), f"no {path}: run RECORD=$PWD/target/records cargo test --workspace first"
+    assert path.exists(), f"no {path}: run RECORD=$PWD/target/records cargo test --test scenarios --test lambda first"
     return [json.loads(line) for line in sorted(set(path.read_text().splitlines()))]

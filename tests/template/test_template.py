@@ -1,9 +1,9 @@
 """The stack agrees with the function: rules with sample events, permissions with calls, variables with the configuration, alarms and
 dashboard with metrics.
 
-What the function does is read from the records of the Rust tests; what the template grants and matches is judged by moto's
-implementations of EventBridge's patterns and of IAM's policies. Of the implementations on the registries, moto's is the one that
-is kept up, knows every operator that the template uses, and evaluates policies too.
+The records of the Rust tests show what the function does. moto's implementations of EventBridge's patterns and of IAM's policies
+decide what the template matches and grants. Of the implementations on the registries, moto's is the one that is maintained, supports
+every operator that the template uses, and evaluates policies too.
 """
 
 import itertools
@@ -165,7 +165,7 @@ class TestEveryCombination:
         may_invoke = [p["SourceArn"] for p in permissions.values() if p["Principal"] == "events.amazonaws.com"]
         assert sorted(may_invoke) == sorted(arns)
         for logical, rule in rules.items():
-            # What lets it through exists before the rule.
+            # What the rule needs for its deliveries exists before the rule.
             permission, queue_policy, on_failure = stack.resources[logical]["DependsOn"]
             assert permissions[permission]["SourceArn"] == stack.attribute([logical, "Arn"])
             assert (queue_policy, on_failure) == ("DeadLettersPolicy", "FunctionEventInvokeConfig")
@@ -193,7 +193,7 @@ class TestEveryCombination:
 
 
 def fault_of(environment):
-    """What the function says against its variables, or None."""
+    """The function's error about its variables, or None."""
     binary = ROOT / "target" / "debug" / "drift-router"
     assert binary.exists(), "no target/debug/drift-router: run cargo build first"
     # Of Lambda's own variables, those that the runtime reads. Nothing listens on port 1, so the function stops after its start.
@@ -224,7 +224,7 @@ def test_the_function_reads_the_alarms_that_the_rule_matches(alarms):
     assert variables(stack)["DRIFT_ALARM_NAMES"].split(",") == matched
 
 
-# The longest values that CloudFormation takes for each parameter of text.
+# The longest values that CloudFormation accepts for each parameter of text.
 LONGEST = {
     "ProjectName": "P" * 32,
     "SageMakerPipelineName": "s" * 256,
@@ -335,7 +335,7 @@ def test_rules_that_exist_already_are_paused_and_not_made():
 def test_the_heartbeat_comes_every_so_many_minutes(minutes):
     stack = Stack(HeartbeatMinutes=minutes)
     assert stack.properties("HeartbeatRule")["ScheduleExpression"] == f"rate({minutes} minutes)"
-    # In any two hours there is one, or the alarm for silence would go off.
+    # In any two hours there is a heartbeat. Otherwise the alarm for silence would go off.
     silence = stack.properties("SilenceAlarm")
     assert silence["EvaluationPeriods"] * silence["Period"] >= 2 * 60 * minutes
 
@@ -360,7 +360,7 @@ def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
     assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
     for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
-            # An hour without a heartbeat, as may be with one an hour, does not reset the alarm.
+            # With one heartbeat an hour, some hours may have none. Such an hour does not reset the alarm.
             (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
             (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
             assert shown["Expression"] == f"FILL({read['Id']}, REPEAT)"
@@ -420,7 +420,7 @@ def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on
     for logical in ["Role", "DeadLetters"]:
         assert expected.items() <= tags(stack, logical).items()
         assert not any(key.startswith("sagemaker:") for key in tags(Stack(), logical))
-    # SAM cannot leave a tag of the function out.
+    # SAM cannot omit a tag of the function.
     assert {key: "" for key in expected}.items() <= Stack().properties("Function")["Tags"].items()
     assert not any("Tags" in rule for rule in stack.of_type("AWS::Events::Rule").values())
 
@@ -430,7 +430,7 @@ def test_only_the_routers_own_tags_may_be_written():
     assert statement["Action"] == ["events:TagResource", "events:UntagResource"]
     condition = statement["Condition"]
     assert condition["ForAllValues:StringEquals"] == {"aws:TagKeys": ["drift-router:paused-by", "drift-router:owed-since"]}
-    # Without any key, "for all" would be true.
+    # Without any key, "ForAllValues" would be true.
     assert condition["Null"] == {"aws:TagKeys": "false"}
 
 
@@ -450,7 +450,7 @@ def variables(stack):
 
 def test_the_template_sets_the_variables_that_the_configuration_reads():
     of_the_sdk = {"AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"}
-    # Read only to say that it is gone.
+    # Read only to report that it was removed.
     of_the_first_version = {"TRIGGER_PARAMETER_NAME"}
     assert set(variables(Stack())) - of_the_sdk == set(recorded("variables")) - of_the_first_version
 

@@ -1,4 +1,4 @@
-//! Hello world: what `lambda_runtime` costs, and no function can be without.
+//! Hello world: the cost of `lambda_runtime`, which every function has.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
