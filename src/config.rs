@@ -1,7 +1,7 @@
 //! The configuration: the only reader of the environment.
 //!
-//! Of the AWS SDK's variables, it reads only those that make the SDK panic if they are wrong. The SDK itself reads region,
-//! credentials and endpoints (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
+//! Of the AWS SDK's variables, it reads `AWS_REGION` and `AWS_CA_BUNDLE`, which decide whose certificates are trusted, and those that
+//! make the SDK panic if they are wrong. The SDK itself reads Region, credentials and endpoints (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -72,7 +72,7 @@ pub struct SdkSettings {
 /// How the SDK repeats calls, from `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retries {
-    /// How often a call is tried, including the first attempt. `None` is the SDK's default.
+    /// How many times a call is tried, including the first attempt. `None` is the SDK's default.
     pub(crate) max_attempts: Option<NonZeroU32>,
     /// The mode `adaptive`; else `standard`.
     pub(crate) is_adaptive: bool,
@@ -355,7 +355,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let object: Map<String, Value> = match serde_json::from_str(&text) {
             Ok(object) => object,
             Err(error) => {
-                self.faults.push(format!("{name} is no JSON object such as {{\"Name\": \"text\"}}: {error}"));
+                self.faults.push(format!("{name} is not a JSON object such as {{\"Name\": \"text\"}}: {error}"));
                 return Parameters::none();
             }
         };
@@ -363,7 +363,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         for (parameter, value) in &object {
             match value {
                 Value::String(value) => values.push((parameter.as_str(), value.as_str())),
-                _ => self.faults.push(format!("{name}: the value of {parameter} is no string: write it in quotes")),
+                _ => self.faults.push(format!("{name}: the value of {parameter} is not a string: write it in quotes")),
             }
         }
         Parameters::parse(values).unwrap_or_else(|faults| {
@@ -643,13 +643,13 @@ mod tests {
         assert_eq!(with(&[("PIPELINE_PARAMETERS", "{}")]).unwrap().parameters, Parameters::none());
         let faults = |value| with(&[("PIPELINE_PARAMETERS", value)]).unwrap_err().to_string();
         for no_object in ["Source", "[]", r#"{"Source": "x""#] {
-            assert!(faults(no_object).contains("PIPELINE_PARAMETERS is no JSON object"), "{no_object}");
+            assert!(faults(no_object).contains("PIPELINE_PARAMETERS is not a JSON object"), "{no_object}");
         }
         let message = faults(r#"{"Epochs": 3, "Source": "{tigger}", "In put": "x"}"#);
         for part in [
-            "PIPELINE_PARAMETERS: the value of Epochs is no string",
+            "PIPELINE_PARAMETERS: the value of Epochs is not a string",
             "PIPELINE_PARAMETERS: the value of Source has \"{tigger}\"",
-            "PIPELINE_PARAMETERS: \"In put\" is no parameter's name",
+            "PIPELINE_PARAMETERS: \"In put\" is not a parameter name",
         ] {
             assert!(message.contains(part), "{part} is not in {message}");
         }
@@ -682,7 +682,7 @@ mod tests {
             "SAGEMAKER_PIPELINE_NAME is \"arn:aws",
             "CODE_PIPELINE_NAME is \"a pipeline\"",
             "DRIFT_RULE_NAME is \"a rule\"",
-            "PIPELINE_PARAMETERS is no JSON object",
+            "PIPELINE_PARAMETERS is not a JSON object",
             "MODE is \"wet\"",
             "DRIFT_COOLDOWN is \"soon\"",
             "SCHEDULE_RULE_NAME and RECONCILE_RULE_NAME have the same value",

@@ -189,7 +189,7 @@ fn read_job(job: &Value) -> Result<Job, EventError> {
         Value::Null => None,
         Value::String(token) => Some(token.clone()).filter(|token| !token.is_empty()),
         _ => {
-            user_parameters = Err("the continuation token is not a string".to_owned());
+            user_parameters = Err("the continuation token is not a string: run the action again".to_owned());
             None
         }
     };

@@ -57,7 +57,7 @@ impl Router {
         self.aws.preconnect(preconnect).await;
     }
 
-    /// Handles one event. Logs one line and writes the metrics, whether it succeeds or fails.
+    /// Handles one event. Logs one line, whether it succeeds or fails, and writes the metrics if there are any.
     ///
     /// # Errors
     /// A [`Diagnostic`] with the error's type and message, if the event cannot be read or its flow fails. Lambda delivers the event
@@ -68,7 +68,7 @@ impl Router {
             Ok(event) => event,
             Err(error) => {
                 let error = Error::from(error);
-                tracing::error!(error = chain(&error), "event not understood");
+                tracing::error!(error = chain(&error), "event cannot be read");
                 return Err(error.into());
             }
         };
@@ -189,11 +189,14 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
     }
     if !outcome.missing_alarms.is_empty() {
         let alarms = outcome.missing_alarms.join(", ");
-        tracing::warn!(alarms, "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region");
+        tracing::warn!(
+            alarms,
+            "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region: correct the names"
+        );
     }
     if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardReport::is_engaged) {
         tracing::warn!(
-            "MODE is dry-run, and guards are disabled that this router disabled before: set MODE to drain first"
+            "MODE is dry-run, but guards that this router disabled earlier are still disabled: set MODE to drain first"
         );
     }
     match error {

@@ -130,7 +130,7 @@ async fn catch_up(
             CatchUp::Braked { started } => {
                 outcome.action = Some(Action::Braked);
                 outcome.add_reason(&format!(
-                    "a retraining is owed, but {started} executions started within 24 hours (CATCH_UP_PER_DAY is {per_day})"
+                    "a retraining is owed, but {started} executions started within 24 hours, and CATCH_UP_PER_DAY is {per_day}: a later heartbeat starts it"
                 ));
                 Ok(())
             }
@@ -168,7 +168,10 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
         outcome.add_reason(&format!("{} waits for the cooldown, another {}", occurrence.key, whole_seconds(*left)));
     }
     for occurrence in &owed.expired {
-        outcome.add_reason(&format!("{} is older than the catch-up window", occurrence.key));
+        outcome.add_reason(&format!(
+            "{} is older than 7 days and the cooldown, so no heartbeat starts it",
+            occurrence.key
+        ));
     }
     for alarm in &sources.alarms.undated {
         outcome.add_reason(&format!("CloudWatch returns no time of change for alarm {alarm}"));

@@ -192,7 +192,7 @@ async fn refuse(
     Ok(())
 }
 
-/// Fails the action whose execution or pipeline is gone, and sets the guards: the execution's status event may be lost.
+/// Fails the action whose execution cannot be read or does not exist, and sets the guards: the execution's status event may be lost.
 async fn refuse_and_reconcile(
     invocation: &Invocation<'_>,
     job_id: &str,
@@ -205,6 +205,6 @@ async fn refuse_and_reconcile(
 
 fn note_accepted(accepted: Accepted, outcome: &mut Outcome) {
     if accepted == Accepted::NotInProgress {
-        outcome.reason = Some("the job is not in progress any more".to_owned());
+        outcome.reason = Some("CodePipeline did not accept the answer: the job is not in progress any more".to_owned());
     }
 }

@@ -31,9 +31,9 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     lambda_runtime::run(service_fn(|event| router.handle(event))).await
 }
 
-/// Logs the router's own lines at the configured level. Other crates log from WARN up, as the runtime and the SDK print payloads
-/// and signed requests at DEBUG. The span of `lambda_runtime` at INFO gives every line its request id. `lambda_runtime` does not
-/// log an error a second time: the router has already logged it.
+/// Logs the router's own lines at the configured level. Of other crates, only WARN and ERROR are logged, as the runtime and the SDK
+/// print payloads and signed requests at DEBUG. The span of `lambda_runtime` at INFO gives every line its request id. The line in
+/// which `lambda_runtime` repeats an error is left out: the router has already logged it.
 fn start_logging(logging: Logging) {
     let targets = Targets::new()
         .with_target("drift_router", logging.level)

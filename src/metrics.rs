@@ -45,9 +45,9 @@ struct Line<'n> {
     /// At a heartbeat: the age in seconds of the oldest occurrence that is owed; 0 if none is. Drift that only waits for the
     /// cooldown does not count.
     owed_seconds: Option<AsSeconds<u64>>,
-    /// 1 if this router has disabled a guard, else 0. Written whenever the guards were observed.
+    /// 1 if this router has disabled a guard, else 0. Written if the guards were observed; a 0 only if all could be read.
     interlock_engaged: Count,
-    /// How many guards are held. Written whenever the guards were observed.
+    /// How many guards are held. Written if the guards were observed; a 0 only if all could be read.
     guards_held: Count,
 }
 

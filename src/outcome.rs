@@ -126,7 +126,7 @@ pub(crate) enum Action {
     Succeeded,
     /// It answered a job: the execution failed, or there is none and none can be started.
     Failed,
-    /// The event needs nothing.
+    /// The event starts nothing and sets no guard. The reason says why. (A router that drains may have released guards.)
     Ignored,
 }
 
@@ -145,7 +145,7 @@ pub(crate) enum ReportedState {
     Held,
     /// It has the mark of the router of another SageMaker pipeline.
     HeldBy(String),
-    /// Its mark and its state contradict each other, and could not be set.
+    /// Its mark and its state contradict each other, and it could not be set, or this is a dry run.
     Inconsistent,
 }
 

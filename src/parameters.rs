@@ -44,8 +44,9 @@ impl Parameters {
         let (mut parameters, mut faults) = (BTreeMap::new(), Vec::new());
         for (name, value) in values {
             if !is_name(name) {
-                faults
-                    .push(format!("{name:?} is no parameter's name: give 1 to {LONGEST_NAME} letters, digits and - _"));
+                faults.push(format!(
+                    "{name:?} is not a parameter name: give 1 to {LONGEST_NAME} letters, digits and - _"
+                ));
             }
             match parts(value) {
                 Ok(parts) if longest(&parts) > LONGEST_VALUE => faults.push(format!(
@@ -74,7 +75,7 @@ impl Parameters {
         } else if job.values().any(|value| value.chars().count() > LONGEST_VALUE) {
             Some(format!("a parameter's value in it is longer than {LONGEST_VALUE} characters"))
         } else if total > MOST {
-            Some(format!("with PIPELINE_PARAMETERS there are {total} parameters, and SageMaker takes {MOST}"))
+            Some(format!("with PIPELINE_PARAMETERS there are {total} parameters: give at most {MOST}"))
         } else {
             None
         }
@@ -186,7 +187,7 @@ mod tests {
         assert!(faults("P", "{").contains("\"{\""));
         assert!(faults("P", "{}").contains("\"{}\""));
         for name in ["", "Input Source", &"p".repeat(257)] {
-            assert!(faults(name, "x").contains("is no parameter's name"), "{name}");
+            assert!(faults(name, "x").contains("is not a parameter name"), "{name}");
         }
         assert!(faults("P", &"é".repeat(1025)).contains("longer than 1024"));
         assert!(faults("P", &format!("{{key}}{}", "x".repeat(749))).contains("longer than 1024"));

@@ -88,8 +88,8 @@ pub(crate) fn deployment_relevance(
     let is_rollback = trigger_type.as_deref().is_some_and(|word| ROLLBACKS.contains(&word));
     Relevance::Ignored(if code_pipeline != Some(pipeline.as_str()) {
         match code_pipeline {
-            Some(ours) => format!("CodePipeline {pipeline} is not {ours}"),
-            None => format!("CODE_PIPELINE_NAME is not set, so CodePipeline {pipeline} is not ours"),
+            Some(ours) => format!("the event is of CodePipeline {pipeline}, and CODE_PIPELINE_NAME is {ours}"),
+            None => format!("CODE_PIPELINE_NAME is not set, so the event of CodePipeline {pipeline} is ignored"),
         }
     } else if state != "SUCCEEDED" {
         format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED")
@@ -218,7 +218,8 @@ fn describe(why: &str) -> String {
 
 /// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
 pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
-    (!pipeline.eq_ignore_ascii_case(ours)).then(|| format!("SageMaker pipeline {pipeline} is not {ours}"))
+    (!pipeline.eq_ignore_ascii_case(ours))
+        .then(|| format!("the event is of SageMaker pipeline {pipeline}, and SAGEMAKER_PIPELINE_NAME is {ours}"))
 }
 
 /// What a job requests.
@@ -272,7 +273,9 @@ pub(crate) fn job_request(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> J
         }
         Some(_) => {
             let pipeline = terms.pipeline;
-            let reason = format!("the continuation token names no execution of SageMaker pipeline {pipeline}");
+            let reason = format!(
+                "the continuation token does not name an execution of SageMaker pipeline {pipeline}: run the action again"
+            );
             return JobRequest::Impossible(reason);
         }
     };
@@ -299,7 +302,7 @@ pub(crate) fn job_request(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> J
     match terms.mode {
         Mode::DryRun => JobRequest::Find(
             job(&first_job, asked, parameters),
-            "MODE is dry-run: it would have started a retraining for this action".to_owned(),
+            "MODE is dry-run: the router would have started a retraining for this action".to_owned(),
         ),
         Mode::Drain => JobRequest::Find(job(&first_job, asked, parameters), DRAINED.to_owned()),
         Mode::Active if needs_time => JobRequest::Wait(ContinuationToken::NotStarted { first_job, asked: Some(now) }),
@@ -428,7 +431,7 @@ pub(crate) enum Claim<'e> {
     Held,
     /// Its rule could not be read, and somebody may hold it.
     RuleUnread,
-    /// It is too old for a heartbeat.
+    /// It is older than 7 days and the cooldown, so a heartbeat does not start it.
     Expired,
 }
 
@@ -516,7 +519,7 @@ pub(crate) enum NoStart {
     Held,
     /// This execution was started last, and drift starts nothing until `left` has passed.
     CoolingDown { after: ExecutionArn, left: Duration },
-    /// It is too old for a heartbeat.
+    /// It is older than 7 days and the cooldown, so a heartbeat does not start it.
     Expired,
 }
 
@@ -748,7 +751,7 @@ pub(crate) fn must_be_set(state: &GuardState, desired: &DesiredState) -> bool {
 pub(crate) fn failure_message(execution: &Execution) -> Option<String> {
     match &execution.status {
         ExecutionStatus::Unsuccessful { word, reason } => {
-            let why = reason.as_deref().unwrap_or("SageMaker gives no reason");
+            let why = reason.as_deref().unwrap_or("SageMaker returns no reason");
             Some(format!("execution {} is {word}: {why}", execution.arn.id()))
         }
         ExecutionStatus::Active | ExecutionStatus::Succeeded => None,

@@ -21,8 +21,7 @@ pub(crate) struct Invocation<'a> {
     pub(crate) rule_arns: Option<RuleArns>,
 }
 
-/// Why a flow failed: all faults. Lambda tries the event again, and that try completes what was done so far. The guards that are
-/// not named are as they should be.
+/// Why a flow failed: all faults. Lambda tries the event again, and that try completes what was done so far.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", list(.0))]
 pub(crate) struct Error(Vec<Fault>);

@@ -111,7 +111,7 @@ pub(crate) async fn ensure_execution(
     };
     if snapshot.mode == Mode::DryRun {
         outcome.action = Some(Action::Started);
-        outcome.reason = Some(format!("MODE is dry-run: it would have started {}", request.display_name));
+        outcome.reason = Some(format!("MODE is dry-run: the router would have started {}", request.display_name));
         return Ok(Ensured { start: Start::None, snapshot });
     }
     let pipeline = &invocation.aws.pipeline;
@@ -227,7 +227,8 @@ fn report(why: NoStart, outcome: &mut Outcome) -> Start {
         }
         NoStart::Expired => {
             outcome.action = Some(Action::Ignored);
-            outcome.reason = Some("it is too old for a heartbeat".to_owned());
+            outcome.reason =
+                Some("it is older than 7 days and the cooldown, so a heartbeat does not start it".to_owned());
             Start::None
         }
     }

@@ -89,7 +89,7 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let metrics: Vec<&Value> = log.iter().filter(|line| line["_aws"].is_object()).collect();
     assert_eq!(metrics.len(), 3, "one line an invocation: {log:#?}");
     assert_eq!((&metrics[0]["FunctionName"], &metrics[0]["Started"]), (&json!("drift-router"), &json!(1)));
-    let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event not understood").collect();
+    let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event cannot be read").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["level"], "ERROR");
 }

@@ -95,7 +95,7 @@ const NEWEST: usize = 100;
 const PAGE: i32 = 100;
 
 impl Deployments {
-    /// The newest 100 executions.
+    /// The newest 100 executions, or a few more if pages are short.
     ///
     /// # Errors
     /// [`CallError`] if a call fails after the SDK's retries.
@@ -148,7 +148,7 @@ pub(crate) enum JobResult<'a> {
     Succeeded { execution_arn: &'a str },
     /// The execution of this ARN ended without success.
     Failed { execution_arn: &'a str, message: &'a str },
-    /// The action is configured wrongly: another try changes nothing.
+    /// The action cannot be served, and another try changes nothing: its configuration, a permission or `MODE` is wrong for it.
     Refused { message: &'a str },
 }
 

@@ -385,7 +385,7 @@ async fn an_owed_tick_is_forgotten_once_it_is_served_held_or_expired() {
                 lab.simulator.world().operate_rule(SCHEDULE, false);
                 (HOUR, "no execution runs")
             }
-            _ => (8 * DAY, "is older than the catch-up window"),
+            _ => (8 * DAY, "is older than 7 days and the cooldown, so no heartbeat starts it"),
         };
         let answer = lab.heartbeat_after(age).await;
         assert_eq!(answer["action"], "unchanged", "{end}");
@@ -508,7 +508,7 @@ async fn so_many_executions_within_a_day_brake_the_heartbeat_and_not_the_events(
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!(answer["action"], "braked");
     let reason = answer["reason"].as_str().unwrap();
-    assert!(reason.contains("2 executions started within 24 hours (CATCH_UP_PER_DAY is 2)"), "{reason}");
+    assert!(reason.contains("2 executions started within 24 hours, and CATCH_UP_PER_DAY is 2"), "{reason}");
     assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
     lab.end_all("Succeeded");

@@ -131,7 +131,10 @@ async fn code_that_failed_or_is_of_another_pipeline_is_ignored() {
         "CodePipeline execution c53dbd42-b3c9-4b8c-8a0f-2f6a5e9b7d10 is FAILED, not SUCCEEDED"
     );
     let other = sample_with("code-deployed", &[("/detail/pipeline", "sagemaker-fraud-build".into())]);
-    assert_eq!(lab.send(other).await["reason"], "CodePipeline sagemaker-fraud-build is not sagemaker-nyctaxi-build");
+    assert_eq!(
+        lab.send(other).await["reason"],
+        "the event is of CodePipeline sagemaker-fraud-build, and CODE_PIPELINE_NAME is sagemaker-nyctaxi-build"
+    );
     assert!(lab.executions().is_empty());
 }
 
@@ -382,7 +385,10 @@ async fn an_execution_of_another_pipeline_is_ignored() {
     );
     let answer = lab.send(event).await;
     assert_eq!(answer["action"], "ignored");
-    assert_eq!(answer["reason"], "SageMaker pipeline fraud-pipeline is not nyctaxi-pipeline");
+    assert_eq!(
+        answer["reason"],
+        "the event is of SageMaker pipeline fraud-pipeline, and SAGEMAKER_PIPELINE_NAME is nyctaxi-pipeline"
+    );
     lab.assert_released();
 }
 

@@ -72,7 +72,7 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
 async fn an_action_fails_with_the_execution_and_its_reason() {
     for (status, message) in [
         ("Failed", "execution ib87gnc408me is Failed: Step failure: One or multiple steps failed."),
-        ("Stopped", "execution ib87gnc408me is Stopped: SageMaker gives no reason"),
+        ("Stopped", "execution ib87gnc408me is Stopped: SageMaker returns no reason"),
         ("SomeWordOfTomorrow", "execution ib87gnc408me is SomeWordOfTomorrow"),
     ] {
         let lab = Lab::with_actions();
@@ -122,7 +122,10 @@ async fn a_continuation_token_of_another_pipeline_fails_the_action() {
         let mut job = lab.action(None);
         job["CodePipeline.job"]["data"]["continuationToken"] = token.into();
         assert_eq!(lab.send(job).await["action"], "failed");
-        lab.assert_action_failed("ConfigurationError", "names no execution of SageMaker pipeline nyctaxi-pipeline");
+        lab.assert_action_failed(
+            "ConfigurationError",
+            "does not name an execution of SageMaker pipeline nyctaxi-pipeline",
+        );
     }
 }
 
@@ -133,7 +136,7 @@ async fn a_job_that_is_delivered_again_while_its_execution_runs_starts_nothing()
     lab.send(job.clone()).await;
     let answer = lab.send(job.clone()).await;
     assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("duplicate"), &json!(FIRST)));
-    assert_eq!(answer["reason"], "the job is not in progress any more");
+    assert_eq!(answer["reason"], "CodePipeline did not accept the answer: the job is not in progress any more");
     let (one, two) = tokio::join!(lab.send(job.clone()), lab.send(job));
     assert_eq!(one["executionArn"], two["executionArn"]);
     assert_eq!(lab.executions().len(), 1);
@@ -147,7 +150,7 @@ async fn a_job_that_was_stopped_meanwhile_is_no_error() {
     let next = lab.next_job();
     lab.simulator.world().codepipeline.actions[0].state = ActionState::Stopped;
     let answer = lab.send(next.clone()).await;
-    assert_eq!(answer["reason"], "the job is not in progress any more");
+    assert_eq!(answer["reason"], "CodePipeline did not accept the answer: the job is not in progress any more");
     lab.simulator.world().set_execution_status(FIRST, "Failed");
     assert_eq!(lab.send(next).await["action"], "failed");
     lab.assert_released();
@@ -324,7 +327,7 @@ async fn a_start_that_is_refused_for_good_fails_the_action_even_if_the_look_up_f
 async fn a_job_that_codepipeline_does_not_know_is_no_error() {
     let lab = Lab::with_actions();
     let answer = lab.send(sample_event("codepipeline-job")).await;
-    assert_eq!(answer["reason"], "the job is not in progress any more");
+    assert_eq!(answer["reason"], "CodePipeline did not accept the answer: the job is not in progress any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,7 +375,10 @@ async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_
     assert_eq!((&answer["action"], &answer["event"]), (&"deferred".into(), &"codePipelineJob".into()));
     assert_eq!(lab.take_metrics(), ["JobTriggers 1", "InterlockEngaged 0", "GuardsHeld 0"]);
     // The first job, delivered once more, has its answer already.
-    assert_eq!(lab.send(first.clone()).await["reason"], "the job is not in progress any more");
+    assert_eq!(
+        lab.send(first.clone()).await["reason"],
+        "CodePipeline did not accept the answer: the job is not in progress any more"
+    );
     for _ in 0..3 {
         assert_eq!(lab.send(lab.next_job()).await["action"], "deferred");
         assert_eq!((lab.action_state(), lab.executions().len()), (ActionState::InProgress, 0));
@@ -533,7 +539,10 @@ async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
 
     tokio::time::advance(Duration::from_secs(40)).await;
     // The first job, delivered once more, starts nothing.
-    assert_eq!(lab.send(first).await["reason"], "the job is not in progress any more");
+    assert_eq!(
+        lab.send(first).await["reason"],
+        "CodePipeline did not accept the answer: the job is not in progress any more"
+    );
     lab.simulator.world().sagemaker.limit = Some(0);
     let second = lab.next_job();
     assert_eq!(lab.send(second.clone()).await["action"], "deferred");

@@ -46,7 +46,7 @@ async fn a_dry_run_says_what_it_would_have_started_and_changes_nothing() {
         let answer = lab.send(sample_event(sample)).await;
         assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
         let reason = answer["reason"].as_str().unwrap();
-        assert!(reason.starts_with(&format!("MODE is dry-run: it would have started {name}")), "{reason}");
+        assert!(reason.starts_with(&format!("MODE is dry-run: the router would have started {name}")), "{reason}");
         assert_eq!(answer["executionArn"], Value::Null);
         assert_eq!(answer["interlock"], json!({"stage": "enabled", "scheduleRule": "enabled", "driftRule": "enabled"}));
         let metrics = lab.take_metrics();
@@ -129,7 +129,7 @@ async fn a_dry_run_refuses_the_first_call_of_a_job_and_answers_the_later_ones() 
     let active = Lab::with_actions();
     let dry = active.with_variables(&[DRY_RUN, ACTIONS]);
     assert_eq!(dry.send(action(&active)).await["action"], "failed");
-    assert_refused(&active, "MODE is dry-run: it would have started a retraining");
+    assert_refused(&active, "MODE is dry-run: the router would have started a retraining");
     assert!(active.executions().is_empty());
 
     // The action started before the switch.
