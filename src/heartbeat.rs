@@ -169,7 +169,7 @@ fn explain(owed: &Owed, sources: &Sources, outcome: &mut Outcome) {
     }
     for occurrence in &owed.expired {
         outcome.add_reason(&format!(
-            "{} is older than 7 days and the cooldown, so no heartbeat starts it",
+            "{} is older than 7 days plus the cooldown, so no heartbeat starts it",
             occurrence.key
         ));
     }

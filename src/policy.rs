@@ -431,7 +431,7 @@ pub(crate) enum Claim<'e> {
     Held,
     /// Its rule could not be read, and somebody may hold it.
     RuleUnread,
-    /// It is older than 7 days and the cooldown, so a heartbeat does not start it.
+    /// It is older than 7 days plus the cooldown, so a heartbeat does not start it.
     Expired,
 }
 
@@ -519,7 +519,7 @@ pub(crate) enum NoStart {
     Held,
     /// This execution was started last, and drift starts nothing until `left` has passed.
     CoolingDown { after: ExecutionArn, left: Duration },
-    /// It is older than 7 days and the cooldown, so a heartbeat does not start it.
+    /// It is older than 7 days plus the cooldown, so a heartbeat does not start it.
     Expired,
 }
 

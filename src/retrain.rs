@@ -228,7 +228,7 @@ fn report(why: NoStart, outcome: &mut Outcome) -> Start {
         NoStart::Expired => {
             outcome.action = Some(Action::Ignored);
             outcome.reason =
-                Some("it is older than 7 days and the cooldown, so a heartbeat does not start it".to_owned());
+                Some("it is older than 7 days plus the cooldown, so a heartbeat does not start it".to_owned());
             Start::None
         }
     }

@@ -385,7 +385,7 @@ async fn an_owed_tick_is_forgotten_once_it_is_served_held_or_expired() {
                 lab.simulator.world().operate_rule(SCHEDULE, false);
                 (HOUR, "no execution runs")
             }
-            _ => (8 * DAY, "is older than 7 days and the cooldown, so no heartbeat starts it"),
+            _ => (8 * DAY, "is older than 7 days plus the cooldown, so no heartbeat starts it"),
         };
         let answer = lab.heartbeat_after(age).await;
         assert_eq!(answer["action"], "unchanged", "{end}");

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 from insights import run
@@ -47,6 +48,15 @@ def test_every_link_within_the_project_leads_to_a_file_and_a_heading(document):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), f"{path} does not exist"
         assert not anchor or anchor in anchors(target), f"{target.name} has no heading for #{anchor}"
+
+
+SCRIPTS = [(path.name, block) for path in DOCUMENTS for block in blocks(path.read_text(), "sh")]
+
+
+@pytest.mark.parametrize("script", [block for _, block in SCRIPTS], ids=[f"{name}-{number}" for number, (name, _) in enumerate(SCRIPTS)])
+def test_every_shell_block_can_be_parsed_and_sets_variables_by_name(script):
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert not re.search(r"^ *AWS_\w*[^\w=]", script, re.MULTILINE)
 
 
 def test_the_readme_is_short():
