@@ -69,6 +69,11 @@ def test_the_readme_lists_every_variable_that_the_function_reads():
     assert first_cells(section(README, "Configure")) == read
 
 
+def test_the_deployment_guide_lists_every_parameter_of_the_stack():
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    assert first_cells(section(guide, "Parameters")) == set(TEMPLATE["Parameters"])
+
+
 def test_operations_lists_every_alarm_and_every_metric():
     alarms = {alarm["AlarmName"].removeprefix("drift-router-nyctaxi-") for alarm in Stack().of_type("AWS::CloudWatch::Alarm").values()}
     assert first_cells(section(OPERATIONS, "Alarms")) == alarms
