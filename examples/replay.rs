@@ -1,8 +1,8 @@
 //! Sends events to the real router on a simulated AWS, and prints the answers, the calls and the guards.
 //!
-//! `cargo run --example replay` plays some days: the files in `events/`, and an alarm that no event reports.
+//! `cargo run --example replay` plays some days, with files in `events/` and with an alarm that no event reports.
 //! `cargo run --example replay -- events/drift-alarm.json …` sends the named files, in that order.
-//! Before a status event is sent, the simulator's execution gets the status that the event reports. No time really passes.
+//! Before an event is sent, the simulator gets the state that the event reports. The clock is simulated: no real time passes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 use std::error::Error;
@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// The alarm of the story.
 const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 
-/// The steps if no file is named: the time since the step before, the sample event to send, and what the step reports. A step
+/// The steps if no file is named: the time since the previous step, the sample event to send, and what the step reports. A step
 /// without a sample event (`None`) is an alarm whose event EventBridge does not deliver.
 const STORY: [(Duration, Option<&str>, &str); 11] = [
     (Duration::ZERO, Some("code-deployed"), "New training code is deployed"),
@@ -36,7 +36,7 @@ const STORY: [(Duration, Option<&str>, &str); 11] = [
     ),
     (MINUTE, Some("code-deployed"), "EventBridge delivers the deployment a second time"),
     (HOUR, Some("execution-succeeded"), "The retraining succeeds"),
-    (HOUR, Some("reconcile"), "The heartbeat finds the alarm. It waits for the cooldown"),
+    (HOUR, Some("reconcile"), "The heartbeat finds the alarm. The retraining waits for the cooldown"),
     (
         Duration::from_hours(21),
         Some("reconcile"),
@@ -60,12 +60,12 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// One step.
 struct Step {
-    /// How long after the step before.
+    /// The time since the previous step.
     after: Duration,
     /// The file's name, or the alarm's.
     title: String,
     reports: Option<&'static str>,
-    /// The event to send. Without one, the alarm goes off and no event is delivered.
+    /// The event to send. Without one, the alarm changes to ALARM and no event is delivered.
     event: Option<Value>,
 }
 
@@ -91,7 +91,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let project = Project::nyctaxi();
     let simulator = Simulator::new(&project);
-    // The story lists its alarm. Named files are sent to a router that accepts any alarm, so that each file does what its name says.
+    // The story lists its alarm. Named files are sent to a router that accepts any alarm, so that each file has the
+    // effect that its name describes.
     let alarms = if steps.iter().any(|step| step.event.is_none()) { ALARM } else { "" };
     let (config, _) = Config::from_lookup(project.lookup(&[("DRIFT_ALARM_NAMES", alarms)]))?;
     let router = Router::new(config, &simulator.sdk_config().timeout_config(timeouts()).build(), std::io::sink());

@@ -1,4 +1,5 @@
-//! An HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock, such as tokio's paused one.
+//! An HTTP client for the AWS SDK that calls a [`Simulator`]. It uses no socket. It works with any clock, such as
+//! tokio's paused clock.
 
 use std::time::SystemTime;
 
@@ -22,14 +23,15 @@ use crate::fault::Symptom;
 use crate::protocol::Request;
 
 impl Simulator {
-    /// An HTTP client for the AWS SDK. It reaches this simulator and nothing else, for any endpoint.
+    /// An HTTP client for the AWS SDK. It calls only this simulator, for any endpoint.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(self.clone());
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// An SDK configuration for clients of this simulator: its region and clock, credentials that it accepts, its HTTP client.
+    /// An SDK configuration for clients of this simulator: its Region and clock, credentials that it accepts, and its HTTP
+    /// client.
     #[must_use]
     pub fn sdk_config(&self) -> aws_types::sdk_config::Builder {
         let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
@@ -45,7 +47,7 @@ impl Simulator {
     /// after. If there is no answer, this never returns.
     ///
     /// # Errors
-    /// The [`Symptom`] that the caller sees in place of an answer; never [`Symptom::Silence`].
+    /// The [`Symptom`] that the caller sees if the service refuses the call or a fault is simulated; never [`Symptom::Silence`].
     pub async fn exchange(&self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
         self.pass_time().await;
         let answer = {
@@ -95,10 +97,10 @@ pub fn read(request: &HttpRequest) -> Request {
     Request::read(header, path, request.body().bytes().unwrap_or_default())
 }
 
-/// An answer as the AWS SDK's HTTP client gives it.
+/// An answer in the form that the AWS SDK's HTTP client returns.
 ///
 /// # Errors
-/// A connection that was reset.
+/// [`ConnectorError`] if the connection was reset.
 pub fn respond(request: &Request, answer: Result<Value, Symptom>) -> Result<HttpResponse, ConnectorError> {
     let (status, headers, body) =
         request.answer(answer).map_err(|_| ConnectorError::io("connection reset by peer".into()))?;

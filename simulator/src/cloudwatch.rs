@@ -17,7 +17,7 @@ pub struct Alarm {
     pub is_composite: bool,
     /// What suppresses its actions, if they are suppressed: `WaitPeriod`, `ExtensionPeriod` or `Alarm`.
     pub suppressed_by: Option<String>,
-    /// Whether a mute rule that is active names it.
+    /// Whether an active mute rule names it.
     pub is_muted: bool,
     /// Every state that it has had, and since when; the last one is the present one.
     pub history: Vec<(Time, String)>,
@@ -43,7 +43,7 @@ pub struct CloudWatch {
     place: Place,
     /// The alarms.
     pub alarms: Vec<Alarm>,
-    /// The most alarms that a page has, even if the request allows more.
+    /// The maximum number of alarms on a page, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
@@ -70,7 +70,7 @@ impl CloudWatch {
         self.alarms.iter().find(|alarm| alarm.name == name)
     }
 
-    /// The alarm of this name. If there is none, a metric alarm is made.
+    /// The alarm of this name. Creates a metric alarm if there is none.
     pub fn alarm_mut(&mut self, name: &str) -> &mut Alarm {
         let position = self.alarms.iter().position(|alarm| alarm.name == name).unwrap_or_else(|| {
             self.alarms.push(Alarm {
@@ -87,7 +87,7 @@ impl CloudWatch {
 
     /// Gives an alarm another state. Returns the detail of the event that reports it, or `None` if the alarm has that state already.
     pub(crate) fn change(&mut self, name: &str, state: &str, now: Time) -> Option<Value> {
-        // CloudWatch's times are to the millisecond.
+        // CloudWatch's times have a resolution of one millisecond.
         let now = Time::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
         let stamp = shifted(now, self.clock_skew);
         let alarm = self.alarm_mut(name);
@@ -199,7 +199,7 @@ fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// A time as an alarm's event carries it.
+/// A time in an alarm's event.
 fn event_time(time: Time) -> String {
     format!("{}+0000", milliseconds(time).trim_end_matches('Z'))
 }

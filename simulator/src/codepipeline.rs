@@ -1,6 +1,6 @@
 //! CodePipeline's executions and stage transitions, and the jobs of its Lambda-invoke actions.
 //!
-//! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipelineState.html> and its neighbours,
+//! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipelineState.html> and related operations,
 //! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html>.
 
 use std::collections::VecDeque;
@@ -28,11 +28,11 @@ pub struct Stage {
 /// A run of a Lambda-invoke action.
 #[derive(Clone, Debug)]
 pub struct Action {
-    /// What it is configured with.
+    /// The `UserParameters` of its configuration, if any.
     user_parameters: Option<String>,
     /// Its state.
     pub state: ActionState,
-    /// The id of the job that the function was given last.
+    /// The id of its latest job.
     pub job_id: String,
 }
 
@@ -56,7 +56,7 @@ pub struct EndedExecution {
     pub id: String,
     /// How it ended: `Succeeded`, `Failed`, `Stopped` or `Superseded`.
     pub status: String,
-    /// Whether it rolled the pipeline back to an earlier one.
+    /// Whether it rolled the pipeline back to an earlier execution.
     pub is_rollback: bool,
     /// When it ended.
     pub ended: Time,
@@ -71,9 +71,9 @@ pub struct CodePipeline {
     pub stages: Vec<Stage>,
     /// Every execution of the pipeline that has ended, oldest first.
     pub executions: Vec<EndedExecution>,
-    /// Whether events say what started an execution. AWS does not document when they do.
+    /// Whether events contain the trigger of an execution. AWS does not document when they do.
     pub events_have_trigger: bool,
-    /// The most executions that a page has, even if the request allows more.
+    /// The maximum number of executions on a page, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How many milliseconds this service's clock is ahead.
     pub clock_skew: i64,
@@ -81,9 +81,9 @@ pub struct CodePipeline {
     pub actions: Vec<Action>,
     /// How far reads of a transition lag behind writes.
     pub read_lag: Duration,
-    /// How far the list of executions lags: an execution that ended since is still in progress there.
+    /// How far the list of executions lags behind. It shows an execution that ended within this time as in progress.
     pub list_lag: Duration,
-    /// Every job so far: its id, and the action that it is of.
+    /// Every job so far: its id, and the index of its action.
     jobs: Vec<(String, usize)>,
     /// Events for the function that are not delivered yet.
     pub(crate) events: VecDeque<Value>,
@@ -206,7 +206,7 @@ impl CodePipeline {
         self.actions[action].job_id = id;
     }
 
-    /// The action whose job in progress this is.
+    /// The index of the action that waits for an answer to the job of this request.
     fn in_progress(&mut self, input: Input<'_>) -> Result<usize, ApiError> {
         let id = input.required("jobId", &JOB_ID)?;
         let Some(&(_, action)) = self.jobs.iter().find(|(job_id, _)| job_id == id) else {

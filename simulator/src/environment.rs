@@ -1,12 +1,12 @@
-//! The environment variables of a router, as a function that looks a variable up. The configuration is read with it.
+//! The environment variables of a router, as a function that returns the value of a variable. `Config::from_lookup` uses it.
 
 use std::collections::BTreeMap;
 
 use crate::Project;
 
 impl Project {
-    /// The value of each variable of [`Project::environment`]. `changed` replaces variables and adds others; an empty value stays
-    /// an empty value.
+    /// A function that returns the value of each variable of [`Project::environment`]. `changed` replaces variables and adds others.
+    /// An empty value stays empty.
     pub fn lookup(&self, changed: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
         let environment = self.environment();
         let variables =

@@ -1,6 +1,6 @@
 //! EventBridge's rules: their state, their tags, and whether they let an event through.
 //!
-//! <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeRule.html> and its neighbours.
+//! <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeRule.html> and related operations.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! How a call may go wrong.
+//! The simulated faults of calls.
 
 use crate::shape::ApiError;
 
-/// One way in which a call goes wrong.
+/// One fault of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The service throttles the call; nothing is applied.
@@ -43,10 +43,10 @@ impl Fault {
     }
 }
 
-/// What a caller sees of a fault.
+/// The effect of a fault that the caller sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Symptom {
-    /// An error that the service answers.
+    /// The service answers with an error.
     Answer(ApiError),
     /// The connection is reset.
     Reset,
@@ -63,12 +63,12 @@ pub struct Called<'c> {
     pub operation: &'c str,
 }
 
-/// Decides which calls go wrong: the fault of this call, if any.
+/// A source of faults. It returns the fault of a call, if it has one.
 pub type FaultSource = Box<dyn Decide>;
 
-/// A function that decides which calls go wrong, and can be copied together with the simulator.
+/// A function that returns the fault of a call, if it has one. It can be copied together with the simulator.
 pub trait Decide: FnMut(Called<'_>) -> Option<Fault> + Send {
-    /// A copy, in its present state.
+    /// A copy, with the present state.
     fn copy(&self) -> FaultSource;
 }
 
@@ -78,8 +78,8 @@ impl<F: FnMut(Called<'_>) -> Option<Fault> + Send + Clone + 'static> Decide for 
     }
 }
 
-/// A source that makes the next `times` calls of `operation` go wrong, one after another. `operation` is an operation's name, or
-/// `service:Operation` if two services have one of this name.
+/// A source that gives the next `times` calls of `operation` this fault. `operation` is an operation's name, or
+/// `service:Operation` if two services have an operation of this name.
 #[must_use]
 pub fn next(operation: &'static str, times: usize, fault: Fault) -> FaultSource {
     let mut left = times;

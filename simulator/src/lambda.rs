@@ -69,7 +69,7 @@ impl Function {
     /// The process id.
     ///
     /// # Panics
-    /// If the process has ended and its end was noticed.
+    /// If the process has ended and its exit status was read.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id().expect("the function runs")

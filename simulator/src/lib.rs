@@ -1,21 +1,21 @@
 //! SageMaker pipelines, CodePipeline executions and stage transitions, EventBridge rules and CloudWatch alarms as one in-process
 //! state machine.
 //!
-//! A test instrument. It implements the services' protocols, keeps state, and honours idempotency tokens. It refuses what the
-//! services refuse, with their error codes. It emits the events that AWS would, and simulates faults on request. It depends only
-//! on the requests that the router makes, not on how the router works.
+//! A test tool. It implements the services' protocols, keeps state, and honours idempotency tokens. It refuses the requests that
+//! the services refuse, with their error codes. It emits the events that AWS emits, and simulates faults on request. It depends
+//! only on the requests that the router makes, not on how the router works.
 //!
-//! The map:
+//! Modules:
 //!
-//! - [`world`]: [`World`], the state of one project, and what people and AWS do to it. Start reading here.
-//! - [`sagemaker`], [`codepipeline`], [`eventbridge`], [`cloudwatch`]: one service each: its state and its operations.
+//! - [`world`]: [`World`], the state of one project, and its changes by people and by AWS. Start reading here.
+//! - [`sagemaker`], [`codepipeline`], [`eventbridge`], [`cloudwatch`]: one service each, with its state and its operations.
 //! - [`protocol`]: requests and answers as they are on the wire.
 //! - [`shape`]: the documented patterns and lengths of the services' inputs.
-//! - [`fault`]: how a call may go wrong.
+//! - [`fault`]: the simulated faults of calls.
 //! - [`client`]: an HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock.
 //! - [`server`]: a [`Simulator`] on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
-//! - [`samples`], [`lambda`], and [`Project::lookup`]: what tests share: the sample events, a harness that runs the function's binary,
-//!   the environment variables.
+//! - [`samples`], [`lambda`], and [`Project::lookup`], which tests share: the sample events, a harness that runs the function's
+//!   binary, and the environment variables.
 
 pub mod client;
 pub mod cloudwatch;
@@ -51,7 +51,7 @@ impl Simulator {
         Self { world: Arc::new(Mutex::new(World::new(project))) }
     }
 
-    /// A simulator of its own with a [copy](World::copy) of the world.
+    /// An independent simulator with a [copy](World::copy) of the world.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self { world: Arc::new(Mutex::new(self.world().copy())) }

@@ -42,7 +42,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}: choose another with --port"))?;
     println!("AWS_ENDPOINT_URL=http://{}", listener.local_addr()?);
-    // It begins at the time of the sample events, so that each of them does what its name says.
+    // The clock starts at the time of the sample events, so that each event has the effect that its name describes.
     let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().observe(Box::new(print));
     tokio::select! {

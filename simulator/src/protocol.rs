@@ -15,7 +15,7 @@ pub type Answer = (u16, Vec<(&'static str, &'static str)>, Vec<u8>);
 pub struct Request {
     /// `Service.Operation`, as the header `X-Amz-Target` names them.
     pub target: String,
-    /// The header of that name.
+    /// The header `Authorization`.
     pub authorization: String,
     /// The input as JSON.
     pub body: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads a request: `header` looks a header field up.
+    /// Reads a request. `header` returns the value of a header field.
     pub fn read<'h>(header: impl Fn(&'static str) -> &'h str, path: &str, body: &[u8]) -> Self {
         let authorization = header("authorization").to_owned();
         let is_cbor = header("smithy-protocol") == "rpc-v2-cbor";
@@ -60,7 +60,7 @@ fn target(path: &str) -> String {
     }
 }
 
-/// The JSON of a request. A body that cannot be read gives no JSON, and the service refuses that.
+/// The JSON of a request. For a body that cannot be read, it is empty, and the service refuses the request.
 fn decode(body: &[u8]) -> Vec<u8> {
     if body.is_empty() {
         return json!({}).to_string().into_bytes();

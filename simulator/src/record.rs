@@ -1,6 +1,6 @@
-//! Notes for tests of the deployed stack. With `RECORD=DIRECTORY` in the environment, the other tests write what they see to that
-//! directory, each thing once, as JSON lines. So what the template grants, sets and shows is compared with what the function really
-//! does.
+//! Records for the tests of the template. With `RECORD=DIRECTORY` in the environment, the other tests write what the function does
+//! to that directory, as JSON lines, each record once. The template's tests compare these records with what the template grants,
+//! sets and shows.
 
 use std::collections::BTreeSet;
 use std::fs::{OpenOptions, create_dir_all};
@@ -14,10 +14,10 @@ use crate::world::{Call, Place};
 
 static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Writes `what` to the file `kind.jsonl`, unless this process has done so already. Does nothing if nothing is recorded.
+/// Writes `what` to the file `kind.jsonl`, unless this process has done so already. Does nothing without `RECORD`.
 ///
 /// # Panics
-/// If the file cannot be written: an incomplete record would prove nothing.
+/// If the file cannot be written. An incomplete record proves nothing.
 #[allow(clippy::panic, reason = "test support")]
 pub fn note(kind: &str, what: &Value) {
     let Some(directory) = std::env::var_os("RECORD") else { return };
@@ -30,7 +30,7 @@ pub fn note(kind: &str, what: &Value) {
     let append = || {
         create_dir_all(directory)?;
         let path = directory.join(kind).with_extension("jsonl");
-        // One write, so that processes do not mix their lines.
+        // One write for each line, so that lines of several processes do not mix.
         OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes())
     };
     if let Err(error) = append() {
@@ -38,11 +38,11 @@ pub fn note(kind: &str, what: &Value) {
     }
 }
 
-/// Notes the permission that a call needs. Leaves out calls about another account: an emulator's function reads its rules there, and
-/// there is no stack.
+/// Records the permission that a call needs. Leaves out calls about another account: a function in an emulator reads its rules
+/// there, and has no stack.
 pub(crate) fn permission(call: &Call, place: &Place) {
     if call.resource == "*" || call.resource.contains(place.account()) {
-        // The simulation gives every history a region of its own.
+        // In the simulation, every history has its own Region.
         let resource = call.resource.replacen(place.region(), "${AWS::Region}", 1);
         note("permissions", &json!({ "action": format!("{}:{}", call.service, call.operation), "resource": resource }));
     }

@@ -1,6 +1,6 @@
 //! SageMaker's pipelines: executions, idempotency tokens, lists that lag, status events.
 //!
-//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html> and its neighbours.
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html> and related operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Execution {
     history: Vec<(Time, String)>,
     /// Whether its pipeline was deleted.
     deleted: bool,
-    /// Whether lists say when it started.
+    /// Whether lists contain its start time.
     pub has_start_time: bool,
 }
 
@@ -53,7 +53,7 @@ impl Execution {
         self.history.iter().any(|(_, past)| past == status)
     }
 
-    /// Since when it runs; `None` while it does not.
+    /// The time since which it runs; `None` while it does not run.
     #[must_use]
     pub fn active_since(&self) -> Option<Time> {
         let active = |(_, status): &&(Time, String)| matches!(status.as_str(), "Executing" | "Stopping");
@@ -73,12 +73,12 @@ impl Execution {
     }
 }
 
-/// What a token that was used before does together with other parameters. AWS does not document it.
+/// What happens if a start uses a token again, with other parameters. AWS does not document it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReusedToken {
     /// The start is refused.
     Refused,
-    /// The start is refused, and from then on the token is refused with its own request too.
+    /// The start is refused. From then on, the token is refused with its original request too.
     RefusedForGood,
     /// The answer is the execution that the token started.
     SameExecution,
@@ -96,9 +96,9 @@ pub struct SageMaker {
     pub executions: Vec<Execution>,
     /// The parameters that every pipeline's definition has.
     pub parameters: Vec<String>,
-    /// Those of them that have no default: a start has to give them.
+    /// The parameters that have no default. A start must contain them.
     pub required_parameters: Vec<String>,
-    /// The most executions that a page of a list has, even if the request allows more.
+    /// The maximum number of executions on a page of a list, even if the request allows more.
     pub page_limit: Option<usize>,
     /// How far lists lag behind.
     pub list_lag: Duration,
@@ -114,7 +114,7 @@ pub struct SageMaker {
     pub clock_skew: i64,
     /// Lists give no start time for an execution whose number, counted from 1, is a multiple of this.
     pub start_time_missing: Option<usize>,
-    /// By token: the request it came with, and the execution that it started.
+    /// For each token: its request, and the execution that it started.
     tokens: BTreeMap<String, (Value, String)>,
     /// Tokens that are refused permanently.
     refused_tokens: BTreeSet<String>,
@@ -212,8 +212,8 @@ impl SageMaker {
         }
     }
 
-    /// Gives the execution of this ARN this status, without an event. Creates the execution if need be. Does nothing if no
-    /// pipeline has this ARN's name.
+    /// Gives the execution of this ARN this status, without an event. Creates the execution if it does not exist. Does
+    /// nothing if no pipeline has this ARN's name.
     pub fn force_state(&mut self, arn: &str, status: &str, now: Time) {
         if !arn.contains("/execution/") || !self.has_pipeline(pipeline_of(arn)) {
             return;

@@ -1,7 +1,7 @@
 //! A [`Simulator`] on a port, for `AWS_ENDPOINT_URL`.
 //!
 //! Besides the services' protocols, it serves two paths of its own. `GET /simulator/state` shows guards, executions and alarms.
-//! `POST /simulator/event` sets the state that an event reports (an execution ends, for example), as nothing else here does so.
+//! `POST /simulator/event` sets the state that an event reports, for example the end of an execution. Nothing else here does so.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::protocol;
 /// Serves until the task is dropped.
 ///
 /// # Errors
-/// If a connection cannot be accepted.
+/// The I/O error if a connection cannot be accepted.
 pub async fn serve(simulator: Simulator, listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
@@ -67,7 +67,7 @@ pub async fn answer(simulator: &Simulator, request: Request<Incoming>) -> io::Re
             }
             Ok(response)
         }
-        _ => Ok(respond(404, &json!({ "message": "every call is a POST" }))),
+        _ => Ok(respond(404, &json!({ "message": "AWS's calls are POST requests" }))),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The documented patterns and lengths of the services' inputs, and functions that read inputs by them.
+//! The documented patterns and lengths of the services' inputs, and functions that check inputs against them.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// An error as a service answers it.
+/// An error that a service returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The HTTP status.
@@ -17,26 +17,26 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A fault of the request: HTTP 400.
+    /// An error of the request: HTTP 400.
     #[must_use]
     pub fn refused(code: &str, message: impl Into<String>) -> Self {
         Self { status: 400, code: code.to_owned(), message: message.into() }
     }
 
-    /// A fault of the service: HTTP 500.
+    /// An error of the service: HTTP 500.
     #[must_use]
     pub fn internal() -> Self {
         Self { status: 500, code: "InternalFailure".into(), message: "We encountered an internal error.".into() }
     }
 
-    /// The body that the JSON protocol carries it in.
+    /// The body of the error in the JSON protocol.
     #[must_use]
     pub fn body(&self) -> Value {
         json!({ "__type": self.code, "message": self.message })
     }
 }
 
-/// What a service accepts as a string.
+/// The strings that a service accepts.
 pub struct Shape {
     min: usize,
     max: usize,
@@ -113,18 +113,18 @@ pub static TAG_VALUE: Shape = shape!(0, 256, r"(?s).*");
 pub struct Input<'a>(pub &'a Value);
 
 impl<'a> Input<'a> {
-    /// The member `name`, which has to be there and of `shape`.
+    /// The required member `name`, which must match `shape`.
     ///
     /// # Errors
-    /// `ValidationException`, in the services' words.
+    /// `ValidationException`, with the services' message, if the member is absent or does not match.
     pub fn required(self, name: &str, shape: &Shape) -> Result<&'a str, ApiError> {
         self.optional(name, shape)?.ok_or_else(|| invalid("null", name, "Member must not be null"))
     }
 
-    /// The member `name`, of `shape` if it is there.
+    /// The optional member `name`, which must match `shape`.
     ///
     /// # Errors
-    /// `ValidationException`, in the services' words.
+    /// `ValidationException`, with the services' message, if the member does not match.
     pub fn optional(self, name: &str, shape: &Shape) -> Result<Option<&'a str>, ApiError> {
         match &self.0[name] {
             Value::Null => Ok(None),
@@ -133,10 +133,10 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The member `name`, an integer from `min` to `max` if it is there.
+    /// The optional member `name`, an integer from `min` to `max`.
     ///
     /// # Errors
-    /// `ValidationException`, in the services' words.
+    /// `ValidationException`, with the services' message, if the member is not such an integer.
     pub fn integer(self, name: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
         match &self.0[name] {
             Value::Null => Ok(None),
@@ -146,10 +146,10 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The member `name`, one of `words` if it is there.
+    /// The optional member `name`, one of `words`.
     ///
     /// # Errors
-    /// `ValidationException`, in the services' words.
+    /// `ValidationException`, with the services' message, if the member is not one of them.
     pub fn one_of(self, name: &str, words: &[&str]) -> Result<Option<&'a str>, ApiError> {
         match &self.0[name] {
             Value::Null => Ok(None),
@@ -161,10 +161,10 @@ impl<'a> Input<'a> {
 }
 
 impl Shape {
-    /// Checks `text`, the member `name` of some input.
+    /// Checks `text`, the member `name` of an input.
     ///
     /// # Errors
-    /// `ValidationException`, in the services' words.
+    /// `ValidationException`, with the services' message, if the text does not match.
     pub fn check(&self, name: &str, text: &str) -> Result<(), ApiError> {
         let length = text.chars().count();
         if !(self.min..=self.max).contains(&length) {

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::server::TlsStream;
 
-/// A server's side of TLS.
+/// The server side of TLS.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -28,7 +28,7 @@ impl Tls {
     /// Makes a certificate of `localhost`.
     ///
     /// # Panics
-    /// If none can be made.
+    /// If the certificate cannot be made.
     #[must_use]
     pub fn of_localhost() -> Self {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -44,7 +44,7 @@ impl Tls {
         &self.certificate
     }
 
-    /// Makes the handshake.
+    /// Performs the TLS handshake.
     ///
     /// # Errors
     /// The error with which the handshake fails.

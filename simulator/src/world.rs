@@ -1,4 +1,4 @@
-//! One project's world: four services, one clock, the events that leave it, and the calls that reach it.
+//! The world of one project: four services, one clock, the events that it emits, and the calls that it receives.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub struct Project {
     pub schedule: String,
     /// The heartbeat's rule.
     pub reconcile_rule: String,
-    /// What time it is when the world begins.
+    /// The time at which the world begins.
     pub begins: Time,
 }
 
@@ -84,7 +84,7 @@ impl Project {
 }
 
 impl Project {
-    /// The environment of a router of this project, as its stack would set it.
+    /// The environment of a router of this project, as its stack sets it.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, &str); 7] {
         [
@@ -127,7 +127,7 @@ pub struct Call {
     pub resource: String,
     /// The request's input.
     pub input: Value,
-    /// What the caller got: an answer, an error's code, or nothing.
+    /// What the caller received: an answer, an error's code, or nothing.
     pub result: Result<Value, String>,
 }
 
@@ -165,7 +165,7 @@ impl std::fmt::Debug for World {
     }
 }
 
-/// A service, by how requests name it.
+/// A service that a request names.
 #[derive(Clone, Copy)]
 enum Service {
     SageMaker,
@@ -228,13 +228,13 @@ impl World {
         }
     }
 
-    /// What time it is.
+    /// The present time.
     #[must_use]
     pub fn now(&self) -> Time {
         self.project.begins + self.began.elapsed()
     }
 
-    /// What time it is on the router's machine.
+    /// The time on the router's machine.
     #[must_use]
     pub fn client_time(&self) -> Time {
         shifted(self.now(), self.client_clock_skew)
@@ -246,7 +246,7 @@ impl World {
         &self.place.region
     }
 
-    /// Makes calls go wrong as `source` decides. Of several sources, the first that has a fault for a call decides.
+    /// Adds a source of faults. If several sources have a fault for a call, the first one applies.
     pub fn inject(&mut self, source: FaultSource) {
         self.faults.push(source);
     }
@@ -256,7 +256,7 @@ impl World {
         self.began = Instant::now();
     }
 
-    /// Whether a call may go wrong.
+    /// Whether there is a source of faults.
     #[must_use]
     pub fn has_faults(&self) -> bool {
         !self.faults.is_empty()
@@ -276,7 +276,7 @@ impl World {
     /// service and operation, as the header `X-Amz-Target` does. `authorization` is the header of that name.
     ///
     /// # Errors
-    /// What the caller sees in place of an answer.
+    /// The [`Symptom`] that the caller sees if the service refuses the call or a fault is simulated.
     pub fn serve(&mut self, target: &str, authorization: &str, body: &[u8]) -> Result<Value, Symptom> {
         let Some((service, operation)) = Service::of_target(target) else {
             return Err(Symptom::Answer(ApiError::refused("UnknownOperationException", target)));
@@ -323,7 +323,7 @@ impl World {
         answer
     }
 
-    /// Verifies the scope of a signature, but not the signature. So a request for the wrong region or service is refused.
+    /// Verifies the scope of a signature, but not the signature. So a request for the wrong Region or service is refused.
     fn authenticate(&self, service: Service, authorization: &str) -> Result<(), ApiError> {
         let scope = format!("/{}/{}/aws4_request", self.place.region, service.signing_name());
         if authorization.is_empty() {
@@ -348,7 +348,7 @@ impl World {
         answer
     }
 
-    /// Notes which permission the last call needed.
+    /// Records the permission that the last call needed.
     pub(crate) fn record_permission(&self) {
         // Calls on another SageMaker pipeline belong to another stack.
         let ours = self.place.arn("sagemaker", &format!("pipeline/{}", self.project.sagemaker_pipeline));
@@ -366,7 +366,7 @@ impl World {
         self.events.pop_front()
     }
 
-    /// Takes the next job that CodePipeline gives the router, where an action waits for one.
+    /// Takes the next event by which CodePipeline gives the router a job, if there is one.
     pub fn next_job(&mut self) -> Option<Value> {
         self.codepipeline.events.pop_front()
     }
@@ -456,7 +456,7 @@ impl World {
         lets_through.then(|| self.envelope(Emitted { source, detail_type, resources: vec![arn], detail }))
     }
 
-    /// An execution of the CodePipeline ends without success. The router gets no event of it.
+    /// An execution of the CodePipeline ends without success. The router receives no event.
     pub fn end_code_pipeline(&mut self, execution_id: &str, status: &str) {
         self.codepipeline.end_execution(execution_id, status, false, self.now());
     }
@@ -502,9 +502,14 @@ impl World {
         self.collect();
     }
 
-    /// Sets the state that an event (a sample, for example) reports: a status event's execution exists and has its status, a job's
-    /// action waits for an answer, an alarm has its state, an execution of the CodePipeline has succeeded. Other events report no
-    /// state. No event is emitted.
+    /// Sets the state that an event (a sample, for example) reports. Emits no event.
+    ///
+    /// - A status event: the execution exists and has this status.
+    /// - A job: its action waits for an answer.
+    /// - An alarm's event: the alarm has this state.
+    /// - A success event of the CodePipeline: the execution has succeeded.
+    ///
+    /// Other events report no state.
     pub fn force_state(&mut self, event: &Value) {
         if let Some(job_id) = event["CodePipeline.job"]["id"].as_str() {
             self.codepipeline.force_state(job_id);
@@ -584,7 +589,7 @@ impl World {
     }
 }
 
-/// A time as the JSON protocol carries it: seconds since the epoch.
+/// A time in the JSON protocol: seconds since the epoch.
 pub(crate) fn seconds(time: Time) -> f64 {
     time.as_secs_f64()
 }
@@ -595,12 +600,12 @@ pub(crate) fn shifted(time: Time, ahead: i64) -> Time {
     if ahead < 0 { time.saturating_sub(by) } else { time + by }
 }
 
-/// A time to the millisecond.
+/// A time, to the millisecond.
 pub(crate) fn milliseconds(time: Time) -> String {
     format!("{}.{:03}Z", timestamp(time).trim_end_matches('Z'), time.subsec_millis())
 }
 
-/// A time as events carry it, to the second.
+/// A time in an event, to the second.
 pub(crate) fn timestamp(time: Time) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default()
