@@ -1,11 +1,11 @@
-//! Checks, from the sources, that imports have the direction that ARCHITECTURE.md states.
+//! Checks in the sources that imports have the direction that ARCHITECTURE.md states.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules from the lowest to the highest. A module imports only modules that stand before it.
+/// The modules from the lowest to the highest. A module imports only modules before it in this list.
 const ORDER: [&str; 13] = [
     "model",
     "parameters",
@@ -41,7 +41,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         let module = path.strip_prefix(&src).unwrap().with_extension("");
         let module = module.components().next().unwrap().as_os_str().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
-        // Unit tests stand at the end of a file.
+        // Unit tests are at the end of a file.
         let code = text.split("#[cfg(test)]").next().unwrap();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         let found = imports.entry(module).or_default();

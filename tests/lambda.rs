@@ -1,4 +1,4 @@
-//! The function as Lambda runs it: the binary is spawned, and gets its events from a Lambda Runtime API over HTTP.
+//! The function as Lambda runs it. The test spawns the binary, which gets its events from a Lambda Runtime API over HTTP.
 //!
 //! `BOOTSTRAP=PATH` tests another binary, such as a release's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
@@ -31,7 +31,7 @@ fn command() -> Command {
     lambda::command(Path::new(&bootstrap))
 }
 
-/// Serves a simulator on a free port, and gives its URL.
+/// Serves a simulator on a free port, and returns its URL.
 async fn serve_simulator() -> String {
     serve(Simulator::new(&Project::nyctaxi())).await
 }
@@ -43,7 +43,7 @@ async fn serve(simulator: Simulator) -> String {
     url
 }
 
-/// Spawns the function. It makes every call once, as a retry would only take time.
+/// Spawns the function. It makes every call once, because retries would only take time.
 async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     let mut all = vec![("AWS_MAX_ATTEMPTS", "1"), ("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")];
     all.extend(variables);
@@ -142,7 +142,7 @@ async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
     let mut function = spawn(&serve_simulator().await, &[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]).await;
     function.invoke(sample_event("drift-alarm").to_string()).await;
     function.invoke(json!({ "source": "aws.s3", "detail": "a payload that nobody should read" }).to_string()).await;
-    // Job events contain credentials: these are the first and a further one of an action, and some that fail.
+    // Job events contain credentials. These are an action's first job, a further job, and some jobs that fail.
     let mut job = sample_event("codepipeline-job");
     for user_parameters in [json!("not JSON, a-secret-of-the-action"), json!(null), json!(["a-secret-of-the-action"])] {
         job["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]["UserParameters"] = user_parameters;

@@ -1,8 +1,8 @@
-//! Properties: any JSON is read or refused. For all names and texts that a project may have, the services accept what the router
-//! sends.
+//! Properties: any JSON is read or refused. For all names and texts that a project may have, the services accept the router's
+//! requests.
 //!
-//! The simulator checks every input by the services' documented patterns and lengths. `PROPTEST_CASES=n` sets how many inputs each
-//! property is tried with.
+//! The simulator checks every input against the services' documented patterns and lengths. `PROPTEST_CASES=n` sets the number of
+//! inputs for each property.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 #[path = "common/mod.rs"]
@@ -49,7 +49,7 @@ fn on_paused_clock<F: Future<Output = ()>>(test: F) {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
 }
 
-/// Checks that no call was refused for its form.
+/// Checks that no call was refused because of its format.
 fn assert_well_formed(lab: &Lab) {
     for call in &lab.simulator.world().calls {
         let code = call.result.as_ref().err().map_or("", String::as_str);
@@ -59,8 +59,8 @@ fn assert_well_formed(lab: &Lab) {
     }
 }
 
-/// Sends an event twice. Checks that any event gets an answer or an error with a message, that the second time starts nothing, and
-/// that what the router sends is well-formed.
+/// Sends an event twice. Checks that any event gets an answer or an error with a message, that the second delivery starts
+/// nothing, and that the router's requests are well-formed.
 async fn send_twice(lab: &Lab, event: Value) {
     lab.simulator.world().force_state(&event);
     let mut executions = Vec::new();
@@ -125,7 +125,7 @@ fn pointers(value: &Value) -> Vec<String> {
     pointers
 }
 
-/// A text of at most `longest` characters, with all that names and messages may hold.
+/// A text of at most `longest` characters, with all characters that names and messages may contain.
 fn text(longest: usize) -> impl Strategy<Value = String> {
     prop_oneof![
         vec(any::<char>(), 1..=longest).prop_map(|chars| chars.into_iter().collect::<String>()),
@@ -180,7 +180,7 @@ proptest! {
 
     #[test]
     fn an_alarm_of_any_name_is_found_by_the_heartbeat(name in text(255)) {
-        // Names in the list are separated by commas, and spaces around them do not count.
+        // Commas separate the names in the list, and spaces around them are ignored.
         let name = name.replace([',', '\0'], "x").trim().to_owned();
         prop_assume!(!name.is_empty());
         on_paused_clock(async {
@@ -210,7 +210,7 @@ proptest! {
 
     #[test]
     fn an_execution_of_any_id_engages_and_releases_the_guards(id in text(100)) {
-        // An ARN ends with the id, and holds no line break.
+        // An ARN ends with the id, and contains no line break.
         let id = id.replace(['/', '\n'], "x");
         on_paused_clock(async {
             let lab = Lab::new();

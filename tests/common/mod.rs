@@ -119,14 +119,14 @@ impl Lab {
         self
     }
 
-    /// Invokes the router with `event`, and gives its answer.
+    /// Invokes the router with `event`, and returns its answer.
     pub async fn send(&self, event: Value) -> Value {
         serde_json::to_value(self.try_send(event).await.unwrap()).unwrap()
     }
 
-    /// Invokes the router with `event`, and gives its answer or its error.
+    /// Invokes the router with `event`, and returns its answer or its error.
     ///
-    /// Every event of every scenario is also given to a router with `MODE=dry-run`, on a copy of the simulator. It must change
+    /// Every event of every scenario is also sent to a router with `MODE=dry-run`, on a copy of the simulator. It must change
     /// nothing, and report what the active router does.
     pub async fn try_send(&self, event: Value) -> Result<Value, Diagnostic> {
         let rehearsed = match self.changed.iter().any(|(name, _)| name == "MODE") {
@@ -147,7 +147,7 @@ impl Lab {
         if let Some(rehearsed) = rehearsed.filter(|_| is_alone && is_calm) {
             let rehearsed = rehearsed.expect("a dry run fails only where the active router fails");
             assert_eq!(rehearsed["dryRun"], true);
-            // SageMaker's limit, and what a token that was used before does, appear only at a start.
+            // Only a real start shows SageMaker's limit and the effect of a token that was used before.
             let tried = rehearsed["action"] == "started" && answer["action"] != "started";
             let is_refused = tried && ["deferred", "alreadyRunning"].contains(&answer["action"].as_str().unwrap());
             assert!(is_refused || rehearsed["action"] == answer["action"], "dry run {rehearsed}, then {answer}");
@@ -160,8 +160,8 @@ impl Lab {
         Ok(serde_json::to_value(outcome).unwrap())
     }
 
-    /// Gives the event to a router in dry-run mode, on a copy of the simulator with a clock of its own, and checks its calls and
-    /// metrics. Returns its answer, but none for a job, as a job's first call is refused.
+    /// Sends the event to a router in dry-run mode, on a copy of the simulator with its own clock. Checks its calls and metrics.
+    /// Returns its answer, but none for a job, because a job's first call is refused.
     fn rehearse(&self, event: Value) -> Option<Result<Value, Diagnostic>> {
         let mut changed = self.changed.clone();
         changed.push(("MODE".to_owned(), "dry-run".to_owned()));
@@ -199,7 +199,7 @@ impl Lab {
         metrics.iter().map(name).map(|name| format!("{name} {}", line[&name])).collect()
     }
 
-    /// Invokes the router with an event that it must refuse, and gives the error as Lambda reports it.
+    /// Invokes the router with an event that it must refuse, and returns the error as Lambda reports it.
     pub async fn refused(&self, event: Value) -> String {
         self.try_send(event).await.unwrap_err().error_message
     }

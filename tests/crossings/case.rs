@@ -16,7 +16,7 @@ pub const STAGE: &str = "Build";
 pub const HOLD: &str = "release freeze";
 const OWED_TAG: &str = "drift-router:owed-since";
 
-/// An event, and what is true when it comes.
+/// An event, and the situation when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// New code is deployed.
@@ -82,7 +82,7 @@ impl Event {
         matches!(self, Self::Job | Self::OtherJob | Self::Continuation)
     }
 
-    /// Heartbeats differ only in what was lost before them, so two of them make one pair, in one order.
+    /// Heartbeats differ only in what was lost before them. So two heartbeats make one pair, in one order.
     fn heartbeat_number(self) -> Option<usize> {
         [Self::Heartbeat, Self::CatchUpDeployment, Self::CatchUpDrift, Self::CatchUpTick]
             .iter()
@@ -105,7 +105,7 @@ impl Event {
     }
 }
 
-/// The state that the project is in.
+/// The state of the project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Nothing has run yet.
@@ -116,13 +116,13 @@ pub enum Start {
     Engaged,
     /// The execution has ended, and the guards are still engaged.
     Ended,
-    /// An execution runs, and the invocation that engaged the guards was killed after so many of its five writes.
+    /// An execution runs. The invocation that engaged the guards was killed after this number of its five writes.
     HalfEngaged(usize),
-    /// The execution has ended, and the invocation that released the guards was killed after so many of its five writes.
+    /// The execution has ended. The invocation that released the guards was killed after this number of its five writes.
     HalfReleased(usize),
-    /// As idle, but an operator holds the stage and the schedule rule.
+    /// Like `Idle`, but an operator holds the stage and the schedule rule.
     Held,
-    /// As engaged, but an operator has held the stage and the schedule rule since before.
+    /// Like `Engaged`, but an operator has held the stage and the schedule rule since before the execution.
     HeldWhileRunning,
 }
 
@@ -170,7 +170,7 @@ impl Case {
     }
 }
 
-/// A case that is ready to run: copies of the simulator begin when the events come.
+/// A case that is ready to run. Copies of its simulator start at the time of the events.
 #[derive(Debug)]
 pub struct Prepared {
     pub simulator: Simulator,
@@ -181,9 +181,9 @@ pub struct Prepared {
     pub executions: usize,
     /// Whether one was active.
     pub was_active: bool,
-    /// The display names of the executions that have to exist in the end, one each.
+    /// The display names of the executions that must exist at the end, one execution for each name.
     pub must_exist: Vec<String>,
-    /// The beginnings of the display names of the executions that may start.
+    /// The prefixes of the display names of the executions that may start.
     pub may_start: Vec<String>,
     /// Each event that needs a retraining, and when it happened.
     pub asks: Vec<(Event, Time)>,
@@ -323,7 +323,7 @@ impl<'c> Scene<'c> {
         }
     }
 
-    /// Makes what the event reports happen, and returns the event.
+    /// Changes the simulator as the event reports, and returns the event.
     fn happen(&mut self, event: Event) -> Value {
         let now = self.simulator.world().now();
         let schedule_rule = &self.project.schedule_rule;
@@ -340,7 +340,7 @@ impl<'c> Scene<'c> {
             Event::Drift | Event::OtherDrift => {
                 self.asks.push((event, now));
                 let mut world = self.simulator.world();
-                // The first alarm may be in ALARM already, as its event was lost. Then the alarm flaps.
+                // The first alarm may be in ALARM already, because its event was lost. So it changes to OK and to ALARM again.
                 let alarm = ALARMS[usize::from(event == Event::OtherDrift)];
                 self.may_start.push(format!("drift-{alarm}-"));
                 world.change_alarm(alarm, "OK");

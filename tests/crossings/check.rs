@@ -24,7 +24,7 @@ pub fn check(case: &Case, prepared: &Prepared, world: &World) -> Result<(), Stri
             return Err(format!("invariant 4: {name} was never started"));
         }
     }
-    // What waits for an active execution is checked later.
+    // A retraining that waits for an active execution is checked later.
     if prepared.was_active { Ok(()) } else { check_asks(case, prepared, world) }
 }
 
@@ -86,7 +86,7 @@ pub fn check_starts(prepared: &Prepared, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Invariant 4 for actions: every job is answered, and no action ends before its execution or in another way.
+/// Invariant 4 for actions: every job is answered. No action ends before its execution or with another result.
 fn check_actions(prepared: &Prepared, world: &World) -> Result<(), String> {
     for action in &world.codepipeline.actions {
         let execution = |arn: &str| world.sagemaker.executions.iter().find(|e| e.arn == arn).unwrap();
@@ -105,7 +105,7 @@ fn check_actions(prepared: &Prepared, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Invariants 4, 7 and 8: what needs a retraining has one.
+/// Invariants 4, 7 and 8: every event that needs a retraining has one.
 pub fn check_asks(case: &Case, prepared: &Prepared, world: &World) -> Result<(), String> {
     for (event, at) in &prepared.asks {
         let is_tick = matches!(event, Event::Tick | Event::OtherTick | Event::CatchUpTick);
@@ -120,7 +120,7 @@ pub fn check_asks(case: &Case, prepared: &Prepared, world: &World) -> Result<(),
     Ok(())
 }
 
-/// No tag is left of a tick that was served or dropped.
+/// Checks that a tick that was served or dropped leaves no tag.
 pub fn check_tag(world: &World) -> Result<(), String> {
     match world.eventbridge.rule(RULES[0]).unwrap().tags.get(OWED_TAG) {
         Some(tag) => Err(format!("a tick was served or dropped, and its tag is {tag}")),

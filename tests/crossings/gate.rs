@@ -1,4 +1,4 @@
-//! An invocation whose calls are let through one by one.
+//! An invocation whose calls the test releases one by one.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
@@ -21,10 +21,10 @@ use tokio::sync::oneshot;
 
 const TAG: &str = "drift-router:paused-by";
 
-/// What an invocation answers: the outcome, or the error.
+/// The answer of an invocation: the outcome, or the error.
 pub type Answer = Result<Value, String>;
 
-/// Which of the calls that wait at once is made first.
+/// Which call is made first if several wait at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     OldestFirst,
@@ -34,17 +34,17 @@ pub enum Order {
 /// A deliberate defect of the router, put on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Racing triggers send tokens of their own.
+    /// Racing triggers send different tokens.
     TokenOfTheEvent,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
-    /// An invocation does not keep which rules it has written to. If another one removes the tag that it has set, the rule looks held.
+    /// An invocation does not record the rules that it writes to. If another one removes its tag, the rule looks held.
     ForgetsItsOwnWrites,
     /// An invocation lists the executions only once.
     DoesNotLookAgain,
 }
 
-/// The wire of one invocation: every call waits until it is let through.
+/// The wire of one invocation. Every call waits until the test releases it.
 #[derive(Clone)]
 pub struct Gate {
     name: &'static str,
@@ -52,7 +52,7 @@ pub struct Gate {
     order: Order,
     defect: Option<Defect>,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
-    /// What a defect keeps for later.
+    /// A value that a defect keeps for later.
     kept: Arc<Mutex<Option<Value>>>,
     /// The rules that were written to.
     written: Arc<Mutex<BTreeSet<String>>>,
@@ -194,7 +194,7 @@ pub struct Terms {
     pub variables: &'static [(&'static str, &'static str)],
 }
 
-/// One invocation of a function instance of its own.
+/// One invocation, with its own function instance.
 pub struct Invocation {
     run: Pin<Box<dyn Future<Output = Answer>>>,
     gate: Gate,

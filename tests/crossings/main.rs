@@ -1,12 +1,12 @@
-//! Systematic crossings: every pair of events in every state of the project, with every placement of the switches between the two
-//! invocations' calls; and every point at which one invocation can be killed.
+//! Systematic crossings. Every pair of events runs in every state of the project, with every placement of the switches between
+//! the two invocations' calls. One invocation is also killed at every possible point.
 //!
-//! The router and the SDK clients are the real ones. A schedule says how many calls each invocation makes before the other one
+//! The router and the SDK clients are the real ones. A schedule states how many calls each invocation makes before the other one
 //! continues. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
 //!
-//! `SWITCHES=2` sets how many switches a schedule has, besides the one at an invocation's end. The default is one. `CROSSINGS=main`
-//! takes one state of each kind. The default is only some of them. `CROSSINGS=all` takes all states, both behaviours of a reused
-//! token, and both orders of calls that are made at once.
+//! `SWITCHES=2` sets the number of switches of a schedule, besides the one at an invocation's end. The default is one.
+//! `CROSSINGS=main` runs one state of each kind. The default is only some of these. `CROSSINGS=all` runs all states, both
+//! behaviours of a reused token, and both orders of calls that are made at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -52,7 +52,7 @@ struct Plan<'c> {
 impl<'c> Plan<'c> {
     /// A plan at its beginning, with its own simulator.
     fn new(case: &'c Case, prepared: &'c Prepared, terms: Terms) -> Self {
-        // The clock starts again at the time of the events, as time has passed in other schedules.
+        // Other schedules have moved the clock, so it starts again at the time of the events.
         prepared.simulator.world().restart();
         let simulator = prepared.simulator.copy();
         Self { case, prepared, terms, simulator, trace: Trace::default() }
@@ -82,8 +82,8 @@ impl<'c> Plan<'c> {
         heartbeat.finish().await.map(drop).map_err(|error| format!("the heartbeat failed: {error}"))
     }
 
-    /// Checks the invariants when both invocations have ended, and after a heartbeat. If something had to wait for an execution,
-    /// checks that it is served afterwards.
+    /// Checks the invariants when both invocations have ended, and again after a heartbeat. If an event had to wait for an
+    /// execution, also checks that it is served afterwards.
     async fn check(&self, answers: &[Answer]) -> Result<(), String> {
         let Self { case, prepared, simulator, .. } = self;
         if let Some(Err(error)) = answers.iter().find(|answer| answer.is_err()) {
@@ -99,7 +99,7 @@ impl<'c> Plan<'c> {
         if waits { self.check_later().await } else { Ok(()) }
     }
 
-    /// Checks that what needs a retraining is served when all executions have ended and the cooldown is over.
+    /// Checks that every event that needs a retraining is served when all executions have ended and the cooldown is over.
     async fn check_later(&self) -> Result<(), String> {
         let Self { case, prepared, simulator, .. } = self;
         if prepared.asks.is_empty() {
@@ -115,7 +115,7 @@ impl<'c> Plan<'c> {
         self.heartbeat(Duration::from_mins(11)).await?;
         check_guards(case, &simulator.world())?;
         check_asks(case, prepared, &simulator.world())?;
-        // What was started may serve a tick too. The next heartbeat removes the tag.
+        // The execution that was started may also serve a tick. The next heartbeat removes the tag.
         if check_tag(&simulator.world()).is_ok() {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl<'c> Plan<'c> {
         check_tag(&simulator.world())
     }
 
-    /// Checks the invariants when the event was lost with its only invocation.
+    /// Checks the invariants if the event was lost when its only invocation was killed.
     async fn check_loss(&self) -> Result<(), String> {
         let Self { case, prepared, simulator, .. } = self;
         self.heartbeat(Duration::from_mins(1)).await?;
@@ -144,8 +144,8 @@ impl<'c> Plan<'c> {
     }
 }
 
-/// Lets the two invocations of a case make calls in turns, as many as `turns` says, and then runs both to their ends. Returns the
-/// number of turns that did not end their invocation.
+/// Runs the two invocations of a case in turns, with the numbers of calls in `turns`, and then runs both to their ends. Returns
+/// the number of turns that did not end their invocation.
 async fn cross(plan: &Plan<'_>, turns: &[usize]) -> Result<usize, String> {
     const NAMES: [&str; 2] = ["first", "second"];
     let mut invocations = [0, 1].map(|event| plan.invocation(NAMES[event], event));
@@ -191,7 +191,7 @@ async fn cross_everywhere(case: &Case, terms: Terms, switches: usize) -> Result<
     }
 }
 
-/// Kills an invocation after every number of calls: the last call has taken effect, and the next one is not made. The event is
+/// Kills an invocation after every number of calls. The last call has taken effect, and the next one is not made. The event is
 /// tried again or lost, and a heartbeat follows. Returns the number of schedules.
 async fn kill_everywhere(case: &Case, terms: Terms) -> Result<usize, String> {
     let prepared = prepare(case).await;
@@ -220,7 +220,7 @@ async fn kill_everywhere(case: &Case, terms: Terms) -> Result<usize, String> {
     Ok(schedules)
 }
 
-/// How much is explored.
+/// How many states, tokens and orders are explored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Some,

@@ -1,4 +1,4 @@
-//! No reason to retrain is lost: what a heartbeat starts, what it leaves alone, and what waits for it.
+//! No reason to retrain is lost. What a heartbeat starts, what it does not change, and what waits for it.
 
 use std::time::Duration;
 
@@ -403,7 +403,7 @@ async fn another_routers_owed_tick_is_left_alone() {
     other.send(lab.tick()).await;
     let tag = lab.tag().unwrap();
     assert!(tag.starts_with("fraud-pipeline/"), "{tag}");
-    // No note that this router's tick is owed can be kept, so its invocation fails.
+    // This router cannot record that its tick is owed, so its invocation fails.
     let error = lab.refused(lab.tick()).await;
     assert!(error.contains("ResourceLimitExceeded"), "{error}");
     lab.at_the_limit(false);
@@ -563,7 +563,7 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
         let error = lab.refused(sample_event("reconcile")).await;
         assert!(error.contains(&format!("check the permission {permission}")), "{error}");
-        // What could be read is served.
+        // The causes that could be read are served.
         lab.assert_engaged();
         assert!(lab.executions()[1].starts_with(served), "{operation}: {:?}", lab.executions());
         assert_eq!(

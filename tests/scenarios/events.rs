@@ -172,7 +172,7 @@ async fn a_tick_of_eventbridge_scheduler_starts_a_retraining() {
     let answer = lab.send(sample_event("scheduler-tick")).await;
     assert_eq!((&answer["event"], &answer["action"]), (&json!("schedule"), &json!("started")));
     assert_eq!(answer["key"], "sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z");
-    // If somebody disables the schedule rule, the schedule is held, by any route that its ticks come.
+    // If somebody disables the schedule rule, the schedule is held. The route of its ticks does not matter.
     let held = Lab::new();
     held.simulator.world().operate_rule(SCHEDULE, false);
     assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "held");

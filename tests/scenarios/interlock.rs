@@ -234,7 +234,7 @@ async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is
     lab.assert_engaged();
 }
 
-/// A race and a kill at once: one invocation removes the tag, and the other is killed before it reads again.
+/// A race and a kill together: one invocation removes the tag, and the other is killed before it reads again.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabling_it() {
     let lab = Lab::new();
@@ -431,7 +431,7 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
         let started = ours.send(sample_event("code-deployed")).await;
         assert_eq!(started["interlock"]["stage"], "disabled");
 
-        // The other router has no execution, and enables nothing that has another router's mark.
+        // The other router has no execution. It does not enable a guard that has another router's mark.
         let answer = other.send(sample_event("reconcile")).await;
         let held_by = json!({ "heldBy": ours_name });
         assert_eq!((&answer["action"], &answer["interlock"]["stage"]), (&json!("unchanged"), &held_by));
@@ -439,7 +439,7 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
         assert!(lab.guards()["stage"].as_str().unwrap().contains(&format!("({ours_name})")));
         lab.assert_engaged();
 
-        // A mark of another router is no operator's hold: it blocks no start.
+        // Another router's mark is not an operator's hold, so it blocks no start.
         assert_eq!(other.send(sample_event("schedule")).await["action"], "started");
         let arn = started["executionArn"].as_str().unwrap().to_owned();
         lab.simulator.world().set_execution_status(&arn, "Succeeded");

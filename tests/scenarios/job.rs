@@ -14,7 +14,7 @@ const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-p
 const OUR_ARN: &str = r#"{"PipelineName": "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline"}"#;
 
 impl Lab {
-    /// Runs the action, and gives the event of its first job.
+    /// Runs the action, and returns the event of its first job.
     fn action(&self, user_parameters: Option<&str>) -> Value {
         self.simulator.world().run_action(user_parameters).unwrap()
     }
@@ -63,7 +63,7 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
         lab.action_state(),
         ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST, "Status": "Succeeded" }))
     );
-    // The status event may be lost: the job that finds the execution ended releases the interlock too.
+    // The status event may be lost. So the job also releases the interlock if the execution has ended.
     lab.assert_released();
     assert_eq!(lab.executions().len(), 1);
 }
@@ -234,7 +234,7 @@ async fn a_pipeline_that_is_gone_fails_the_action() {
     let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
     lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
-    // The action gets its answer, and the invocation fails: an operator has to see it.
+    // The action gets its answer. The invocation fails, because an operator must see the error.
     let error = lab.refused(lab.next_job()).await;
     assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
     lab.assert_released();
@@ -260,7 +260,7 @@ async fn asking_again_costs_two_calls() {
     assert_eq!(lab.take_calls(), ["DescribePipelineExecution", "PutJobSuccessResult"]);
 }
 
-/// The event contains credentials. The parsed event, the answers and the errors contain nothing of it but the id.
+/// The event contains credentials. The parsed event, the answers and the errors contain only the id from it.
 /// `tests/lambda.rs` checks with the real binary that no log line contains more, even at TRACE.
 #[tokio::test(start_paused = true)]
 async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
@@ -374,7 +374,7 @@ async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_
     let answer = lab.send(first.clone()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&"deferred".into(), &"codePipelineJob".into()));
     assert_eq!(lab.take_metrics(), ["JobTriggers 1", "InterlockEngaged 0", "GuardsHeld 0"]);
-    // The first job, delivered once more, has its answer already.
+    // The first job is delivered once more. It has its answer already.
     assert_eq!(
         lab.send(first.clone()).await["reason"],
         "CodePipeline did not accept the answer: the job is not in progress any more"
@@ -525,7 +525,7 @@ async fn an_actions_parameters_that_can_never_be_sent_fail_the_action() {
     }
 }
 
-/// CodePipeline does not state when an action asked. Each try of a start has to send the same time with the same token.
+/// CodePipeline does not state when an action requested the retraining. Each try of a start must send the same time and token.
 #[tokio::test(start_paused = true)]
 async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
     let lab = Lab::with(&[ACTION, ("PIPELINE_PARAMETERS", r#"{"At": "{time}"}"#)]);
@@ -538,7 +538,7 @@ async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
     assert_eq!(lab.take_calls(), ["PutJobSuccessResult"]);
 
     tokio::time::advance(Duration::from_secs(40)).await;
-    // The first job, delivered once more, starts nothing.
+    // The first job is delivered once more. It starts nothing.
     assert_eq!(
         lab.send(first).await["reason"],
         "CodePipeline did not accept the answer: the job is not in progress any more"

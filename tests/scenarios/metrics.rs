@@ -94,7 +94,7 @@ async fn a_retraining_that_failed_is_counted_while_a_guard_cannot_be_enabled() {
     assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 1", "GuardsHeld 0"]);
     lab.simulator.world().heal();
 
-    // A late event of the same execution whose own status is no end counts nothing.
+    // A late event of the same execution counts nothing if its own status is not an ended one.
     lab.send(status_event(&arn, "Executing")).await;
     assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"]);
 }
@@ -119,7 +119,7 @@ async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     lab.simulator.world().operate_rule(DRIFT, true);
     lab.send(sample_event("schedule")).await;
     assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 1"]);
-    // Another router's mark counts too: a router that was renamed without draining leaves one permanently.
+    // Another router's mark counts too. A router that was renamed without draining leaves one permanently.
     let other = Lab::new();
     other.simulator.world().operate_stage("Build", Some("Disabled by drift-router (fraud-pipeline) while"));
     assert_eq!(other.send(sample_event("reconcile")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");

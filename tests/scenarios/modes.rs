@@ -1,6 +1,6 @@
 //! `MODE`: what a dry run reports, what draining releases, and what switching between the modes does.
 //!
-//! Every event of every other scenario is also given to a dry run, which must change nothing: `Lab::try_send`.
+//! `Lab::try_send` also sends every event of every other scenario to a dry run, which must change nothing.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const DRAIN: (&str, &str) = ("MODE", "drain");
 const ACTIONS: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
 const OWED: &str = "drift-router:owed-since";
 
-/// Runs the action, and gives the event of its first job.
+/// Runs the action, and returns the event of its first job.
 fn action(lab: &Lab) -> Value {
     lab.simulator.world().run_action(None).unwrap()
 }
@@ -182,7 +182,7 @@ async fn draining_enables_what_the_router_disabled_although_an_execution_runs_an
         assert_eq!(drain.send(sample_event(sample)).await["action"], "unchanged", "it never engages");
     }
     assert_eq!(drain.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
-    // Switched back, the next event engages.
+    // After the switch back, the next event engages the guards.
     assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
 }
 
@@ -246,7 +246,7 @@ async fn draining_needs_no_sagemaker() {
     assert_eq!(drain.send(sample_event("reconcile")).await["action"], "released");
     lab.assert_released();
 
-    // A status event that cannot be checked releases anyway, and fails.
+    // If a status event cannot be checked, the router still releases the guards, and the invocation fails.
     let lab = Lab::new();
     lab.send(sample_event("code-deployed")).await;
     lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));

@@ -297,7 +297,7 @@ async fn a_parameter_without_a_default_is_given_and_its_placeholders_are_replace
     }
 }
 
-/// The event's time and the list's differ. Every route has to send the same request with the token of a deployment.
+/// The times in the event and in the list differ. Every route must send the same request with the token of a deployment.
 #[tokio::test(start_paused = true)]
 async fn the_event_of_a_deployment_and_a_heartbeat_send_the_same_request() {
     let requests = [true, false].map(async |by_event| {

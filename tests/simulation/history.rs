@@ -1,7 +1,7 @@
-//! A history, drawn from a seed: what happens when, and how AWS and Lambda behave meanwhile.
+//! A history, drawn from a seed: the steps and their times, and the behaviour of AWS and Lambda meanwhile.
 //!
-//! Every choice is drawn from the seed and a name, never from the choices before it. So a step can be dropped and everything else
-//! stays the same, which shrinking needs.
+//! Every choice is drawn from the seed and a name, and does not depend on earlier choices. So shrinking can drop a step, and
+//! everything else stays the same.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -21,20 +21,20 @@ pub enum Lambda {
     Both,
 }
 
-/// The faults of services and events, besides those that every history may have.
+/// The faults of services and events, in addition to those that every history may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
-    /// Nothing more.
+    /// No additional faults.
     Ordinary,
-    /// 30 % of all events but the heartbeat are lost.
+    /// 30 % of all events except the heartbeat are lost.
     Lossy,
-    /// Every event but the heartbeat is lost.
+    /// Every event except the heartbeat is lost.
     Silent,
     /// One service or all of them fail for minutes to hours.
     Outages,
-    /// SageMaker runs as many executions as the account may have, for hours.
+    /// SageMaker is at its limit of executions for hours.
     Limits,
-    /// The same, and the router is set to drain, in half of the histories for some hours only.
+    /// The same, and the router is set to drain. In half of the histories, it drains for some hours only.
     Drained,
 }
 
@@ -55,7 +55,7 @@ pub struct Clocks {
     pub codepipeline: i64,
     pub eventbridge: i64,
     pub cloudwatch: i64,
-    /// By how much the time of an alarm's change is later in `DescribeAlarms` than in its event.
+    /// How many milliseconds later the time of an alarm's change is in `DescribeAlarms` than in its event.
     pub description: i64,
 }
 
@@ -66,9 +66,9 @@ pub enum StepKind {
     Code,
     /// A drift alarm goes off.
     Alarm,
-    /// Several drift alarms go off at once, as several monitors find the same drift.
+    /// Several drift alarms go off at once, because several monitors find the same drift.
     Alarms,
-    /// A drift alarm goes off, and reaches the router by its direct Lambda action too.
+    /// A drift alarm goes off, and also invokes the router by its direct Lambda action.
     AlarmOnBothRoutes,
     /// The schedule ticks.
     Tick,
@@ -120,19 +120,19 @@ pub struct History {
     pub lambda: Lambda,
     /// Status events may be lost.
     pub loses_status_events: bool,
-    /// How often the heartbeat ticks, if it does.
+    /// The period of the heartbeat, if there is one.
     pub heartbeat: Option<Duration>,
-    /// The longest that one way of a call takes.
+    /// The longest time that one way of a call takes.
     pub latency: Duration,
     pub list_lag: Duration,
     pub describe_lag: Duration,
-    /// The most executions that a page of the list holds, if it is shorter than requested.
+    /// The most executions on a page of the list, if pages are shorter than requested.
     pub page_limit: Option<usize>,
     /// How far reads of guards lag behind writes.
     pub guard_read_lag: Duration,
     pub rule_delay: Duration,
     pub reused_token: ReusedToken,
-    /// How long after a retraining a drift alarm starts none.
+    /// How long a drift alarm starts no execution after a retraining.
     pub cooldown: Option<Duration>,
     /// Whether the router reads the alarms.
     pub lists_alarms: bool,
@@ -141,18 +141,18 @@ pub struct History {
     pub clocks: Clocks,
     /// Whether SageMaker checks its limit before the token.
     pub checks_limit_first: bool,
-    /// Lists give no start time of every execution whose number is a multiple of this.
+    /// Lists give no start time for executions whose number is a multiple of this.
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
     /// Deployments' events say what started them.
     pub events_have_trigger: bool,
-    /// A pipeline parameter says why an execution was started, and when that happened.
+    /// A pipeline parameter states why an execution was started, and when that happened.
     pub has_parameters: bool,
-    /// Sometimes an execution starts in the moment in which another ends.
+    /// Sometimes an execution starts at the moment when another ends.
     pub echoes: bool,
-    /// When calls fail: beginnings and ends.
+    /// The bursts in which calls fail: their beginnings and ends.
     pub bursts: Vec<(Duration, Duration)>,
     pub steps: Vec<Step>,
 }
@@ -271,7 +271,7 @@ impl History {
         self.cooldown.or(self.lists_alarms.then_some(Duration::from_hours(24)))
     }
 
-    /// When the last outage is over.
+    /// When the last outage ends.
     pub fn outages_end(&self) -> Duration {
         self.outages.iter().map(|outage| outage.to).max().unwrap_or_default()
     }
@@ -318,8 +318,8 @@ pub fn rng_for(seed: u64, name: impl Debug) -> Rng {
     Rng::with_seed(u64::from_le_bytes(hash[..8].try_into().unwrap()))
 }
 
-/// Short bursts of faults. Lambda's two retries, after one and two minutes, fall outside of a burst, so an event that is lost is a
-/// fault of the router.
+/// Short bursts of faults. Lambda's two retries, after one and two minutes, are outside of a burst. So a lost event is a fault of
+/// the router.
 fn bursts(rng: &mut Rng) -> Vec<(Duration, Duration)> {
     let mut bursts = Vec::new();
     if rng.bool() {

@@ -30,7 +30,7 @@ use crate::history::{Clocks, History, Lambda};
 use crate::run::{Violation, run};
 use crate::wire::Defect;
 
-/// The seeds to run: `SEED` alone, or else as many as `HISTORIES` says.
+/// The seeds to run: only `SEED`, or else the first `HISTORIES` seeds.
 fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     match number("SEED") {
@@ -68,8 +68,8 @@ fn run_all(
                             stuck.fetch_add(completed.stuck, Ordering::Relaxed);
                         }
                         Err(violation) => {
-                            // No later history begins. An earlier one that still runs may violate an invariant too. Then that is
-                            // the first violation.
+                            // No later history begins. An earlier history that still runs may violate an invariant too. Then
+                            // its violation is the first one.
                             next.store(seeds.end, Ordering::Relaxed);
                             violations.lock().unwrap().insert(seed, (history, violation));
                         }
@@ -200,9 +200,9 @@ fn the_invariants_hold_when_the_router_is_set_to_drain() {
 const KINDS: [fn(u64) -> History; 6] =
     [History::new, History::lossy, History::silent, History::outages, History::limits, History::drained];
 
-/// Seeds that once failed, in one kind of history. 36967: two alarms race while lists lag. The second one finds its token taken,
-/// twice, and a fault fails its last try. 4157: the last heartbeat starts an execution whose end comes while reads lag, so one more
-/// heartbeat is needed.
+/// Seeds that once failed, in one kind of history. 36967: two alarms race while lists lag. The second alarm's token is already
+/// used in two tries, and a fault fails the last try. 4157: the last heartbeat starts an execution. It ends while reads lag, so
+/// one more heartbeat is needed.
 const REGRESSION_SEEDS: [u64; 2] = [36967, 4157];
 
 #[test]
@@ -214,7 +214,7 @@ fn the_invariants_hold_for_the_regression_seeds() {
     }
 }
 
-/// Invariants 1 and 5 are not promised if invocations race and are killed too. This is the worst that follows.
+/// If invocations race and are killed too, invariants 1 and 5 are not guaranteed. This test checks the worst result.
 #[test]
 fn a_race_and_a_kill_at_once_leave_at_worst_a_rule_for_an_operator_to_enable() {
     let mut seeds = seeds();

@@ -11,7 +11,7 @@ use simulator::world::Time;
 use crate::history::History;
 use crate::run::{DRIFT_RULE, LISTED_ALARMS, OWED_TAG, SCHEDULE_RULE, TAG};
 
-/// The most by which two clocks and the times of two observations differ.
+/// The largest difference between two clocks, and between the times of two observations.
 pub const TOLERANCE: Duration = Duration::from_secs(15);
 
 const MARGIN: Duration = Duration::from_mins(10);
@@ -36,7 +36,7 @@ impl Cause {
         time
     }
 
-    /// Whether an execution started so late after the cause that it serves the cause for any difference of the clocks.
+    /// Whether an execution started late enough to serve the cause, whatever the difference of the clocks is.
     pub fn is_served_by(self, execution: &Execution) -> bool {
         let since = match self {
             Self::Drift(changed) => changed.saturating_sub(MARGIN),
@@ -55,7 +55,7 @@ impl Cause {
     }
 }
 
-/// Finds the cause of an execution named `drift-…` or `code-…`, or `None` if nothing happened that it could be named after.
+/// Returns the cause of an execution named `drift-…` or `code-…`, or `None` if no occurrence gives this name.
 pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
     if let Some(id) = name.strip_prefix("code-") {
         let mut deployments = world.codepipeline.executions.iter();
@@ -79,7 +79,7 @@ fn is_listed(alarm: &Alarm) -> bool {
     LISTED_ALARMS.contains(&alarm.name.as_str())
 }
 
-/// Whether the alarm that a heartbeat's execution is named after needs a retraining.
+/// Whether an alarm with this display name needs a retraining. A heartbeat's execution has the name.
 pub fn asks_for_drift(world: &World, history: &History, name: &str) -> bool {
     world.cloudwatch.alarms.iter().any(|alarm| {
         let asks = alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
@@ -113,7 +113,7 @@ fn display_name(trigger: &str, key: &str) -> String {
     format!("{}-{hash}", slug.trim_end_matches('-'))
 }
 
-/// Whether a heartbeat at `now` may start something: nothing is active, there is room, and no brake applies.
+/// Whether a heartbeat at `now` may start an execution: no execution is active, there is room, and no brake applies.
 pub fn may_start(world: &World, history: &History, now: Time) -> bool {
     let executions = &world.sagemaker.executions;
     let recent = executions.iter().rev().take_while(|e| !e.has_start_time || e.created + DAY + TOLERANCE > now).count();
@@ -128,7 +128,7 @@ pub fn is_within_window(history: &History, cause: Cause, now: Time) -> bool {
     cause.time() + WINDOW + history.kept_cooldown().unwrap_or_default() + TOLERANCE > now
 }
 
-/// Invariants 7 and 8, and the same for an owed tick: what a heartbeat at `now` must not leave unserved.
+/// Returns what a heartbeat at `now` must serve, by invariants 7 and 8, and the same for an owed tick.
 pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     let executions = &world.sagemaker.executions;
     let window = WINDOW + history.kept_cooldown().unwrap_or_default();

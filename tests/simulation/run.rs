@@ -31,7 +31,7 @@ pub const TAG: &str = "drift-router:paused-by";
 pub const OWED_TAG: &str = "drift-router:owed-since";
 pub const DRIFT_RULE: &str = "sagemaker-nyctaxi-drift-build";
 pub const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
-/// The alarms that the router reads, if it reads any. Then the third one is not drift.
+/// The alarms that the router reads, if it reads any. If so, the third alarm does not count as drift.
 pub const LISTED_ALARMS: [&str; 2] = [ALARMS[0], ALARMS[1]];
 /// How another router marks a rule.
 const OTHER: &str = "fraud-pipeline/abc";
@@ -77,7 +77,7 @@ struct Delivery {
     /// How often it has been tried.
     tries: usize,
     killed: bool,
-    /// Whether a try found its token taken by another trigger.
+    /// Whether another trigger had already used the token of a try.
     refused: bool,
     /// Whether the router drains in this try.
     drains: bool,
@@ -132,7 +132,7 @@ struct Run<'h> {
     rule_holds: [OperatorHold; 2],
     /// When an operator last disabled a guard.
     held_at: Instant,
-    /// Since when an operator holds each rule, if no invocation was in flight when the hold began.
+    /// When an operator's hold of each rule began, if no invocation was in flight then.
     rule_held_since: [Option<Time>; 2],
     /// When an owed tick may last have been dropped: by a hold or a replacement of the schedule rule, or by draining.
     ticks_dropped: Time,
@@ -148,7 +148,7 @@ struct Run<'h> {
     answered_ticks: BTreeSet<String>,
     /// By execution: whether a heartbeat started it.
     by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
-    /// When something other than the running invocation last changed the world, or another invocation ran beside it.
+    /// When something other than the running invocation last changed the world, or when another invocation ran at the same time.
     last_disturbance: Instant,
     in_flight: usize,
     invocations: usize,
@@ -342,7 +342,7 @@ impl<'h> Run<'h> {
         {
             let seen = |run: &Self| (run.codes.len(), run.simulator.world().sagemaker.executions.len());
             let mut before = None;
-            // It may let code through that waited, or start what is owed. That execution may end while reads lag.
+            // Waiting code may then be deployed, or the heartbeat may start what is owed. That execution may end while reads lag.
             while before != Some(seen(self)) {
                 before = Some(seen(self));
                 tokio::time::advance(lag).await;
@@ -374,12 +374,12 @@ impl<'h> Run<'h> {
         self.check_actions()
     }
 
-    /// Lets heartbeats serve all that is owed, and checks invariant 10: after that, heartbeats start nothing.
+    /// Sends heartbeats until they have served all that is owed. Checks invariant 10: after that, heartbeats start nothing.
     async fn settle(&mut self) -> Result<(), String> {
         let wait = DAY.max(self.history.kept_cooldown().unwrap_or_default()) + 2 * TOLERANCE;
         self.set_limit(false);
         let mut rounds = 0;
-        // Each heartbeat starts one execution, and its end may let code through that waited.
+        // Each heartbeat starts one execution. When the execution ends, waiting code may be deployed.
         while self.heartbeat_changes_something(wait).await? {
             rounds += 1;
             if rounds > 20 {
@@ -406,8 +406,8 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Sends a heartbeat after this time, and runs until all is quiet again. Returns whether an execution was started, or code that
-    /// waited was let through.
+    /// Sends a heartbeat after this time, and runs until all is quiet again. Returns whether an execution was started, or waiting
+    /// code was deployed.
     async fn heartbeat_changes_something(&mut self, later: Duration) -> Result<bool, String> {
         let seen = |run: &Self| (run.simulator.world().sagemaker.executions.len(), run.codes.len());
         let before = seen(self);
@@ -417,7 +417,7 @@ impl<'h> Run<'h> {
         Ok(seen(self) != before)
     }
 
-    /// Every tick that was deferred was served, or somebody removed it.
+    /// Checks that every deferred tick was served, or that somebody removed it.
     fn check_ticks(&self) -> Result<(), String> {
         if self.drains {
             return Ok(());
@@ -434,10 +434,10 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariant 4 for actions: each has one execution, and ended as the execution did.
+    /// Invariant 4 for actions: each has one execution, and has the same result as the execution.
     fn check_actions(&self) -> Result<(), String> {
         let world = self.simulator.world();
-        // A start is repeated with exactly the same request.
+        // Every repeat of a start sends exactly the same request.
         let mut requests: BTreeMap<&str, &Value> = BTreeMap::new();
         for call in world.calls.iter().filter(|call| call.operation == "StartPipelineExecution") {
             let name = call.input["PipelineExecutionDisplayName"].as_str().unwrap();
@@ -451,7 +451,7 @@ impl<'h> Run<'h> {
             let (execution, second) = (executions.next(), executions.next());
             let is_refused = matches!(&action.state, ActionState::Failed(details)
                 if details["message"].as_str().is_some_and(|message| message.starts_with("MODE is drain")));
-            // Of two invocations of one job that cross the switch, one may start the execution and the other refuse the action.
+            // If two invocations of one job cross the switch, one may start the execution, and the other may refuse the action.
             let crossing = Duration::from_mins(5);
             let may_cross = |e: &Execution| self.drained_at.is_some_and(|at| e.created + crossing >= at);
             if execution.is_none() && (is_refused || self.history.weather == Weather::Outages)
@@ -472,7 +472,7 @@ impl<'h> Run<'h> {
                 }
                 ActionState::InProgress | ActionState::Stopped => false,
             };
-            // After an outage, an action may wait for its own timeout.
+            // After an outage, an action may wait until its own timeout.
             if !ended_so && self.history.weather != Weather::Outages {
                 return Err(format!("invariant 4: {name} is {:?}, its action {:?}", execution.status(), action.state));
             }
@@ -671,7 +671,7 @@ impl<'h> Run<'h> {
             StepKind::HoldRule(rule) => {
                 let name = &self.rules[rule];
                 let mut world = self.simulator.world();
-                // A rule with the router's tag belongs to the router: to disable it is no hold.
+                // A rule with the router's tag belongs to the router. If an operator disables it, that is no hold.
                 let tagged = world.eventbridge.rule(name).unwrap().tags.contains_key(TAG);
                 world.operate_rule(name, false);
                 if !tagged || hold == OperatorHold::Contested {
@@ -759,7 +759,7 @@ impl<'h> Run<'h> {
         self.codes.push(id);
     }
 
-    /// The next event that Lambda delivers: any that is ready, in no order.
+    /// The next event that Lambda delivers: any ready event, in no order.
     fn next_delivery(&mut self, running: usize) -> Option<Delivery> {
         if running >= self.capacity() {
             return None;
@@ -795,7 +795,7 @@ impl<'h> Run<'h> {
             self.answered_ticks.remove(&owed::tick_name(&self.rules[0], time));
         }
         let mut rng = self.rng_for(("kill", self.invocations));
-        // At most once an event, and not in its last try: three killed tries would lose the event without a fault of the router.
+        // At most one kill for each event, and none in its last try. Three killed tries would lose it without a fault of the router.
         let kill =
             self.history.lambda != Lambda::Concurrent && !delivery.killed && delivery.tries < 3 && rng.u8(..8) == 0;
         delivery.killed |= kill;
@@ -818,8 +818,8 @@ impl<'h> Run<'h> {
         })
     }
 
-    /// If lists lag, a trigger that races another may find its token taken, but not the other's execution in the list. Then the try
-    /// fails. If faults fail the other tries, the event is lost, but the other trigger started the retraining that it requested.
+    /// If lists lag and two triggers race, the token of one may be used already, but the list may not show the other's execution yet.
+    /// Then the try fails. If faults fail the other tries, the event is lost. But the other trigger started the requested retraining.
     fn asked_for_what_another_started(&self, delivery: &Delivery) -> bool {
         let world = self.simulator.world();
         let came = world.now().saturating_sub(delivery.since.elapsed() + self.history.lag());
@@ -829,14 +829,14 @@ impl<'h> Run<'h> {
             && world.sagemaker.executions.iter().any(|e| e.created >= came)
     }
 
-    /// Whether an execution was active at any time since.
+    /// Whether an execution was active at any time since then.
     fn a_retraining_ran(&self, since: Instant) -> bool {
         let world = self.simulator.world();
         let since = world.now().saturating_sub(since.elapsed());
         world.sagemaker.executions.iter().any(|e| e.is_active() || e.changed() >= since)
     }
 
-    /// Whether EventBridge's API failed at any time since.
+    /// Whether EventBridge's API failed at any time since then.
     fn eventbridge_was_out(&self, since: Instant) -> bool {
         let (from, to) = (since.duration_since(self.begins), self.begins.elapsed());
         let is_out =
@@ -858,7 +858,7 @@ impl<'h> Run<'h> {
         }
     }
 
-    /// Whether lists, descriptions and reads of guards show the present.
+    /// Whether lists, descriptions and reads of guards show the current state.
     fn reads_are_current(&self) -> bool {
         let world = self.simulator.world();
         let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
@@ -907,7 +907,7 @@ impl<'h> Run<'h> {
                         self.answered_ticks.insert(owed::tick_name(&self.rules[0], time));
                     }
                 }
-                // It observed the present state, so the guards must be as the executions require.
+                // It observed the current state, so the guards must be as the executions require.
                 let has_looked = answer["interlock"].is_object();
                 if self.in_flight == 0
                     && self.last_disturbance + self.history.guard_read_lag < begins
@@ -936,7 +936,7 @@ impl<'h> Run<'h> {
                 if delivery.tries == 3 {
                     if self.asked_for_what_another_started(&delivery) || self.may_be_dead_lettered(&delivery) {
                         self.note(&format!("* {} is in the dead-letter queue", delivery.name));
-                        // The rule has the note that the tick is owed, unless a retraining ran: a tick needs nothing else.
+                        // The rule has the tag of the owed tick, unless a retraining ran. A tick needs only that a retraining runs.
                         if delivery.name == "tick"
                             && !self.eventbridge_was_out(delivery.since)
                             && !self.a_retraining_ran(delivery.since)
@@ -958,7 +958,7 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariant 3, and that no occurrence has two executions, for every execution that started since the last check.
+    /// For every execution since the last check: invariant 3 holds, and no occurrence has two executions.
     fn check_starts(&mut self) -> Result<(), String> {
         let world = self.simulator.world();
         let executions = &world.sagemaker.executions;
@@ -974,8 +974,8 @@ impl<'h> Run<'h> {
                 self.cause(&world, name)?;
                 continue;
             }
-            // Between the router's observation and its start, others may start: for some seconds, or longer while calls fail. But
-            // triggers that coalesce start nothing beside each other, however close they are.
+            // Others may start between the router's observation and its start. This gap is some seconds, or longer while calls fail.
+            // But triggers that coalesce start nothing beside each other, however close they are.
             let age = Instant::now().duration_since(self.begins);
             let faulty = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
             let faults = self.history.bursts.iter().any(faulty);
@@ -1041,7 +1041,7 @@ impl<'h> Run<'h> {
         Ok(())
     }
 
-    /// Invariant 9: the router names an execution after something that has happened. For a job this is true, as CodePipeline gave it.
+    /// Invariant 9: the router names an execution after an occurrence. For a job this is true, because CodePipeline gave it.
     fn cause(&self, world: &simulator::World, name: &str) -> Result<Option<Cause>, String> {
         let cause = match name.split_once('-') {
             Some(("job", _)) => return Ok(None),
@@ -1104,7 +1104,7 @@ fn deployment_id(number: usize) -> String {
     format!("{number:08x}-afff-4465-a5f8-651f1d80bba0")
 }
 
-/// Whether an execution of this name was started by a trigger that needs only that a retraining runs.
+/// Whether the execution's name is that of a trigger that needs only that a retraining runs.
 fn coalesces(name: &str) -> bool {
     ["drift-", "schedule-"].iter().any(|trigger| name.starts_with(trigger))
 }
@@ -1115,7 +1115,7 @@ fn clock(begins: Instant) -> String {
     format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, elapsed.subsec_millis())
 }
 
-/// Drops a future after so many polls, as Lambda kills an invocation.
+/// Drops a future after this number of polls, as Lambda kills an invocation.
 struct CancelAfterPolls<F> {
     run: Pin<Box<F>>,
     polls: usize,

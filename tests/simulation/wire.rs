@@ -1,4 +1,4 @@
-//! The wire between the SDK clients and the simulator. It takes time, and a test may put a [`Defect`] on it.
+//! The wire between the SDK clients and the simulator. Calls on it take time. A test may put a [`Defect`] on it.
 //!
 //! A defect changes requests and answers, so that the router behaves as if its own code had the defect. Production code has no
 //! switch for it.
@@ -27,27 +27,27 @@ const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
 /// A deliberate defect of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Only the newest execution is read: the end of one releases while another runs.
+    /// Only the newest execution is read. So the end of one releases the guards while another runs.
     ReleasesWhileAnotherRuns,
-    /// A status event is believed.
+    /// A status event is used without a check.
     TrustsTheEvent,
     /// A written guard is not read again.
     DoesNotVerify,
-    /// Racing triggers send tokens of their own.
+    /// Racing triggers send different tokens.
     TokenOfTheEvent,
     /// Display names are not compared, so an occurrence is served twice.
     NoDuplicateCheck,
-    /// A guard that an operator disabled is taken for the router's own.
+    /// A guard that an operator disabled counts as disabled by the router.
     IgnoresHolds,
     /// A rule is disabled first and tagged after.
     TagsAfterDisabling,
     /// A rule is enabled after its tag was removed.
     UntagsBeforeEnabling,
-    /// The failure to pause a rule is taken for success.
+    /// The failure to pause a rule counts as success.
     SwallowsAGuardsError,
     /// An execution that is stopping counts as ended.
     StoppingIsEnded,
-    /// A start does not engage; the status event is waited for.
+    /// A start does not engage the guards. Only the status event does.
     EngagesOnTheStatusEventOnly,
     /// `drift` and `schedule` start beside an active execution.
     StartsBesideAnActiveExecution,
@@ -71,7 +71,7 @@ pub enum Defect {
     CatchesUpDespiteAHold,
     /// A rollback counts as a deployment.
     CountsRollbacks,
-    /// A deployment is not seen behind a later execution that failed.
+    /// A deployment is not found if a later execution failed.
     LetsTheLastFailureHideADeployment,
     /// A heartbeat removes an owed tick's tag before it starts the execution.
     RemovesTheTagBeforeTheStart,
@@ -81,7 +81,7 @@ pub enum Defect {
     TakesAnotherRoutersMarkForAHold,
     /// A heartbeat starts drift although its alarm is muted.
     IgnoresMutes,
-    /// A heartbeat starts executions however many started within a day.
+    /// A heartbeat starts executions without a limit for each day.
     HasNoBrake,
     /// A router that drains waits for the end of the execution.
     DrainsOnlyWhenIdle,
@@ -123,7 +123,7 @@ impl Defect {
         Self::DrainLeavesTheTag,
     ];
 
-    /// The histories that this defect is looked for in.
+    /// The histories that must catch this defect.
     pub fn histories(self) -> fn(u64) -> History {
         match self {
             Self::ReadsNoAlarm
@@ -180,7 +180,7 @@ pub struct Wire {
     cooldown: Duration,
     rng: Arc<Mutex<Rng>>,
     defect: Option<Defect>,
-    /// By execution that a start returned: whether a heartbeat started it.
+    /// For each execution that a start returned: whether a heartbeat started it.
     pub by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
@@ -368,7 +368,7 @@ impl Wire {
             {
                 *answer = tags(true);
             }
-            // A trigger's invocation finds every guard held, and so sets none.
+            // The invocation of a trigger reads that every guard is held. So it sets none.
             (Defect::EngagesOnTheStatusEventOnly, "GetPipelineState") if is_trigger() => {
                 for_each_transition(answer, |t| *t = json!({ "enabled": false, "disabledReason": "somebody" }));
             }
@@ -428,7 +428,7 @@ impl Wire {
                 let tags = answer["Tags"].as_array_mut().unwrap();
                 tags.retain(|tag| !tag["Value"].as_str().unwrap().starts_with("fraud-pipeline/"));
             }
-            // The router finds the stage held while an execution runs.
+            // The router reads that the stage is held while an execution runs.
             (Defect::DrainsOnlyWhenIdle, "GetPipelineState") if with_invocation(|i| i.drains) => {
                 let world = self.simulator.world();
                 if world.sagemaker.executions.iter().any(simulator::sagemaker::Execution::is_active) {
@@ -452,7 +452,7 @@ fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
 
 const DAY: f64 = 86_400.0;
 
-/// Makes an execution look as if it had started so many seconds earlier.
+/// Makes an execution look as if it had started this number of seconds earlier.
 fn start_earlier(execution: &mut Value, seconds: f64) {
     if let Some(started) = execution["StartTime"].as_f64() {
         execution["StartTime"] = (started - seconds).into();

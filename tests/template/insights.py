@@ -1,6 +1,6 @@
 """Runs CloudWatch Logs Insights queries on lines of a log: the commands and functions that the documents and the dashboard use.
 
-moto ignores `filter` and `stats`, and no other public implementation exists. A command or an expression that is not here is an error.
+moto ignores `filter` and `stats`, and no other public implementation exists. An unsupported command or expression is an error.
 <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html>
 """
 
@@ -21,7 +21,7 @@ def flattened(line):
 
 
 def holds(condition, line):
-    """Whether one condition is true for the line. A field that the line does not have satisfies none but `not ispresent`."""
+    """Whether one condition is true for the line. A field that the line does not have satisfies only `not ispresent`."""
     if match := PRESENT.fullmatch(condition):
         return (match["field"] in line) != bool(match["no"])
     match = OPERATOR.fullmatch(condition)

@@ -1,8 +1,8 @@
-"""template.yaml as CloudFormation would deploy it: its intrinsic functions resolved for given parameters.
+"""template.yaml as CloudFormation would deploy it, with its intrinsic functions resolved for given parameters.
 
 Of the public resolvers, moto's CloudFormation has no alarms, and SAM CLI's has no AWS::NoValue. So this module resolves the functions
-that the template uses. The logical name of a resource stands for what CloudFormation would generate, except for names and ARNs that
-follow from the template.
+that the template uses. The logical name of a resource replaces the value that CloudFormation would generate, except for names and
+ARNs that follow from the template.
 """
 
 import json
@@ -101,7 +101,7 @@ class Stack:
                 "Fn::Select": lambda a: self.resolve(a[1])[int(a[0])],
                 "Fn::FindInMap": lambda a: TEMPLATE["Mappings"][a[0]][self.resolve(a[1])][a[2]],
             }.get(function)
-            # In a policy, "Condition" is a member like any other.
+            # In a policy, "Condition" is an ordinary member.
             if handler and not (function == "Condition" and isinstance(argument, dict)):
                 return handler(argument)
         resolved = {key: self.resolve(value) for key, value in node.items()}
@@ -138,7 +138,7 @@ class Stack:
 
 
 def recorded(kind):
-    """What the other tests noted, each thing once."""
+    """The records of the other tests, without duplicates."""
     path = ROOT / "target" / "records" / f"{kind}.jsonl"
     assert path.exists(), f"no {path}: run RECORD=$PWD/target/records cargo test --test scenarios --test lambda first"
     return [json.loads(line) for line in sorted(set(path.read_text().splitlines()))]

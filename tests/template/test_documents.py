@@ -1,4 +1,4 @@
-"""The documents agree with the project: links lead somewhere, tables name what exists, and queries find lines of the function's log."""
+"""The documents agree with the project: links have targets, tables list what exists, and queries find lines of the function's log."""
 
 import json
 import re

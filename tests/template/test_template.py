@@ -17,7 +17,7 @@ from stack import ROOT, TEMPLATE, Stack, accepts, recorded
 
 SAMPLES = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
 
-# The rules that are meant for each sample event. The alarm's own action and CodePipeline's jobs come by no rule.
+# The rules that must match each sample event. The alarm's own action and CodePipeline's jobs use no rule.
 MEANT_FOR = {
     "code-deployed": {"CodeRule"},
     "code-failed": set(),
@@ -38,7 +38,7 @@ MEANT_FOR = {
     "execution-succeeded": {"StatusRule"},
     "reconcile": {"HeartbeatRule"},
     "schedule": {"ScheduleRule"},
-    # EventBridge Scheduler invokes the function by itself.
+    # EventBridge Scheduler invokes the function directly, without a rule.
     "scheduler-tick": set(),
 }
 
@@ -124,7 +124,7 @@ def test_each_deployment_trigger_has_the_rule_and_the_permissions_that_it_needs(
         assert variables(stack)["DEPLOYMENT_TRIGGER"] == trigger
         assert matched_by(SAMPLES["code-deployed"], stack) == ({"CodeRule"} if trigger == "event" else set())
         assert allows(stack, "codepipeline:ListPipelineExecutions", pipeline) == (trigger == "event")
-        # A job that the stack does not expect is refused, and one that runs while the trigger changes gets its answer.
+        # The function refuses a job that the stack does not expect. A job that runs while the trigger changes gets its answer.
         assert all(allows(stack, f"codepipeline:{answer}", "*") for answer in ["PutJobSuccessResult", "PutJobFailureResult"])
 
 
@@ -196,7 +196,7 @@ def fault_of(environment):
     """The function's error about its variables, or None."""
     binary = ROOT / "target" / "debug" / "drift-router"
     assert binary.exists(), "no target/debug/drift-router: run cargo build first"
-    # Of Lambda's own variables, those that the runtime reads. Nothing listens on port 1, so the function stops after its start.
+    # Lambda's own variables that the runtime reads. Nothing listens on port 1, so the function stops after its start.
     of_lambda = {f"AWS_LAMBDA_{name}": "1" for name in ["FUNCTION_NAME", "FUNCTION_MEMORY_SIZE", "FUNCTION_VERSION", "LOG_STREAM_NAME", "LOG_GROUP_NAME"]}
     of_lambda |= {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1"}
     of_lambda |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nobody"}
@@ -255,7 +255,7 @@ def test_the_longest_values_are_the_longest(parameter):
 
 
 def test_with_the_longest_values_the_variables_fit_into_lambdas_4_kb_and_the_function_accepts_them():
-    # Lambda measures the variables as JSON, in which quotation marks and backslashes of a value are escaped.
+    # Lambda measures the variables as JSON, which escapes quotation marks and backslashes of a value.
     environment = {name: str(value) for name, value in variables(Stack(**LONGEST)).items()}
     assert len(json.dumps(environment, separators=(",", ":"))) <= 4096
     assert fault_of(environment) is None
@@ -335,7 +335,7 @@ def test_rules_that_exist_already_are_paused_and_not_made():
 def test_the_heartbeat_comes_every_so_many_minutes(minutes):
     stack = Stack(HeartbeatMinutes=minutes)
     assert stack.properties("HeartbeatRule")["ScheduleExpression"] == f"rate({minutes} minutes)"
-    # In any two hours there is a heartbeat. Otherwise the alarm for silence would go off.
+    # Any two hours contain a heartbeat. Otherwise the alarm for silence would go off.
     silence = stack.properties("SilenceAlarm")
     assert silence["EvaluationPeriods"] * silence["Period"] >= 2 * 60 * minutes
 
