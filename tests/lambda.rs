@@ -235,13 +235,20 @@ async fn the_first_event_uses_the_tls_connections_that_were_opened_before_it() {
     let tls = Tls::of_localhost();
     let bundle = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-bundle.pem");
     std::fs::write(&bundle, tls.certificate()).unwrap();
-    let (url, calls) = serve_tls(Simulator::new(&Project::nyctaxi()), tls).await;
-    let mut function = spawn(&url, &[("AWS_CA_BUNDLE", bundle.to_str().unwrap())]).await;
-    function.api.asked().await;
-    // One for each service, unless the machine is so slow that the function did not wait for all.
-    let opened = calls.lock().unwrap().len();
-    assert!((1..=3).contains(&opened), "{opened} connections");
-    assert_eq!(calls.lock().unwrap().iter().sum::<usize>(), 0, "no call was made");
+    // The function waits for the connections for a second at most. On a busy machine they may take longer: then another one is spawned.
+    let mut started = None;
+    for _ in 0..5 {
+        let (url, calls) = serve_tls(Simulator::new(&Project::nyctaxi()), tls.clone()).await;
+        let mut function = spawn(&url, &[("AWS_CA_BUNDLE", bundle.to_str().unwrap())]).await;
+        function.api.asked().await;
+        let opened = calls.lock().unwrap().len();
+        started = Some((function, calls));
+        if opened == 3 {
+            break;
+        }
+    }
+    let (mut function, calls) = started.unwrap();
+    assert_eq!(*calls.lock().unwrap(), [0, 0, 0], "one connection for each service, and no call");
     // Events that make no call. Meanwhile the probes are answered, and the answers are read. On Lambda, the next event is later anyway.
     for _ in 0..2 {
         let (_, answer) = function.invoke(sample_event("drift-alarm-ok").to_string()).await;
@@ -251,7 +258,7 @@ async fn the_first_event_uses_the_tls_connections_that_were_opened_before_it() {
     let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
     let calls = calls.lock().unwrap();
-    assert!(calls[..opened].iter().all(|calls| *calls > 0), "a connection was opened and not used: {calls:?}");
+    assert!(calls[..3].iter().all(|calls| *calls > 0), "a connection was opened and not used: {calls:?}");
     // SageMaker's list, CodePipeline's state and list, and state and tags of two rules.
     assert_eq!(calls.iter().sum::<usize>(), 7, "{calls:?}");
 }
