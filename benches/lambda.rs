@@ -245,7 +245,7 @@ async fn events(router: &Path, round_trip: f64) {
         (FIRST, &["execution-succeeded"]),
         ("status, nothing changes", &["execution-succeeded"]),
         ("status, interlock changes", &["execution-executing", "execution-succeeded"]),
-        ("heartbeat, nothing owed", &["reconcile"]),
+        ("heartbeat, nothing owed", &["heartbeat"]),
         ("trigger, duplicate", &["code-deployed"]),
         ("trigger, ignored", &["drift-alarm-ok"]),
     ];

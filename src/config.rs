@@ -31,7 +31,7 @@ pub struct Config {
     /// A schedule of EventBridge Scheduler that starts retrainings. It is never paused.
     pub(crate) schedule: Option<String>,
     /// The heartbeat's rule, or its schedule of EventBridge Scheduler, which is never paused.
-    pub(crate) reconcile_rule: Option<String>,
+    pub(crate) heartbeat: Option<String>,
     /// The pipeline parameters of every start.
     pub(crate) parameters: Parameters,
     /// How the CodePipeline requests a retraining.
@@ -42,6 +42,7 @@ pub struct Config {
     pub(crate) drift_cooldown: Option<Duration>,
     /// A heartbeat starts nothing while this many executions started within 24 hours. 0: heartbeats never start anything.
     pub(crate) catch_up_per_day: usize,
+    warnings: Vec<String>,
 }
 
 /// A CodePipeline and its guarded stage.
@@ -133,24 +134,24 @@ impl Config {
     /// # Errors
     /// As [`Config::from_env`].
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<(Self, SdkSettings), ConfigError> {
-        let mut reader = Reader { lookup, faults: Vec::new() };
+        let mut reader = Reader { lookup, faults: Vec::new(), warnings: Vec::new() };
         let sagemaker_pipeline = reader.required("SAGEMAKER_PIPELINE_NAME", &SAGEMAKER_PIPELINE);
         let mode = reader.mode("MODE");
         let code_pipeline = reader.code_pipeline("CODE_PIPELINE_NAME", "BUILD_STAGE_NAME");
         let schedule_rule = reader.optional("SCHEDULE_RULE_NAME", &RULE);
         let schedule = reader.optional("SCHEDULE_NAME", &SCHEDULE);
         let drift_rule = reader.optional("DRIFT_RULE_NAME", &RULE);
-        let reconcile_rule = reader.optional("RECONCILE_RULE_NAME", &RULE);
+        let heartbeat = reader.renamed("HEARTBEAT_NAME", "RECONCILE_RULE_NAME", &RULE);
         let parameters = reader.parameters("PIPELINE_PARAMETERS");
         reader.removed("TRIGGER_PARAMETER_NAME", "PIPELINE_PARAMETERS={\"NAME\": \"{trigger}\"}");
         let deployment_trigger = reader.deployment_trigger("DEPLOYMENT_TRIGGER", code_pipeline.is_some());
         let drift_alarms = reader.alarms("DRIFT_ALARM_NAMES");
         let drift_cooldown = reader.cooldown("DRIFT_COOLDOWN", !drift_alarms.is_empty());
         let catch_up_per_day = reader.catch_up_per_day("CATCH_UP_PER_DAY");
-        let heartbeat = ("RECONCILE_RULE_NAME", &reconcile_rule);
+        let named_heartbeat = ("HEARTBEAT_NAME", &heartbeat);
         // A heartbeat that is also a schedule would be paused with it, or start retrainings.
-        reader.distinct(&[("SCHEDULE_RULE_NAME", &schedule_rule), ("DRIFT_RULE_NAME", &drift_rule), heartbeat]);
-        reader.distinct(&[("SCHEDULE_NAME", &schedule), heartbeat]);
+        reader.distinct(&[("SCHEDULE_RULE_NAME", &schedule_rule), ("DRIFT_RULE_NAME", &drift_rule), named_heartbeat]);
+        reader.distinct(&[("SCHEDULE_NAME", &schedule), named_heartbeat]);
         let sdk = reader.sdk_settings();
         match sagemaker_pipeline {
             Some(sagemaker_pipeline) if reader.faults.is_empty() => {
@@ -161,12 +162,13 @@ impl Config {
                     schedule_rule,
                     schedule,
                     drift_rule,
-                    reconcile_rule,
+                    heartbeat,
                     parameters,
                     deployment_trigger,
                     drift_alarms,
                     drift_cooldown,
                     catch_up_per_day,
+                    warnings: reader.warnings,
                 };
                 Ok((config, sdk))
             }
@@ -174,9 +176,15 @@ impl Config {
         }
     }
 
+    /// What still works, but has to be changed before a later version.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Whether heartbeats start what is owed. Then an occurrence that a heartbeat finds again may wait for one.
     pub(crate) fn heartbeat_starts(&self) -> bool {
-        self.reconcile_rule.is_some() && self.catch_up_per_day > 0
+        self.heartbeat.is_some() && self.catch_up_per_day > 0
     }
 
     /// The CodePipeline's name.
@@ -277,6 +285,7 @@ const MOST_CATCH_UP_PER_DAY: usize = 100;
 struct Reader<L> {
     lookup: L,
     faults: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
@@ -298,6 +307,19 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.faults.push(format!("{name} is not set: give {}", pattern.words));
         }
         value
+    }
+
+    /// A variable that had another name. The old name is still read in this version.
+    fn renamed(&mut self, name: &str, old_name: &str, pattern: &NamePattern) -> Option<String> {
+        let (value, old) = (self.optional(name, pattern), self.value(old_name));
+        match (&value, &old) {
+            (_, None) => return value,
+            (Some(new), Some(old)) if new != old => {
+                self.faults.push(format!("{name} and {old_name} differ, and both are the same thing: unset {old_name}"));
+            }
+            _ => self.warnings.push(format!("{old_name} is now {name}, and a later version will not read the old name: rename it")),
+        }
+        value.or_else(|| self.optional(old_name, pattern))
     }
 
     /// Rejects a variable of the first version. If it were ignored, the pipeline would be started with other parameters.
@@ -509,12 +531,13 @@ mod tests {
                 schedule_rule: None,
                 schedule: None,
                 drift_rule: None,
-                reconcile_rule: None,
+                heartbeat: None,
                 parameters: Parameters::none(),
                 deployment_trigger: DeploymentTrigger::Event,
                 drift_alarms: vec![],
                 drift_cooldown: None,
                 catch_up_per_day: 4,
+                warnings: vec![],
             }
         );
     }
@@ -572,7 +595,7 @@ mod tests {
 
     #[test]
     fn heartbeats_start_what_is_owed_unless_they_are_off_or_there_are_none() {
-        let heartbeat = ("RECONCILE_RULE_NAME", "heartbeat");
+        let heartbeat = ("HEARTBEAT_NAME", "heartbeat");
         let starts = |variables: &[(&str, &str)]| with(variables).map(|config| config.heartbeat_starts());
         assert_eq!(starts(&[heartbeat]), Ok(true));
         assert_eq!(starts(&[]), Ok(false));
@@ -582,6 +605,21 @@ mod tests {
             let message = with(&[("CATCH_UP_PER_DAY", bad)]).unwrap_err().to_string();
             assert!(message.contains("CATCH_UP_PER_DAY is \""), "{message}");
         }
+    }
+
+    #[test]
+    fn the_heartbeats_old_name_is_still_read_with_a_warning() {
+        let both = |new, old| with(&[("HEARTBEAT_NAME", new), ("RECONCILE_RULE_NAME", old)]);
+        let read = |new, old| both(new, old).map(|config| (config.heartbeat.unwrap(), config.warnings.len()));
+        assert_eq!(read("tick", ""), Ok(("tick".to_owned(), 0)));
+        assert_eq!(read("", "tick"), Ok(("tick".to_owned(), 1)));
+        assert_eq!(read("tick", "tick"), Ok(("tick".to_owned(), 1)));
+        let message = read("tick", "tock").unwrap_err().to_string();
+        assert!(message.contains("HEARTBEAT_NAME and RECONCILE_RULE_NAME differ"), "{message}");
+        let message = read("", "a tick").unwrap_err().to_string();
+        assert!(message.contains("RECONCILE_RULE_NAME is \"a tick\""), "{message}");
+        let warning = &both("", "tick").unwrap().warnings[0];
+        assert!(warning.starts_with("RECONCILE_RULE_NAME is now HEARTBEAT_NAME"), "{warning}");
     }
 
     #[test]
@@ -622,9 +660,9 @@ mod tests {
 
     #[test]
     fn the_heartbeat_is_no_schedule() {
-        let heartbeat = ("RECONCILE_RULE_NAME", "tick");
+        let heartbeat = ("HEARTBEAT_NAME", "tick");
         let message = with(&[heartbeat, ("SCHEDULE_NAME", "tick")]).unwrap_err().to_string();
-        assert!(message.contains("SCHEDULE_NAME and RECONCILE_RULE_NAME have the same value"), "{message}");
+        assert!(message.contains("SCHEDULE_NAME and HEARTBEAT_NAME have the same value"), "{message}");
         // A rule and a schedule of one name are two things.
         assert!(with(&[("SCHEDULE_RULE_NAME", "tick"), ("SCHEDULE_NAME", "tick")]).is_ok());
     }
@@ -674,7 +712,7 @@ mod tests {
             ("MODE", "wet"),
             ("DRIFT_COOLDOWN", "soon"),
             ("SCHEDULE_RULE_NAME", "tick"),
-            ("RECONCILE_RULE_NAME", "tick"),
+            ("HEARTBEAT_NAME", "tick"),
         ])
         .unwrap_err()
         .to_string();
@@ -685,7 +723,7 @@ mod tests {
             "PIPELINE_PARAMETERS is not a JSON object",
             "MODE is \"wet\"",
             "DRIFT_COOLDOWN is \"soon\"",
-            "SCHEDULE_RULE_NAME and RECONCILE_RULE_NAME have the same value",
+            "SCHEDULE_RULE_NAME and HEARTBEAT_NAME have the same value",
         ] {
             assert!(message.contains(part), "{part:?} is not in {message:?}");
         }

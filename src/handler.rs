@@ -103,13 +103,13 @@ impl Router {
                 let names = TickNames {
                     schedule_rule: config.schedule_rule.as_deref(),
                     schedule: config.schedule.as_deref(),
-                    heartbeat: config.reconcile_rule.as_deref(),
+                    heartbeat: config.heartbeat.as_deref(),
                 };
                 match policy::tick_meaning(&tick, names, heartbeat_starts, self.aws.now()) {
                     TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
                     TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
                     TickMeaning::Heartbeat => {
-                        outcome.event = EventKind::Reconcile;
+                        outcome.event = EventKind::Heartbeat;
                         return heartbeat(invocation, outcome).await;
                     }
                 }

@@ -25,6 +25,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (config, settings) = Config::from_env()?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let (sdk, preconnect) = sdk_config(&settings).await?;
     let router = &Router::new(config, &sdk, io::stdout());
     router.preconnect(&preconnect).await;

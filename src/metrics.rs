@@ -95,7 +95,7 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
         coalesced: once(action == Some(Action::AlreadyRunning)),
         cooling_down: once(action == Some(Action::CoolingDown)),
         retrainings_failed: once(outcome.retraining_failed),
-        caught_up: once(is_started && outcome.event == EventKind::Reconcile),
+        caught_up: once(is_started && outcome.event == EventKind::Heartbeat),
         owed_seconds: outcome.owed_seconds.map(Into::into),
         interlock_engaged,
         guards_held,

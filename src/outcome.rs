@@ -88,8 +88,7 @@ pub(crate) enum EventKind {
     DriftAlarm,
     CodePipeline,
     Schedule,
-    /// The heartbeat.
-    Reconcile,
+    Heartbeat,
     ExecutionStatus,
     CodePipelineJob,
 }

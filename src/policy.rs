@@ -193,7 +193,7 @@ pub(crate) fn tick_meaning(tick: &Tick, names: TickNames<'_>, heartbeat_starts: 
     match name {
         Some(name) if fired(name) => TickMeaning::Retraining(schedule(kind, name, tick.time.unwrap_or(now), memory)),
         _ => TickMeaning::Ignored(format!(
-            "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or RECONCILE_RULE_NAME ({})",
+            "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or HEARTBEAT_NAME ({})",
             tick.resources,
             names.schedule_rule.unwrap_or("unset"),
             names.schedule.unwrap_or("unset"),

@@ -72,7 +72,7 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
         assert!(error["errorMessage"].as_str().is_some_and(|m| !m.is_empty()), "{error}");
     }
     // The function still runs.
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged");
 
     let log = function.stop().await;
@@ -103,8 +103,8 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
     simulator.world().change_alarm(alarm, "ALARM");
     let alarms = format!("{alarm},mistyped");
     let mut function = spawn(&serve(simulator.clone()).await, &[("DRIFT_ALARM_NAMES", &alarms)]).await;
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
-    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")), "{answer}");
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("heartbeat")), "{answer}");
     assert!(answer["key"].as_str().unwrap().starts_with(alarm), "{answer}");
     let called = |operation: &str| simulator.world().calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!((called("DescribeAlarms"), called("ListAlarmMuteRules"), called("ListPipelineExecutions")), (1, 1, 3));
@@ -199,7 +199,7 @@ async fn connections_are_open_before_the_first_event_and_no_call_is_made_on_them
     assert_eq!(opened.load(Ordering::Relaxed), 3, "one for each service");
     assert!(simulator.world().calls.is_empty());
 
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged");
     let log = function.stop().await;
     assert!(log.iter().all(|line| line["level"] != "ERROR" && line["level"] != "WARN"), "{log:#?}");
@@ -255,7 +255,7 @@ async fn the_first_event_uses_the_tls_connections_that_were_opened_before_it() {
         assert_eq!(answer["action"], "ignored", "{answer}");
     }
 
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
     let calls = calls.lock().unwrap();
     assert!(calls[..3].iter().all(|calls| *calls > 0), "a connection was opened and not used: {calls:?}");
@@ -300,7 +300,7 @@ async fn a_panic_fails_its_event_and_the_next_one_is_handled() {
     // Lambda tries it again.
     let (_, answer) = function.invoke(sample_event("drift-alarm").to_string()).await;
     assert_eq!(answer["action"], "duplicate", "{answer}");
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 }
 
@@ -329,7 +329,7 @@ async fn a_payload_of_six_megabytes_is_read_or_refused_and_the_next_event_is_han
         assert_eq!(kind, "error");
         assert!(error["errorMessage"].as_str().unwrap().len() < 1000);
     }
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 }
 
@@ -347,7 +347,7 @@ async fn an_endpoint_that_was_killed_fails_the_event_and_is_used_again_when_it_i
     };
     let endpoint = serve_on(listener.into_std().unwrap());
     let mut function = spawn(&format!("http://{address}"), &[]).await;
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 
     tokio::task::spawn_blocking(|| endpoint.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
@@ -365,7 +365,7 @@ async fn an_endpoint_that_was_killed_fails_the_event_and_is_used_again_when_it_i
 async fn an_aws_that_cannot_be_reached_does_not_stop_the_start_but_fails_the_event() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut function = spawn(&format!("http://{nobody}"), &[]).await;
-    let (kind, error) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (kind, error) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!((kind.as_str(), &error["errorType"]), ("error", &json!("AwsCallError")));
     assert!(error["errorMessage"].as_str().unwrap().starts_with("cannot list the executions"), "{error}");
 }
@@ -375,7 +375,7 @@ async fn aws_is_reached_through_a_companys_proxy() {
     // The simulator answers requests for any host, so it can stand in for a proxy.
     let proxy = serve_simulator().await;
     let mut function = spawn("http://aws.invalid", &[("HTTP_PROXY", &proxy)]).await;
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 }
 
@@ -402,7 +402,7 @@ async fn empty_variables_of_the_sdk_are_unset() {
     let empty = ["AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"];
     let variables: Vec<(&str, &str)> = empty.iter().map(|name| (*name, "")).collect();
     let mut function = spawn(&serve_simulator().await, &variables).await;
-    let (_, answer) = function.invoke(sample_event("reconcile").to_string()).await;
+    let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!(answer["action"], "unchanged", "{answer}");
 }
 

@@ -30,7 +30,7 @@ const SAMPLES: [&str; 12] = [
     "drift-alarm-composite",
     "execution-executing",
     "execution-succeeded",
-    "reconcile",
+    "heartbeat",
     "schedule",
     "scheduler-tick",
 ];
@@ -187,7 +187,7 @@ proptest! {
             let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &name)]);
             lab.simulator.world().change_alarm(&name, "ALARM");
             tokio::time::advance(std::time::Duration::from_mins(6)).await;
-            assert_eq!(lab.send(sample_event("reconcile")).await["action"], "started");
+            assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "started");
             assert_well_formed(&lab);
         });
     }
@@ -244,9 +244,9 @@ proptest! {
                 lab.simulator.world().sagemaker.add_pipeline(name);
             }
             lab.simulator.world().start_execution_of(&one, None);
-            lab.router_of(&one).send(sample_event("reconcile")).await;
+            lab.router_of(&one).send(sample_event("heartbeat")).await;
             lab.assert_engaged();
-            let answer = lab.router_of(&two).send(sample_event("reconcile")).await;
+            let answer = lab.router_of(&two).send(sample_event("heartbeat")).await;
             assert!(answer["interlock"]["stage"]["heldBy"].is_string(), "{answer}");
             lab.assert_engaged();
             assert_well_formed(&lab);

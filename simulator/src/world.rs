@@ -59,7 +59,7 @@ pub struct Project {
     /// The schedule of EventBridge Scheduler.
     pub schedule: String,
     /// The heartbeat's rule.
-    pub reconcile_rule: String,
+    pub heartbeat_rule: String,
     /// The time at which the world begins.
     pub begins: Time,
 }
@@ -77,7 +77,7 @@ impl Project {
             schedule_rule: "sagemaker-nyctaxi-schedule-build".into(),
             drift_rule: "sagemaker-nyctaxi-drift-build".into(),
             schedule: "sagemaker-nyctaxi-weekly".into(),
-            reconcile_rule: "sagemaker-nyctaxi-reconcile-build".into(),
+            heartbeat_rule: "sagemaker-nyctaxi-reconcile-build".into(),
             begins: Time::from_secs(1_622_187_201), // 2021-05-28T07:33:21Z
         }
     }
@@ -94,7 +94,7 @@ impl Project {
             ("SCHEDULE_RULE_NAME", &self.schedule_rule),
             ("SCHEDULE_NAME", &self.schedule),
             ("DRIFT_RULE_NAME", &self.drift_rule),
-            ("RECONCILE_RULE_NAME", &self.reconcile_rule),
+            ("HEARTBEAT_NAME", &self.heartbeat_rule),
         ]
     }
 
@@ -209,7 +209,7 @@ impl Service {
 impl World {
     pub(crate) fn new(project: &Project) -> Self {
         let place = Place { region: project.region.clone(), account: project.account.clone() };
-        let rules = [&project.schedule_rule, &project.drift_rule, &project.reconcile_rule].map(String::clone);
+        let rules = [&project.schedule_rule, &project.drift_rule, &project.heartbeat_rule].map(String::clone);
         Self {
             sagemaker: SageMaker::new(place.clone(), &project.sagemaker_pipeline),
             codepipeline: CodePipeline::new(place.clone(), &project.code_pipeline, &project.stages),

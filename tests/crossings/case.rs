@@ -370,7 +370,7 @@ impl<'c> Scene<'c> {
                 }
             }
             Event::Heartbeat | Event::CatchUpDeployment | Event::CatchUpDrift | Event::CatchUpTick => {
-                self.simulator.world().tick(&self.project.reconcile_rule).unwrap()
+                self.simulator.world().tick(&self.project.heartbeat_rule).unwrap()
             }
             Event::Job | Event::OtherJob => {
                 let job = self.simulator.world().run_action(None).unwrap();
@@ -385,7 +385,7 @@ impl<'c> Scene<'c> {
 
     fn prepared(self, events: Vec<Value>) -> Prepared {
         let mut world = self.simulator.world();
-        let heartbeat = world.tick(&self.project.reconcile_rule).unwrap();
+        let heartbeat = world.tick(&self.project.heartbeat_rule).unwrap();
         let was_active = world.sagemaker.executions.iter().any(Execution::is_active);
         let executions = world.sagemaker.executions.len();
         drop(world);

@@ -40,7 +40,7 @@ impl Lab {
     }
 
     async fn heartbeat(&self) -> Value {
-        self.send(sample_event("reconcile")).await
+        self.send(sample_event("heartbeat")).await
     }
 
     /// Sends a heartbeat after this time.
@@ -91,7 +91,7 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     assert_eq!(lab.heartbeat_after(22 * HOUR).await["action"], "unchanged");
 
     let answer = lab.heartbeat_after(HOUR).await;
-    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("reconcile")));
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("heartbeat")));
     assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
     assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1", "GuardsHeld 0"]);
     lab.assert_engaged();
@@ -124,7 +124,7 @@ async fn a_heartbeat_that_catches_up_makes_one_round_trip_more_than_a_start_by_e
         begins.elapsed().as_secs()
     }
     let lab = Lab::with_alarms(&[]);
-    assert_eq!(round_trips(&lab, sample_event("reconcile"), "unchanged").await, 1);
+    assert_eq!(round_trips(&lab, sample_event("heartbeat"), "unchanged").await, 1);
     lab.deployed("3f0c");
     let by_event = round_trips(&Lab::with_alarms(&[]), sample_event("drift-alarm"), "started").await;
     assert_eq!(by_event, 5);
@@ -148,7 +148,7 @@ async fn a_heartbeat_that_catches_up_makes_one_round_trip_more_than_a_start_by_e
             lab.goes_off(ALARM);
         }
         tokio::time::advance(HOUR).await;
-        let caught_up = round_trips(&lab, sample_event("reconcile"), "started").await;
+        let caught_up = round_trips(&lab, sample_event("heartbeat"), "started").await;
         assert!(caught_up <= by_event + 1, "{owes}: {caught_up}");
     }
 }
@@ -436,7 +436,7 @@ async fn at_the_limit_what_a_heartbeat_finds_again_is_deferred_and_anything_else
         ("a listed alarm that is too old", vec![ALARMS], &old_alarm, false),
         ("an alarm without a list", vec![], &alarm, false),
         ("a listed alarm, catching up is off", vec![ALARMS, off], &alarm, false),
-        ("a listed alarm, no heartbeat", vec![ALARMS, ("RECONCILE_RULE_NAME", "")], &alarm, false),
+        ("a listed alarm, no heartbeat", vec![ALARMS, ("HEARTBEAT_NAME", "")], &alarm, false),
         ("a deployment", vec![], &code, true),
         ("a deployment that is too old", vec![], &old_code, false),
         ("a deployment, catching up is off", vec![off], &code, false),
@@ -561,7 +561,7 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         tokio::time::advance(HOUR).await;
         lab.take_metrics();
         lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
-        let error = lab.refused(sample_event("reconcile")).await;
+        let error = lab.refused(sample_event("heartbeat")).await;
         assert!(error.contains(&format!("check the permission {permission}")), "{error}");
         // The causes that could be read are served.
         lab.assert_engaged();
@@ -580,7 +580,7 @@ async fn an_alarm_whose_mutes_cannot_be_read_starts_nothing() {
     lab.goes_off(ALARM);
     tokio::time::advance(HOUR).await;
     lab.simulator.world().inject(fault::next("ListAlarmMuteRules", 99, Fault::Throttled));
-    lab.refused(sample_event("reconcile")).await;
+    lab.refused(sample_event("heartbeat")).await;
     assert_eq!(lab.executions().len(), 0);
     lab.simulator.world().heal();
     assert_eq!(lab.heartbeat().await["action"], "started");
@@ -592,7 +592,7 @@ async fn a_guard_that_cannot_be_set_keeps_the_heartbeat_from_starting() {
     lab.deployed("3f0c");
     tokio::time::advance(HOUR).await;
     lab.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
-    lab.refused(sample_event("reconcile")).await;
+    lab.refused(sample_event("heartbeat")).await;
     assert_eq!(lab.executions().len(), 0);
 }
 
@@ -749,7 +749,7 @@ async fn a_hanging_cloudwatch_does_not_delay_the_interlock() {
     lab.simulator.world().set_execution_status(&arn, "Succeeded");
     lab.simulator.world().inject(fault::next("DescribeAlarms", 99, Fault::Hang));
     let router = lab.clone();
-    let heartbeat = tokio::spawn(async move { router.try_send(sample_event("reconcile")).await });
+    let heartbeat = tokio::spawn(async move { router.try_send(sample_event("heartbeat")).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.assert_released();
     assert!(heartbeat.await.unwrap().unwrap_err().error_message.contains("cannot read the drift alarms"));

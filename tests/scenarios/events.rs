@@ -201,7 +201,7 @@ async fn the_heartbeat_may_come_from_eventbridge_scheduler() {
     lab.simulator.world().start_execution(None);
     let arn = "arn:aws:scheduler:us-east-1:123456789012:schedule/ops/sagemaker-nyctaxi-reconcile-build";
     let answer = lab.send(sample_with("scheduler-tick", &[("/resources/0", arn.into())])).await;
-    assert_eq!((&answer["event"], &answer["action"]), (&json!("reconcile"), &json!("engaged")));
+    assert_eq!((&answer["event"], &answer["action"]), (&json!("heartbeat"), &json!("engaged")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,7 +263,7 @@ async fn where_the_build_retrains_by_itself_its_deployments_start_nothing_and_th
         (&json!("ignored"), &json!("DEPLOYMENT_TRIGGER is none: deployments start nothing"))
     );
     tokio::time::advance(Duration::from_hours(1)).await;
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged", "no heartbeat starts it either");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged", "no heartbeat starts it either");
     assert_eq!(lab.deliver("execution-executing").await["action"], "engaged");
     lab.assert_engaged();
     assert!(!lab.take_calls().contains(&"codepipeline:ListPipelineExecutions".to_owned()));
@@ -277,7 +277,7 @@ async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
     assert_eq!(answer["action"], "started");
     assert_eq!(answer["interlock"], json!({ "scheduleRule": "disabled", "driftRule": "disabled" }));
     lab.simulator.world().set_execution_status(FIRST, "Succeeded");
-    let answer = lab.send(sample_event("reconcile")).await;
+    let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!(
         (&answer["action"], &answer["interlock"]),
         (&json!("released"), &json!({ "scheduleRule": "enabled", "driftRule": "enabled" }))
@@ -306,9 +306,9 @@ async fn an_alarm_of_another_account_that_is_forwarded_to_this_one_starts_a_retr
 async fn the_heartbeat_finds_nothing_to_do() {
     let lab = Lab::new();
     assert_eq!(
-        lab.send(sample_event("reconcile")).await,
+        lab.send(sample_event("heartbeat")).await,
         json!({
-            "event": "reconcile",
+            "event": "heartbeat",
             "action": "unchanged",
             "reason": "no execution runs",
             "interlock": released(),
@@ -321,12 +321,12 @@ async fn the_heartbeat_finds_nothing_to_do() {
 async fn the_heartbeat_repairs_what_lost_events_left() {
     let lab = Lab::new();
     lab.simulator.world().start_execution(None);
-    let answer = lab.send(sample_event("reconcile")).await;
+    let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["interlock"]), (&json!("engaged"), &engaged()));
     lab.assert_engaged();
 
     lab.simulator.world().set_execution_status(FIRST, "Succeeded");
-    let answer = lab.send(sample_event("reconcile")).await;
+    let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["interlock"]), (&json!("released"), &released()));
     lab.assert_released();
 }

@@ -62,7 +62,7 @@ async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_time
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, Fault::Hang));
     let begins = tokio::time::Instant::now();
-    let error = lab.refused(sample_event("reconcile")).await;
+    let error = lab.refused(sample_event("heartbeat")).await;
     assert!(begins.elapsed() <= Duration::from_secs(20), "{:?}", begins.elapsed());
     assert!(error.contains("cannot list the executions of SageMaker pipeline nyctaxi-pipeline"), "{error}");
     assert!(lab.take_writes().is_empty());
@@ -71,11 +71,11 @@ async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_time
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_says_what_to_look_at() {
     for (operation, sample, advice) in [
-        ("sagemaker:ListPipelineExecutions", "reconcile", "sagemaker:ListPipelineExecutions"),
+        ("sagemaker:ListPipelineExecutions", "heartbeat", "sagemaker:ListPipelineExecutions"),
         ("DescribePipelineExecution", "execution-executing", "sagemaker:DescribePipelineExecution"),
         ("StartPipelineExecution", "schedule", "sagemaker:StartPipelineExecution"),
-        ("GetPipelineState", "reconcile", "codepipeline:GetPipelineState"),
-        ("DescribeRule", "reconcile", "events:DescribeRule"),
+        ("GetPipelineState", "heartbeat", "codepipeline:GetPipelineState"),
+        ("DescribeRule", "heartbeat", "events:DescribeRule"),
     ] {
         let lab = Lab::new();
         lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
@@ -92,7 +92,7 @@ async fn a_pipeline_that_does_not_exist_names_the_variable() {
     ] {
         let lab = Lab::new();
         lab.simulator.world().inject(fault::next(operation, 9, Fault::Refused(code)));
-        let error = lab.refused(sample_event("reconcile")).await;
+        let error = lab.refused(sample_event("heartbeat")).await;
         assert!(error.contains(&format!("check {variable}")) && error.contains(code), "{error}");
     }
 }
@@ -128,7 +128,7 @@ async fn the_advice_fits_the_cause() {
     ] {
         let lab = Lab::new();
         lab.simulator.world().inject(fault::next("GetPipelineState", 99, fault.clone()));
-        let error = lab.refused(sample_event("reconcile")).await;
+        let error = lab.refused(sample_event("heartbeat")).await;
         assert!(error.contains(advice), "{fault:?}: {error}");
         assert_eq!(error.contains("check "), advice.contains("check "), "{fault:?}: {error}");
     }
@@ -138,7 +138,7 @@ async fn the_advice_fits_the_cause() {
 async fn lambda_gets_the_kind_of_an_error() {
     let lab = Lab::new();
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, Fault::Throttled));
-    let error = lab.try_send(sample_event("reconcile")).await.unwrap_err();
+    let error = lab.try_send(sample_event("heartbeat")).await.unwrap_err();
     assert_eq!(error.error_type, "AwsCallError");
 
     // Reads do not show writes to the rules for an hour.

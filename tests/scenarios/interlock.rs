@@ -145,7 +145,7 @@ async fn what_an_operator_enables_during_a_retraining_is_disabled_again() {
     lab.deliver("execution-executing").await;
     lab.simulator.world().operate_stage(STAGE, None);
     lab.simulator.world().operate_rule(DRIFT, true);
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
     lab.assert_engaged();
 }
 
@@ -163,7 +163,7 @@ async fn a_crash_between_tag_and_disable_is_repaired_by_the_next_look() {
         assert!(lab.guards()["drift"].as_str().unwrap().starts_with("enabled, but tagged"));
 
         if running {
-            assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+            assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
             lab.assert_engaged();
         } else {
             assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
@@ -182,7 +182,7 @@ async fn a_crash_between_enable_and_untag_is_repaired_by_the_next_look() {
     let killed = tokio::time::timeout(Duration::from_secs(1), lab.try_send(event)).await;
     assert!(killed.is_err());
     lab.simulator.world().heal();
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "released");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "released");
     lab.assert_released();
 }
 
@@ -246,12 +246,12 @@ async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabli
     let killed = tokio::time::timeout(Duration::from_millis(125), lab.deliver("execution-executing"));
     assert!(tokio::join!(killed, crossing).0.is_err());
     assert_eq!(lab.guards()["drift"], "disabled, no tag");
-    assert_eq!(lab.send(sample_event("reconcile")).await["interlock"]["driftRule"], "held");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["interlock"]["driftRule"], "held");
 
     for rule in [SCHEDULE, DRIFT] {
         lab.simulator.world().operate_rule(rule, true);
     }
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
     lab.assert_engaged();
     lab.deliver("execution-succeeded").await;
     lab.assert_released();
@@ -313,7 +313,7 @@ async fn every_guard_that_fails_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn no_rules_configured_leaves_the_stage_as_the_only_guard() {
-    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", ""), ("RECONCILE_RULE_NAME", "")]);
+    let lab = Lab::with(&[("SCHEDULE_RULE_NAME", ""), ("DRIFT_RULE_NAME", ""), ("HEARTBEAT_NAME", "")]);
     assert_eq!(lab.deliver("execution-executing").await["interlock"], json!({ "stage": "disabled" }));
 }
 
@@ -368,7 +368,7 @@ async fn reads_that_lag_behind_writes_are_waited_for() {
         lab.assert_engaged();
         lab.simulator.world().set_execution_status(FIRST, "Succeeded");
         tokio::time::advance(lag).await;
-        assert_eq!(lab.send(sample_event("reconcile")).await["action"], "released", "{lag:?}");
+        assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "released", "{lag:?}");
         lab.assert_released();
     }
 }
@@ -432,7 +432,7 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
         assert_eq!(started["interlock"]["stage"], "disabled");
 
         // The other router has no execution. It does not enable a guard that has another router's mark.
-        let answer = other.send(sample_event("reconcile")).await;
+        let answer = other.send(sample_event("heartbeat")).await;
         let held_by = json!({ "heldBy": ours_name });
         assert_eq!((&answer["action"], &answer["interlock"]["stage"]), (&json!("unchanged"), &held_by));
         assert_eq!(answer["interlock"]["driftRule"], held_by);
@@ -443,8 +443,8 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
         assert_eq!(other.send(sample_event("schedule")).await["action"], "started");
         let arn = started["executionArn"].as_str().unwrap().to_owned();
         lab.simulator.world().set_execution_status(&arn, "Succeeded");
-        assert_eq!(ours.send(sample_event("reconcile")).await["action"], "released");
-        assert_eq!(other.send(sample_event("reconcile")).await["action"], "engaged");
+        assert_eq!(ours.send(sample_event("heartbeat")).await["action"], "released");
+        assert_eq!(other.send(sample_event("heartbeat")).await["action"], "engaged");
         lab.assert_engaged();
     }
 }
@@ -463,14 +463,14 @@ async fn a_stack_that_is_updated_while_it_is_engaged_releases_the_first_versions
             }
         }
     }
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
     assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
     lab.assert_released();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers_own_guards() {
-    for sample in ["reconcile", "execution-executing", "schedule", "code-deployed"] {
+    for sample in ["heartbeat", "execution-executing", "schedule", "code-deployed"] {
         let lab = Lab::new();
         lab.simulator.world().operate_rule(DRIFT, false);
         lab.send(sample_event("code-deployed")).await;
@@ -488,7 +488,7 @@ async fn executions_that_cannot_be_listed_leave_the_guards_as_they_are() {
         let lab = Lab::new();
         lab.send(sample_event("code-deployed")).await;
         lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, fault));
-        let error = lab.refused(sample_event("reconcile")).await;
+        let error = lab.refused(sample_event("heartbeat")).await;
         assert!(error.contains("cannot list the executions"), "{error}");
         lab.assert_engaged();
     }

@@ -37,10 +37,10 @@ async fn triggers_that_start_nothing_are_counted_as_such() {
 #[tokio::test(start_paused = true)]
 async fn every_heartbeat_says_whether_the_interlock_is_engaged() {
     let lab = Lab::new();
-    lab.send(sample_event("reconcile")).await;
+    lab.send(sample_event("heartbeat")).await;
     assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0"]);
     lab.simulator.world().start_execution(None);
-    lab.send(sample_event("reconcile")).await;
+    lab.send(sample_event("heartbeat")).await;
     assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 1", "GuardsHeld 0"]);
 }
 
@@ -72,7 +72,7 @@ async fn what_asks_for_nothing_is_not_counted() {
     }
     lab.deliver("codepipeline-job-continued").await;
     assert_eq!(lab.take_metrics(), Vec::<String>::new());
-    assert_eq!(lab.send(sample_event("reconcile")).await["key"], Value::Null);
+    assert_eq!(lab.send(sample_event("heartbeat")).await["key"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +105,7 @@ async fn a_guard_that_cannot_be_read_is_not_counted_as_released() {
     lab.send(sample_event("code-deployed")).await;
     lab.take_metrics();
     lab.simulator.world().inject(fault::next("GetPipelineState", 99, Fault::Throttled));
-    lab.refused(sample_event("reconcile")).await;
+    lab.refused(sample_event("heartbeat")).await;
     assert!(!lab.take_metrics().iter().any(|metric| metric.starts_with("InterlockEngaged")));
 }
 
@@ -114,7 +114,7 @@ async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     let lab = Lab::new();
     lab.simulator.world().operate_stage("Build", Some("release freeze"));
     lab.simulator.world().operate_rule(DRIFT, false);
-    lab.send(sample_event("reconcile")).await;
+    lab.send(sample_event("heartbeat")).await;
     assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 2"]);
     lab.simulator.world().operate_rule(DRIFT, true);
     lab.send(sample_event("schedule")).await;
@@ -122,11 +122,11 @@ async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     // Another router's mark counts too. A router that was renamed without draining leaves one permanently.
     let other = Lab::new();
     other.simulator.world().operate_stage("Build", Some("Disabled by drift-router (fraud-pipeline) while"));
-    assert_eq!(other.send(sample_event("reconcile")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
+    assert_eq!(other.send(sample_event("heartbeat")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
     assert_eq!(other.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 1"]);
     // While a guard cannot be read, it is not certain that none is held.
     other.simulator.world().operate_stage("Build", None);
     other.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
-    other.refused(sample_event("reconcile")).await;
+    other.refused(sample_event("heartbeat")).await;
     assert_eq!(other.take_metrics(), Vec::<String>::new());
 }

@@ -89,7 +89,7 @@ async fn a_heartbeat_in_a_dry_run_names_what_it_would_have_caught_up() {
     lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
     lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/unreadable"));
     tokio::time::advance(Duration::from_hours(1)).await;
-    let answer = lab.send(sample_event("reconcile")).await;
+    let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
     assert_eq!(answer["key"], "5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
     assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
@@ -105,7 +105,7 @@ async fn a_slow_heartbeat_in_a_dry_run_looks_once_all_the_same() {
     tokio::time::advance(Duration::from_hours(1)).await;
     lab.simulator.world().cloudwatch.page_limit = Some(1);
     lab.simulator.world().latency = Duration::from_secs(4);
-    let answer = lab.send(sample_event("reconcile")).await;
+    let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
     assert_eq!(lab.take_calls().iter().filter(|call| *call == "GetPipelineState").count(), 1);
 }
@@ -119,7 +119,7 @@ async fn a_dry_run_whose_observation_fails_tags_no_tick_and_releases_nothing() {
     lab.with_variables(&[]).send(sample_event("code-deployed")).await;
     lab.take_calls();
     lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
-    lab.refused(sample_event("reconcile")).await;
+    lab.refused(sample_event("heartbeat")).await;
     assert!(lab.take_writes().is_empty());
     lab.assert_engaged();
 }
@@ -173,17 +173,17 @@ async fn draining_enables_what_the_router_disabled_although_an_execution_runs_an
     lab.simulator.world().operate_rule(DRIFT, false);
     lab.send(sample_event("code-deployed")).await;
     let drain = lab.with_variables(&[DRAIN]);
-    let answer = drain.send(sample_event("reconcile")).await;
+    let answer = drain.send(sample_event("heartbeat")).await;
     assert_eq!(answer["action"], "released");
     assert_eq!(answer["reason"], "MODE is drain: every guard that this router disabled is enabled");
     assert_eq!(answer["interlock"], json!({"stage": "enabled", "scheduleRule": "enabled", "driftRule": "held"}));
     assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
-    for sample in ["reconcile", "execution-executing"] {
+    for sample in ["heartbeat", "execution-executing"] {
         assert_eq!(drain.send(sample_event(sample)).await["action"], "unchanged", "it never engages");
     }
     assert_eq!(drain.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
     // After the switch back, the next event engages the guards.
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ async fn draining_removes_the_tag_of_an_owed_tick_and_leaves_another_routers() {
     ] {
         let lab = Lab::with(&[DRAIN]);
         lab.simulator.world().tag_rule(SCHEDULE, OWED, Some(tag));
-        assert_eq!(lab.send(sample_event("reconcile")).await["action"], "unchanged");
+        assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
         let world = lab.simulator.world();
         assert_eq!(world.eventbridge.rule(SCHEDULE).unwrap().tags.contains_key(OWED), is_left, "{tag}");
     }
@@ -228,7 +228,7 @@ async fn a_guard_that_cannot_be_read_does_not_keep_draining_from_the_rest() {
     lab.send(sample_event("code-deployed")).await;
     lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
     lab.simulator.world().codepipeline.delete_stage("Build");
-    let error = lab.with_variables(&[DRAIN]).refused(sample_event("reconcile")).await;
+    let error = lab.with_variables(&[DRAIN]).refused(sample_event("heartbeat")).await;
     assert!(error.contains("cannot read the inbound transition of stage Build"), "{error}");
     for rule in [SCHEDULE, DRIFT] {
         let world = lab.simulator.world();
@@ -243,7 +243,7 @@ async fn draining_needs_no_sagemaker() {
     lab.send(sample_event("code-deployed")).await;
     let drain = lab.with_variables(&[DRAIN]);
     lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
-    assert_eq!(drain.send(sample_event("reconcile")).await["action"], "released");
+    assert_eq!(drain.send(sample_event("heartbeat")).await["action"], "released");
     lab.assert_released();
 
     // If a status event cannot be checked, the router still releases the guards, and the invocation fails.
@@ -304,7 +304,7 @@ async fn what_was_dropped_while_draining_is_caught_up_from_awss_state_afterwards
     let deployed = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
     assert_eq!(drain.send(deployed).await["action"], "ignored");
     tokio::time::advance(Duration::from_hours(1)).await;
-    assert_eq!(drain.send(sample_event("reconcile")).await["action"], "unchanged");
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "started");
+    assert_eq!(drain.send(sample_event("heartbeat")).await["action"], "unchanged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "started");
     assert_eq!(lab.executions(), ["code-5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11"]);
 }

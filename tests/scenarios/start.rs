@@ -41,7 +41,7 @@ async fn an_alarm_redelivered_long_after_its_execution_ended_starts_none() {
     let lab = Lab::new();
     lab.send(sample_event("drift-alarm")).await;
     end_newest(&lab);
-    lab.send(sample_event("reconcile")).await;
+    lab.send(sample_event("heartbeat")).await;
     tokio::time::advance(Duration::from_hours(24)).await;
     let answer = lab.send(sample_event("drift-alarm")).await;
     assert_eq!(answer["action"], "duplicate");
@@ -313,7 +313,7 @@ async fn the_event_of_a_deployment_and_a_heartbeat_send_the_same_request() {
             lab.send(event).await;
         } else {
             tokio::time::advance(Duration::from_mins(10)).await;
-            lab.send(sample_event("reconcile")).await;
+            lab.send(sample_event("heartbeat")).await;
         }
         let world = lab.simulator.world();
         let mut starts = world.calls.iter().filter(|call| call.operation == "StartPipelineExecution");
@@ -379,7 +379,7 @@ async fn an_active_execution_behind_a_short_page_is_seen() {
         end_newest(&lab);
     }
     lab.simulator.world().sagemaker.page_limit = Some(3);
-    assert_eq!(lab.send(sample_event("reconcile")).await["action"], "engaged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
     lab.assert_engaged();
     let answer = lab.send(sample_event("drift-alarm")).await;
     assert_eq!((&answer["action"], &answer["executionArn"]), (&"alreadyRunning".into(), &retried.into()));
@@ -395,7 +395,7 @@ async fn no_more_than_a_hundred_executions_are_read() {
     for (page_limit, pages) in [(None, 1), (Some(60), 2)] {
         lab.simulator.world().sagemaker.page_limit = page_limit;
         lab.simulator.world().calls.clear();
-        lab.send(sample_event("reconcile")).await;
+        lab.send(sample_event("heartbeat")).await;
         let world = lab.simulator.world();
         let lists = world.calls.iter().filter(|call| call.operation == "ListPipelineExecutions");
         assert_eq!(lists.filter(|call| call.service == "sagemaker").count(), pages);

@@ -124,7 +124,7 @@ struct Run<'h> {
     drained_at: Option<Time>,
     context: Context,
     rules: [String; 2],
-    reconcile_rule: String,
+    heartbeat_rule: String,
     agenda: BTreeMap<(Instant, usize), ScheduledAction>,
     acts: usize,
     queue: Vec<Delivery>,
@@ -266,7 +266,7 @@ impl<'h> Run<'h> {
             drained_at: None,
             context,
             rules: [project.schedule_rule.clone(), project.drift_rule.clone()],
-            reconcile_rule: project.reconcile_rule.clone(),
+            heartbeat_rule: project.heartbeat_rule.clone(),
             agenda: BTreeMap::new(),
             acts: 0,
             queue: Vec::new(),
@@ -584,7 +584,7 @@ impl<'h> Run<'h> {
                 return;
             }
             ScheduledAction::Heartbeat => {
-                let tick = self.simulator.world().tick(&self.reconcile_rule).unwrap();
+                let tick = self.simulator.world().tick(&self.heartbeat_rule).unwrap();
                 self.queue.push(Delivery::new("heartbeat".into(), tick));
                 return;
             }

@@ -36,7 +36,7 @@ MEANT_FOR = {
     "execution-failed": {"StatusRule"},
     "execution-stopped": {"StatusRule"},
     "execution-succeeded": {"StatusRule"},
-    "reconcile": {"HeartbeatRule"},
+    "heartbeat": {"HeartbeatRule"},
     "schedule": {"ScheduleRule"},
     # EventBridge Scheduler invokes the function directly, without a rule.
     "scheduler-tick": set(),
@@ -439,7 +439,7 @@ def test_the_function_knows_the_rules_by_their_names():
     for variable, rule in [
         ("SCHEDULE_RULE_NAME", "ScheduleRule"),
         ("DRIFT_RULE_NAME", "DriftRule"),
-        ("RECONCILE_RULE_NAME", "HeartbeatRule"),
+        ("HEARTBEAT_NAME", "HeartbeatRule"),
     ]:
         assert variables(stack)[variable] == stack.properties(rule)["Name"]
 
