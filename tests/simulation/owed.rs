@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use simulator::Time;
 use simulator::World;
 use simulator::cloudwatch::Alarm;
 use simulator::sagemaker::Execution;
-use simulator::world::Time;
 
 use crate::history::History;
 use crate::run::{DRIFT_RULE, LISTED_ALARMS, OWED_TAG, SCHEDULE_RULE, TAG};

@@ -12,10 +12,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use simulator::Simulator;
+use simulator::Time;
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
 use simulator::shape::ApiError;
-use simulator::world::Time;
 
 use crate::history::{History, rng_for};
 
