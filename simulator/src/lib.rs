@@ -17,7 +17,8 @@
 //! - [`fault`]: the simulated faults of calls.
 //! - [`shape`]: the documented patterns and lengths of the services' inputs.
 //! - [`record`]: what the function does, for the tests of the template.
-//! - `project`: [`Project`], the names of one project, and its router's environment variables.
+//! - `project`: [`Project`], the names of one project, and its router's environment variables; [`nyctaxi`]: the names of the
+//!   project of the sample events.
 //! - `call`, `emitted`, `place`, [`time`]: the words that the services share: a call, an event, Region and account, a moment.
 
 mod call;
@@ -28,6 +29,7 @@ mod emitted;
 pub mod eventbridge;
 pub mod fault;
 pub mod lambda;
+pub mod nyctaxi;
 mod place;
 mod project;
 pub mod protocol;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::nyctaxi;
 use crate::time::Time;
 
 /// The names of one project.
@@ -34,15 +35,15 @@ impl Project {
     #[must_use]
     pub fn nyctaxi() -> Self {
         Self {
-            region: "us-east-1".into(),
-            account: "123456789012".into(),
-            sagemaker_pipeline: "nyctaxi-pipeline".into(),
-            code_pipeline: "sagemaker-nyctaxi-build".into(),
-            stages: vec!["Source".into(), "Build".into()],
-            schedule_rule: "sagemaker-nyctaxi-schedule-build".into(),
-            drift_rule: "sagemaker-nyctaxi-drift-build".into(),
-            schedule: "sagemaker-nyctaxi-weekly".into(),
-            heartbeat_rule: "sagemaker-nyctaxi-reconcile-build".into(),
+            region: nyctaxi::REGION.into(),
+            account: nyctaxi::ACCOUNT.into(),
+            sagemaker_pipeline: nyctaxi::SAGEMAKER_PIPELINE.into(),
+            code_pipeline: nyctaxi::CODE_PIPELINE.into(),
+            stages: vec!["Source".into(), nyctaxi::STAGE.into()],
+            schedule_rule: nyctaxi::SCHEDULE_RULE.into(),
+            drift_rule: nyctaxi::DRIFT_RULE.into(),
+            schedule: nyctaxi::SCHEDULE.into(),
+            heartbeat_rule: nyctaxi::HEARTBEAT_RULE.into(),
             begins: Time::from_secs(1_622_187_201), // 2021-05-28T07:33:21Z
         }
     }
@@ -53,7 +54,7 @@ impl Project {
         [
             ("SAGEMAKER_PIPELINE_NAME", &self.sagemaker_pipeline),
             ("CODE_PIPELINE_NAME", &self.code_pipeline),
-            ("BUILD_STAGE_NAME", "Build"),
+            ("BUILD_STAGE_NAME", nyctaxi::STAGE),
             ("SCHEDULE_RULE_NAME", &self.schedule_rule),
             ("SCHEDULE_NAME", &self.schedule),
             ("DRIFT_RULE_NAME", &self.drift_rule),
