@@ -17,15 +17,15 @@
     reason = "tests"
 )]
 
-#[path = "../common/progress.rs"]
-mod progress;
+#[path = "../common/marks.rs"]
+mod marks;
+#[path = "../common/parallel.rs"]
+mod parallel;
 
 mod case;
 mod check;
 mod gate;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use simulator::Simulator;
@@ -35,6 +35,7 @@ use tokio::time::advance;
 use crate::case::{Case, Event, Prepared, Start, prepare};
 use crate::check::{check, check_asks, check_guards, check_starts, check_tag};
 use crate::gate::{Answer, Defect, Invocation, Order, Terms, Trace};
+use crate::parallel::on_all_cores;
 
 /// How often Lambda tries an event.
 const TRIES: usize = 3;
@@ -258,34 +259,12 @@ fn cases(events: &[Vec<Event>]) -> Vec<Case> {
     cases
 }
 
-/// Explores all cases on all cores. Returns the number of schedules, or the first violation that was found.
+/// Explores all cases on all cores. Returns the number of schedules, or the violation of the first case that has one.
 fn explore(cases: &[Case], explore_case: impl AsyncFn(&Case) -> Result<usize, String> + Sync) -> Result<usize, String> {
-    let (next, schedules) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let violation = Mutex::new(None);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let progress = progress::bar("cases", cases.len() as u64);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let runtime =
-                        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-                    match runtime.unwrap().block_on(explore_case(case)) {
-                        Ok(more) => {
-                            schedules.fetch_add(more, Ordering::Relaxed);
-                            progress.inc(1);
-                        }
-                        Err(what) => {
-                            next.store(cases.len(), Ordering::Relaxed);
-                            violation.lock().unwrap().get_or_insert(what);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    progress.finish_and_clear();
-    violation.into_inner().unwrap().map_or(Ok(schedules.into_inner()), Err)
+    on_all_cores("cases", 0..cases.len() as u64, |number| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(explore_case(&cases[usize::try_from(number).unwrap()]))
+    })
 }
 
 fn switches() -> usize {

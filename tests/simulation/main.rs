@@ -21,8 +21,8 @@
 
 #[path = "../common/marks.rs"]
 mod marks;
-#[path = "../common/progress.rs"]
-mod progress;
+#[path = "../common/parallel.rs"]
+mod parallel;
 
 mod agenda;
 mod check;
@@ -41,13 +41,11 @@ mod trace;
 mod wire;
 mod world;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::history::{Clocks, History, Lambda};
+use crate::parallel::on_all_cores;
 use crate::run::{Violation, run};
 use crate::wire::Defect;
 
@@ -69,41 +67,13 @@ fn run_all(
     history: impl Fn(u64) -> History + Sync,
     defect: Option<Defect>,
 ) -> Result<usize, Box<(History, Violation)>> {
-    let next = AtomicU64::new(seeds.start);
-    let stuck = AtomicUsize::new(0);
-    let violations: Mutex<BTreeMap<u64, (History, Violation)>> = Mutex::default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let progress = progress::bar("histories", seeds.end - seeds.start);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    progress.inc(1);
-                    let history = history(seed);
-                    match run(&history, defect) {
-                        Ok(completed) => {
-                            stuck.fetch_add(completed.stuck, Ordering::Relaxed);
-                        }
-                        Err(violation) => {
-                            // No later history begins. An earlier history that still runs may violate an invariant too. Then
-                            // its violation is the first one.
-                            next.store(seeds.end, Ordering::Relaxed);
-                            violations.lock().unwrap().insert(seed, (history, violation));
-                        }
-                    }
-                }
-            });
+    on_all_cores("histories", seeds, |seed| {
+        let history = history(seed);
+        match run(&history, defect) {
+            Ok(completed) => Ok(completed.stuck),
+            Err(violation) => Err(Box::new((history, violation))),
         }
-    });
-    progress.finish_and_clear();
-    match violations.into_inner().unwrap().pop_first() {
-        None => Ok(stuck.into_inner()),
-        Some((_, first)) => Err(Box::new(first)),
-    }
+    })
 }
 
 /// Drops steps and faults while the history still fails.
