@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use simulator::lambda::{self, Function};
+use simulator::nyctaxi::ALARM;
 use simulator::samples::sample_event;
 use simulator::tls::Tls;
 use simulator::{Project, Simulator, server};
@@ -27,7 +28,6 @@ use tokio::net::TcpListener;
 
 const SPAWNS: usize = 20;
 const WARM: usize = 40;
-const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 const FIRST: &str = "first after a start: status, nothing changes";
 
 /// How the function reaches AWS.

@@ -15,14 +15,10 @@ use anstyle::{AnsiColor, Style};
 use drift_router::{Config, Router, timeouts};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
+use simulator::nyctaxi::ALARM;
 use simulator::samples::sample_path;
+use simulator::time::{HOUR, MINUTE};
 use simulator::{Call, Project, Simulator};
-
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
-
-/// The alarm of the story.
-const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 
 /// The steps if no file is named: the time since the previous step, the sample event to send, and what the step reports. A step
 /// without a sample event (`None`) is an alarm whose event EventBridge does not deliver.

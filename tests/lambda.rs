@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use lambda_runtime::service_fn as lambda_service;
 use serde_json::{Value, json};
 use simulator::lambda::{self, Function};
+use simulator::nyctaxi::{ALARM, SCHEDULE_RULE};
 use simulator::samples::{sample_event, sample_with};
 use simulator::tls::Tls;
 use simulator::{Project, Simulator, server};
@@ -99,13 +100,12 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
     // The function uses the machine's clock: the alarm went off an hour ago.
     let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_hours(1);
     let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
-    let alarm = "sagemaker-nyctaxi-prod-threshold";
-    simulator.world().change_alarm(alarm, "ALARM");
-    let alarms = format!("{alarm},mistyped");
+    simulator.world().change_alarm(ALARM, "ALARM");
+    let alarms = format!("{ALARM},mistyped");
     let mut function = spawn(&serve(simulator.clone()).await, &[("DRIFT_ALARM_NAMES", &alarms)]).await;
     let (_, answer) = function.invoke(sample_event("heartbeat").to_string()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("heartbeat")), "{answer}");
-    assert!(answer["key"].as_str().unwrap().starts_with(alarm), "{answer}");
+    assert!(answer["key"].as_str().unwrap().starts_with(ALARM), "{answer}");
     let called = |operation: &str| simulator.world().calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!((called("DescribeAlarms"), called("ListAlarmMuteRules"), called("ListPipelineExecutions")), (1, 1, 3));
     let log = function.stop().await;
@@ -117,8 +117,7 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
 #[tokio::test]
 async fn a_hold_and_a_dry_run_are_fields_of_the_log_line() {
     let simulator = Simulator::new(&Project::nyctaxi());
-    let schedule_rule = "sagemaker-nyctaxi-schedule-build";
-    simulator.world().operate_rule(schedule_rule, false);
+    simulator.world().operate_rule(SCHEDULE_RULE, false);
     let url = serve(simulator.clone()).await;
     let mut function = spawn(&url, &[]).await;
     let (_, answer) = function.invoke(sample_event("schedule").to_string()).await;
@@ -128,7 +127,7 @@ async fn a_hold_and_a_dry_run_are_fields_of_the_log_line() {
     assert_eq!((&handled["scheduleRule"], &handled["driftRule"]), (&json!("held"), &json!("enabled")));
     assert!(handled.get("dryRun").is_none(), "{handled}");
 
-    simulator.world().operate_rule(schedule_rule, true);
+    simulator.world().operate_rule(SCHEDULE_RULE, true);
     let mut function = spawn(&url, &[("MODE", "dry-run")]).await;
     let (_, answer) = function.invoke(sample_event("schedule").to_string()).await;
     assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)), "{answer}");

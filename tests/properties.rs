@@ -6,18 +6,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, reason = "tests")]
 
 #[path = "common/mod.rs"]
-#[allow(dead_code, reason = "the scenarios use all of it")]
+#[allow(dead_code, unused_imports, reason = "the scenarios use all of it")]
 mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Lab, PIPELINE_ARN};
+use common::Lab;
 use drift_router::Config;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 use simulator::Project;
+use simulator::nyctaxi::SAGEMAKER_PIPELINE_ARN;
 use simulator::samples::{sample_event, sample_with, status_event};
 
 const SAMPLES: [&str; 12] = [
@@ -214,7 +215,7 @@ proptest! {
         let id = id.replace(['/', '\n'], "x");
         on_paused_clock(async {
             let lab = Lab::new();
-            let arn = format!("{PIPELINE_ARN}/execution/{id}");
+            let arn = format!("{SAGEMAKER_PIPELINE_ARN}/execution/{id}");
             for status in ["Executing", "Succeeded"] {
                 let event = status_event(&arn, status);
                 lab.simulator.world().force_state(&event);

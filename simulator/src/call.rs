@@ -62,14 +62,6 @@ pub struct Call {
     pub result: Result<Value, String>,
 }
 
-impl Call {
-    /// Whether its operation sets what the interlock uses: a stage's transition, or a rule's state or tags.
-    #[must_use]
-    pub fn sets_guard(&self) -> bool {
-        GUARD_WRITES.contains(&self.operation.as_str())
-    }
-}
-
 /// A function that is called with every call.
 pub type Observer = Box<dyn FnMut(&Call) + Send>;
 
@@ -93,3 +85,9 @@ pub fn only_reads(operation: &str) -> bool {
 /// The operations that set a stage's transition, or a rule's state or tags.
 const GUARD_WRITES: [&str; 6] =
     ["DisableStageTransition", "EnableStageTransition", "DisableRule", "EnableRule", "TagResource", "UntagResource"];
+
+/// Whether an operation sets what the interlock uses: a stage's transition, or a rule's state or tags.
+#[must_use]
+pub fn sets_guard(operation: &str) -> bool {
+    GUARD_WRITES.contains(&operation)
+}

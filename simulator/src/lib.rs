@@ -43,7 +43,7 @@ pub mod time;
 pub mod tls;
 pub mod world;
 
-pub use crate::call::{Call, Observer, only_reads};
+pub use crate::call::{Call, Observer, only_reads, sets_guard};
 pub use crate::fault::{Called, Fault};
 pub use crate::project::Project;
 pub use crate::simulator::Simulator;

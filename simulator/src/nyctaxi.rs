@@ -27,6 +27,8 @@ pub const SCHEDULE: &str = "sagemaker-nyctaxi-weekly";
 pub const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
 /// An alarm of other samples: drift in staging.
 pub const STAGING_ALARM: &str = "sagemaker-nyctaxi-staging-threshold";
+/// Both alarms, as `DRIFT_ALARM_NAMES` lists them.
+pub const ALARM_NAMES: &str = "sagemaker-nyctaxi-prod-threshold, sagemaker-nyctaxi-staging-threshold";
 
 #[cfg(test)]
 mod tests {
@@ -34,11 +36,12 @@ mod tests {
     use crate::sagemaker::execution_id;
 
     #[test]
-    fn the_arns_are_those_of_the_names() {
+    fn arns_and_lists_are_made_of_the_names() {
         assert_eq!(
             SAGEMAKER_PIPELINE_ARN,
             format!("arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/{SAGEMAKER_PIPELINE}")
         );
         assert_eq!(FIRST_EXECUTION_ARN, format!("{SAGEMAKER_PIPELINE_ARN}/execution/{}", execution_id(0)));
+        assert_eq!(ALARM_NAMES, format!("{ALARM}, {STAGING_ALARM}"));
     }
 }

@@ -5,6 +5,13 @@ use std::time::Duration;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
+/// One minute.
+pub const MINUTE: Duration = Duration::from_mins(1);
+/// One hour.
+pub const HOUR: Duration = Duration::from_hours(1);
+/// One day.
+pub const DAY: Duration = Duration::from_hours(24);
+
 /// A moment: the time since the Unix epoch.
 pub type Time = Duration;
 

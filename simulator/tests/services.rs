@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::fault::{self, Symptom};
+use simulator::nyctaxi::{CODE_PIPELINE, DRIFT_RULE, SAGEMAKER_PIPELINE, STAGE};
 use simulator::protocol::Request;
 use simulator::sagemaker::ReusedToken;
 use simulator::{Fault, Project, Simulator, World};
-
-const PIPELINE: &str = "nyctaxi-pipeline";
 
 fn simulator() -> Simulator {
     Simulator::new(&Project::nyctaxi())
@@ -37,7 +36,7 @@ fn refused(world: &mut World, target: &str, input: &Value) -> String {
 }
 
 fn start(token: &str, display_name: &str) -> Value {
-    json!({ "PipelineName": PIPELINE, "PipelineExecutionDisplayName": display_name, "ClientRequestToken": token.repeat(32) })
+    json!({ "PipelineName": SAGEMAKER_PIPELINE, "PipelineExecutionDisplayName": display_name, "ClientRequestToken": token.repeat(32) })
 }
 
 #[tokio::test]
@@ -46,24 +45,24 @@ async fn inputs_outside_the_documented_patterns_are_refused() {
     let world = &mut simulator.world();
     let get = "CodePipeline_20150709.GetPipelineState";
     let disable = "CodePipeline_20150709.DisableStageTransition";
-    let transition = |stage: &str, reason: &str| json!({ "pipelineName": "sagemaker-nyctaxi-build", "stageName": stage, "transitionType": "Inbound", "reason": reason });
+    let transition = |stage: &str, reason: &str| json!({ "pipelineName": CODE_PIPELINE, "stageName": stage, "transitionType": "Inbound", "reason": reason });
     for (target, input, code) in [
         ("SageMaker.StartPipelineExecution", start("t", "ends-"), "ValidationException"),
         ("SageMaker.StartPipelineExecution", start("t", &"x".repeat(83)), "ValidationException"),
-        ("SageMaker.StartPipelineExecution", json!({ "PipelineName": PIPELINE }), "ValidationException"),
+        ("SageMaker.StartPipelineExecution", json!({ "PipelineName": SAGEMAKER_PIPELINE }), "ValidationException"),
         (
             "SageMaker.StartPipelineExecution",
-            json!({ "PipelineName": PIPELINE, "ClientRequestToken": "short" }),
+            json!({ "PipelineName": SAGEMAKER_PIPELINE, "ClientRequestToken": "short" }),
             "ValidationException",
         ),
         (
             "SageMaker.ListPipelineExecutions",
-            json!({ "PipelineName": PIPELINE, "MaxResults": 101 }),
+            json!({ "PipelineName": SAGEMAKER_PIPELINE, "MaxResults": 101 }),
             "ValidationException",
         ),
         (
             "SageMaker.ListPipelineExecutions",
-            json!({ "PipelineName": PIPELINE, "SortBy": "Name" }),
+            json!({ "PipelineName": SAGEMAKER_PIPELINE, "SortBy": "Name" }),
             "ValidationException",
         ),
         ("SageMaker.ListPipelineExecutions", json!({ "PipelineName": "other" }), "ResourceNotFound"),
@@ -109,7 +108,7 @@ async fn lists_are_newest_first_paged_and_late() {
     }
     let world = &mut simulator.world();
     let list = |world: &mut World, token: Value| {
-        let input = json!({ "PipelineName": PIPELINE, "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 2, "NextToken": token });
+        let input = json!({ "PipelineName": SAGEMAKER_PIPELINE, "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 2, "NextToken": token });
         let page = call(world, "SageMaker.ListPipelineExecutions", &input).unwrap();
         let names: Vec<String> = page["PipelineExecutionSummaries"]
             .as_array()
@@ -129,7 +128,7 @@ async fn lists_are_newest_first_paged_and_late() {
 #[tokio::test(start_paused = true)]
 async fn a_rules_change_takes_effect_late() {
     let simulator = simulator();
-    let rule = "sagemaker-nyctaxi-drift-build";
+    let rule = DRIFT_RULE;
     simulator.world().eventbridge.delay = Duration::from_secs(5);
     tokio::time::advance(Duration::from_secs(60)).await;
     simulator.world().operate_rule(rule, false);
@@ -161,7 +160,7 @@ async fn every_change_of_an_executions_status_is_an_event() {
 async fn a_request_of_the_wrong_region_or_without_a_signature_is_refused() {
     let simulator = simulator();
     let world = &mut simulator.world();
-    let body = json!({ "Name": "sagemaker-nyctaxi-drift-build" }).to_string();
+    let body = json!({ "Name": DRIFT_RULE }).to_string();
     for (authorization, code) in [
         ("", "MissingAuthenticationTokenException"),
         ("AWS4-HMAC-SHA256 Credential=x/20260101/eu-west-1/events/aws4_request", "SignatureDoesNotMatch"),
@@ -174,7 +173,7 @@ async fn a_request_of_the_wrong_region_or_without_a_signature_is_refused() {
 
 #[tokio::test]
 async fn a_fault_is_applied_or_not_as_it_says() {
-    let rule = json!({ "Name": "sagemaker-nyctaxi-drift-build" });
+    let rule = json!({ "Name": DRIFT_RULE });
     for (fault, applied) in [
         (Fault::Throttled, false),
         (Fault::ErrorBefore, false),
@@ -211,21 +210,21 @@ async fn a_page_may_be_shorter_than_was_asked_for() {
         world.start_execution(Some(name));
     }
     world.sagemaker.page_limit = Some(2);
-    let (names, next) = list(world, PIPELINE, &Value::Null);
+    let (names, next) = list(world, SAGEMAKER_PIPELINE, &Value::Null);
     assert_eq!(names, ["three", "two"]);
     assert!(next.is_string());
-    assert_eq!(list(world, PIPELINE, &next), (vec!["one".to_owned()], Value::Null));
+    assert_eq!(list(world, SAGEMAKER_PIPELINE, &next), (vec!["one".to_owned()], Value::Null));
 }
 
 #[tokio::test(start_paused = true)]
 async fn reads_of_guards_lag_behind_writes() {
     let simulator = simulator();
-    let rule = "sagemaker-nyctaxi-drift-build";
+    let rule = DRIFT_RULE;
     let tag = |value: &str| json!({ "ResourceARN": simulator.world().eventbridge.arn(rule), "Tags": [{ "Key": "k", "Value": value }] });
     let untag = json!({ "ResourceARN": simulator.world().eventbridge.arn(rule), "TagKeys": ["k"] });
     let read = || {
         let world = &mut simulator.world();
-        let input = json!({ "name": "sagemaker-nyctaxi-build" });
+        let input = json!({ "name": CODE_PIPELINE });
         let state = call(world, "CodePipeline_20150709.GetPipelineState", &input).unwrap();
         let state = &state["stageStates"][1]["inboundTransitionState"];
         let described = call(world, "AWSEvents.DescribeRule", &json!({ "Name": rule })).unwrap();
@@ -276,7 +275,7 @@ async fn pipelines_do_not_see_each_others_executions() {
     world.sagemaker.add_pipeline("Other-Pipeline");
     let start_of = |pipeline: &str, token: &str, name: &str| json!({ "PipelineName": pipeline, "PipelineExecutionDisplayName": name, "ClientRequestToken": token.repeat(32) });
     let target = "SageMaker.StartPipelineExecution";
-    call(world, target, &start_of(PIPELINE, "t", "one")).unwrap();
+    call(world, target, &start_of(SAGEMAKER_PIPELINE, "t", "one")).unwrap();
     let other_arn = world.sagemaker.arn_of("other-pipeline");
     let started = call(world, target, &start_of("OTHER-pipeline", "u", "two")).unwrap();
     let execution = started["PipelineExecutionArn"].as_str().unwrap().to_owned();
@@ -284,7 +283,7 @@ async fn pipelines_do_not_see_each_others_executions() {
     for name in ["other-pipeline", "Other-Pipeline", &other_arn, &other_arn.replace("other", "Other")] {
         assert_eq!(list(world, name, &Value::Null).0, ["two"], "{name}");
     }
-    assert_eq!(list(world, PIPELINE, &Value::Null).0, ["one"]);
+    assert_eq!(list(world, SAGEMAKER_PIPELINE, &Value::Null).0, ["one"]);
     let described =
         call(world, "SageMaker.DescribePipelineExecution", &json!({ "PipelineExecutionArn": execution })).unwrap();
     assert_eq!(described["PipelineArn"], *other_arn);
@@ -294,9 +293,9 @@ async fn pipelines_do_not_see_each_others_executions() {
     assert_eq!(events[1]["resources"], json!([other_arn, execution]));
 
     // A token counts for the whole service, not only for its pipeline.
-    assert_eq!(refused(world, target, &start_of(PIPELINE, "u", "two")), "ConflictException");
+    assert_eq!(refused(world, target, &start_of(SAGEMAKER_PIPELINE, "u", "two")), "ConflictException");
     world.sagemaker.reused_token = ReusedToken::SameExecution;
-    assert_eq!(call(world, target, &start_of(PIPELINE, "u", "two")).unwrap(), started);
+    assert_eq!(call(world, target, &start_of(SAGEMAKER_PIPELINE, "u", "two")).unwrap(), started);
 }
 
 #[tokio::test]
@@ -304,7 +303,7 @@ async fn a_status_events_state_can_be_forced_for_every_pipeline_that_exists() {
     let simulator = simulator();
     let world = &mut simulator.world();
     world.sagemaker.add_pipeline("other");
-    for (pipeline, known) in [(PIPELINE, true), ("other", true), ("other-still", false)] {
+    for (pipeline, known) in [(SAGEMAKER_PIPELINE, true), ("other", true), ("other-still", false)] {
         let arn = format!("{}/execution/abc", world.sagemaker.arn_of(pipeline));
         let detail = json!({ "pipelineExecutionArn": arn, "currentPipelineExecutionStatus": "Failed" });
         world.force_state(&json!({ "detail": detail }));
@@ -321,12 +320,13 @@ async fn what_is_deleted_is_not_found() {
     let arn = world.start_execution_of("other", Some("one"));
     let kept = world.start_execution(Some("two"));
     world.sagemaker.delete_pipeline("other");
-    let rule = "sagemaker-nyctaxi-drift-build";
+    let rule = DRIFT_RULE;
     let rule_arn = world.eventbridge.arn(rule);
     world.eventbridge.delete(rule);
     world.codepipeline.delete_stage("Build");
     let token = "t".repeat(32);
-    let transition = json!({ "pipelineName": "sagemaker-nyctaxi-build", "stageName": "Build", "transitionType": "Inbound", "reason": "x" });
+    let transition =
+        json!({ "pipelineName": CODE_PIPELINE, "stageName": STAGE, "transitionType": "Inbound", "reason": "x" });
     for (target, input, code) in [
         ("SageMaker.ListPipelineExecutions", json!({ "PipelineName": "other" }), "ResourceNotFound"),
         (
@@ -406,10 +406,10 @@ async fn executions_of_the_code_pipeline_are_listed_newest_first_and_rollbacks_a
     world.code_rolled_back("three");
     world.codepipeline.page_limit = Some(2);
     let list = "CodePipeline_20150709.ListPipelineExecutions";
-    let first = call(world, list, &json!({ "pipelineName": "sagemaker-nyctaxi-build" })).unwrap();
+    let first = call(world, list, &json!({ "pipelineName": CODE_PIPELINE })).unwrap();
     let executions = &first["pipelineExecutionSummaries"];
     assert_eq!((&executions[0]["executionType"], &executions[1]["status"]), (&json!("ROLLBACK"), &json!("Failed")));
-    let input = json!({ "pipelineName": "sagemaker-nyctaxi-build", "nextToken": first["nextToken"] });
+    let input = json!({ "pipelineName": CODE_PIPELINE, "nextToken": first["nextToken"] });
     let second = call(world, list, &input).unwrap();
     assert_eq!(second["pipelineExecutionSummaries"][0]["pipelineExecutionId"], "one");
     assert_eq!(refused(world, list, &json!({ "pipelineName": "another" })), "PipelineNotFoundException");
@@ -457,7 +457,7 @@ async fn every_service_has_a_clock_of_its_own() {
     let answer = call(
         world,
         "SageMaker.ListPipelineExecutions",
-        &json!({ "PipelineName": PIPELINE, "SortOrder": "Descending" }),
+        &json!({ "PipelineName": SAGEMAKER_PIPELINE, "SortOrder": "Descending" }),
     );
     let answer = answer.unwrap();
     let times = [0, 1].map(|index| answer["PipelineExecutionSummaries"][index]["StartTime"].clone());

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
+use simulator::nyctaxi::{DRIFT_RULE, SCHEDULE_RULE, STAGE};
 use simulator::samples::sample_event;
 use simulator::{Project, Simulator, only_reads};
 
 use super::dry_run::DryRun;
 use super::instance::Instance;
+use super::marks::{MARK, TAG};
 
-pub const SCHEDULE: &str = "sagemaker-nyctaxi-schedule-build";
-pub const DRIFT: &str = "sagemaker-nyctaxi-drift-build";
-pub const PIPELINE_ARN: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline";
+/// Deployments come by an action of the CodePipeline, not by event.
+pub const DEPLOYED_BY_ACTION: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
 
 /// A router and the simulator that it calls.
 ///
@@ -34,7 +35,7 @@ impl Lab {
 
     /// A lab whose deployments come by an action of the CodePipeline.
     pub fn with_actions() -> Self {
-        Self::with(&[("DEPLOYMENT_TRIGGER", "action")])
+        Self::with(&[DEPLOYED_BY_ACTION])
     }
 
     /// A lab whose router has some environment variables changed.
@@ -115,20 +116,20 @@ impl Lab {
         let state = self.simulator.world().state();
         let rule = |name: &str| {
             let rule = &state["rules"][name];
-            match (rule["enabled"].as_bool().unwrap(), &rule["tags"]["drift-router:paused-by"]) {
+            match (rule["enabled"].as_bool().unwrap(), &rule["tags"][TAG]) {
                 (true, Value::Null) => "enabled".to_owned(),
                 (true, id) => format!("enabled, but tagged {id}"),
                 (false, Value::Null) => "disabled, no tag".to_owned(),
                 (false, _) => "paused".to_owned(),
             }
         };
-        json!({ "stage": state["stages"]["Build"]["reason"], "schedule": rule(SCHEDULE), "drift": rule(DRIFT) })
+        json!({ "stage": state["stages"][STAGE]["reason"], "schedule": rule(SCHEDULE_RULE), "drift": rule(DRIFT_RULE) })
     }
 
     #[track_caller]
     pub fn assert_engaged(&self) {
         let guards = self.guards();
-        assert!(guards["stage"].as_str().is_some_and(|r| r.starts_with("Disabled by drift-router")), "{guards}");
+        assert!(guards["stage"].as_str().is_some_and(|r| r.starts_with(MARK)), "{guards}");
         assert_eq!((&guards["schedule"], &guards["drift"]), (&json!("paused"), &json!("paused")));
     }
 

@@ -1,4 +1,4 @@
-//! What the router writes on what it changes, as ARCHITECTURE.md states it. The tests do not import it from the router: so they also
+//! What the router, and a person, write on the guards that they disable, as ARCHITECTURE.md states it. The tests do not import it from the router: so they also
 //! show that a new version still understands the marks of the one before.
 
 /// The first words of the reason for which the router disables a stage.
@@ -7,3 +7,5 @@ pub const MARK: &str = "Disabled by drift-router";
 pub const TAG: &str = "drift-router:paused-by";
 /// The tag of the schedule rule while a tick is owed.
 pub const OWED_TAG: &str = "drift-router:owed-since";
+/// The reason for which a person disables a stage.
+pub const HOLD: &str = "release freeze";

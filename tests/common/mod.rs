@@ -6,5 +6,6 @@
 mod dry_run;
 mod instance;
 mod lab;
+pub mod marks;
 
-pub use lab::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE};
+pub use lab::{DEPLOYED_BY_ACTION, Lab};

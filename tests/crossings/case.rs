@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use simulator::Time;
+use simulator::nyctaxi::{ALARM, ALARM_NAMES, SAGEMAKER_PIPELINE, STAGE, STAGING_ALARM};
 use simulator::sagemaker::{Execution, ReusedToken};
 use simulator::samples::status_event;
-use simulator::{Project, Simulator};
+use simulator::{Project, Simulator, Time, sets_guard};
 use tokio::time::advance;
 
 use crate::gate::{Invocation, Order, Terms, Trace};
+use crate::marks::{HOLD, OWED_TAG};
 
-const ALARMS: [&str; 2] = ["nyctaxi-prod-threshold", "nyctaxi-staging-threshold"];
-pub const STAGE: &str = "Build";
-pub const HOLD: &str = "release freeze";
-const OWED_TAG: &str = "drift-router:owed-since";
+const ALARMS: [&str; 2] = [ALARM, STAGING_ALARM];
 
 /// An event, and the situation when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,14 +189,11 @@ pub struct Prepared {
     pub jobs: Vec<String>,
 }
 
-const WITH_EVENTS: &[(&str, &str)] = &[
-    ("DRIFT_ALARM_NAMES", "nyctaxi-prod-threshold,nyctaxi-staging-threshold"),
-    ("DRIFT_COOLDOWN", "10m"),
-    ("CATCH_UP_PER_DAY", "100"),
-];
+const WITH_EVENTS: &[(&str, &str)] =
+    &[("DRIFT_ALARM_NAMES", ALARM_NAMES), ("DRIFT_COOLDOWN", "10m"), ("CATCH_UP_PER_DAY", "100")];
 
 const WITH_ACTIONS: &[(&str, &str)] = &[
-    ("DRIFT_ALARM_NAMES", "nyctaxi-prod-threshold,nyctaxi-staging-threshold"),
+    ("DRIFT_ALARM_NAMES", ALARM_NAMES),
     ("DRIFT_COOLDOWN", "10m"),
     ("CATCH_UP_PER_DAY", "100"),
     ("DEPLOYMENT_TRIGGER", "action"),
@@ -299,7 +294,7 @@ impl<'c> Scene<'c> {
             Event::CatchUpTick => {
                 self.may_start.push(format!("schedule-{}-", self.project.schedule_rule));
                 let time = humantime_of(world.now());
-                world.tag_rule(&self.project.schedule_rule, OWED_TAG, Some(&format!("nyctaxi-pipeline/{time}")));
+                world.tag_rule(&self.project.schedule_rule, OWED_TAG, Some(&format!("{SAGEMAKER_PIPELINE}/{time}")));
             }
             _ => return,
         }
@@ -436,8 +431,7 @@ impl<'c> Scene<'c> {
     }
 
     fn writes(&self) -> usize {
-        let is_write = |operation: &str| operation.contains("able") || operation.contains("agResource");
-        self.simulator.world().calls.iter().filter(|call| is_write(&call.operation)).count()
+        self.simulator.world().calls.iter().filter(|call| sets_guard(&call.operation)).count()
     }
 }
 

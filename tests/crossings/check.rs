@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use simulator::World;
 use simulator::codepipeline::ActionState;
+use simulator::nyctaxi::{DRIFT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE};
 use simulator::sagemaker::Execution;
 
-use crate::case::{Case, Event, HOLD, Prepared};
+use crate::case::{Case, Event, Prepared};
+use crate::marks::{HOLD, MARK, OWED_TAG, TAG};
 
-const MARK: &str = "Disabled by drift-router (nyctaxi-pipeline)";
-const OWNER: &str = "nyctaxi-pipeline/";
-const TAG: &str = "drift-router:paused-by";
-const OWED_TAG: &str = "drift-router:owed-since";
-const RULES: [&str; 2] = ["sagemaker-nyctaxi-schedule-build", "sagemaker-nyctaxi-drift-build"];
+const RULES: [&str; 2] = [SCHEDULE_RULE, DRIFT_RULE];
 
 /// Checks everything that holds after a heartbeat. The numbers are those of the invariants in ARCHITECTURE.md.
 pub fn check(case: &Case, prepared: &Prepared, world: &World) -> Result<(), String> {
@@ -35,7 +33,7 @@ pub fn check_guards(case: &Case, world: &World) -> Result<(), String> {
     let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
     let is_right = match reason {
         Some(reason) if is_held => reason == HOLD,
-        Some(reason) => is_active && reason.starts_with(MARK),
+        Some(reason) => is_active && reason.starts_with(&format!("{MARK} ({SAGEMAKER_PIPELINE})")),
         None => !is_active && !is_held,
     };
     if !is_right {
@@ -43,7 +41,7 @@ pub fn check_guards(case: &Case, world: &World) -> Result<(), String> {
     }
     for (name, is_held) in RULES.into_iter().zip([is_held, false]) {
         let rule = world.eventbridge.rule(name).unwrap();
-        let is_tagged = rule.tags.get(TAG).is_some_and(|mark| mark.starts_with(OWNER));
+        let is_tagged = rule.tags.get(TAG).is_some_and(|mark| mark.starts_with(&format!("{SAGEMAKER_PIPELINE}/")));
         let is_enabled = rule.is_enabled();
         let is_right = match is_held {
             true => !is_enabled && !rule.tags.contains_key(TAG),
@@ -122,7 +120,7 @@ pub fn check_asks(case: &Case, prepared: &Prepared, world: &World) -> Result<(),
 
 /// Checks that a tick that was served or dropped leaves no tag.
 pub fn check_tag(world: &World) -> Result<(), String> {
-    match world.eventbridge.rule(RULES[0]).unwrap().tags.get(OWED_TAG) {
+    match world.eventbridge.rule(SCHEDULE_RULE).unwrap().tags.get(OWED_TAG) {
         Some(tag) => Err(format!("a tick was served or dropped, and its tag is {tag}")),
         None => Ok(()),
     }

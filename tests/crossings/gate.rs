@@ -14,12 +14,13 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
+use simulator::nyctaxi::SAGEMAKER_PIPELINE;
 use simulator::protocol::Request;
 use simulator::sagemaker::Execution;
-use simulator::{Project, Simulator};
+use simulator::{Project, Simulator, sets_guard};
 use tokio::sync::oneshot;
 
-const TAG: &str = "drift-router:paused-by";
+use crate::marks::TAG;
 
 /// The answer of an invocation: the outcome, or the error.
 pub type Answer = Result<Value, String>;
@@ -131,7 +132,7 @@ impl Gate {
         let answer = self.apply(&request.target, &request.authorization, input.to_string().as_bytes()).await;
         let rule = input["Name"].as_str().or(input["ResourceARN"].as_str());
         let rule = rule.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
-        if ["DisableRule", "EnableRule", "TagResource", "UntagResource"].contains(&operation) {
+        if sets_guard(operation) {
             self.written.lock().unwrap().insert(rule.to_owned());
         }
         match (defect, operation) {
@@ -168,7 +169,9 @@ impl Gate {
         let is_active = self.simulator.world().sagemaker.executions.iter().any(Execution::is_active);
         match operation {
             "DescribeRule" => answer["State"] = if is_active { "DISABLED" } else { "ENABLED" }.into(),
-            _ if is_active => answer["Tags"] = json!([{ "Key": TAG, "Value": "nyctaxi-pipeline/another" }]),
+            _ if is_active => {
+                answer["Tags"] = json!([{ "Key": TAG, "Value": format!("{SAGEMAKER_PIPELINE}/another") }])
+            }
             _ => {}
         }
         answer

@@ -3,22 +3,21 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::nyctaxi::{ALARM, ALARM_NAMES, DRIFT_RULE, HEARTBEAT_RULE, SCHEDULE_RULE, STAGING_ALARM};
 use simulator::samples::{sample_event, sample_with};
+use simulator::time::{DAY, HOUR, MINUTE};
 use simulator::{Fault, fault};
 
-use crate::common::{DRIFT, Lab, SCHEDULE};
+use crate::common::Lab;
+use crate::common::marks::OWED_TAG;
 
-const ALARM: &str = "sagemaker-nyctaxi-prod-threshold";
-const OTHER_ALARM: &str = "sagemaker-nyctaxi-staging-threshold";
-const ALARMS: (&str, &str) =
-    ("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold, sagemaker-nyctaxi-staging-threshold");
-const OWED: &str = "drift-router:owed-since";
+const ALARMS: (&str, &str) = ("DRIFT_ALARM_NAMES", ALARM_NAMES);
 
 impl Lab {
     /// A lab whose router reads two alarms, which are OK.
     fn with_alarms(changed: &[(&str, &str)]) -> Self {
         let lab = Self::with(&[&[ALARMS], changed].concat());
-        for alarm in [ALARM, OTHER_ALARM] {
+        for alarm in [ALARM, STAGING_ALARM] {
             lab.simulator.world().change_alarm(alarm, "OK");
         }
         lab
@@ -36,7 +35,7 @@ impl Lab {
 
     /// A tick of the schedule, as it happens.
     fn tick(&self) -> Value {
-        self.simulator.world().tick(SCHEDULE).unwrap()
+        self.simulator.world().tick(SCHEDULE_RULE).unwrap()
     }
 
     async fn heartbeat(&self) -> Value {
@@ -63,13 +62,9 @@ impl Lab {
     }
 
     fn tag(&self) -> Option<String> {
-        self.simulator.world().eventbridge.rule(SCHEDULE).unwrap().tags.get(OWED).cloned()
+        self.simulator.world().eventbridge.rule(SCHEDULE_RULE).unwrap().tags.get(OWED_TAG).cloned()
     }
 }
-
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
 
 #[tokio::test(start_paused = true)]
 async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
@@ -181,11 +176,11 @@ async fn every_listed_alarm_is_seen_however_short_the_pages_and_whatever_its_typ
     for is_composite in [false, true] {
         let lab = Lab::with_alarms(&[]);
         lab.simulator.world().cloudwatch.page_limit = Some(1);
-        lab.simulator.world().cloudwatch.alarm_mut(OTHER_ALARM).is_composite = is_composite;
-        lab.goes_off(OTHER_ALARM);
+        lab.simulator.world().cloudwatch.alarm_mut(STAGING_ALARM).is_composite = is_composite;
+        lab.goes_off(STAGING_ALARM);
         let answer = lab.heartbeat_after(HOUR).await;
         assert_eq!(answer["action"], "started");
-        assert!(answer["key"].as_str().unwrap().starts_with(OTHER_ALARM), "{answer}");
+        assert!(answer["key"].as_str().unwrap().starts_with(STAGING_ALARM), "{answer}");
     }
 }
 
@@ -204,7 +199,7 @@ async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
                     let alarm = world.cloudwatch.alarm_mut(ALARM);
                     (alarm.is_composite, alarm.suppressed_by) = (true, Some("Alarm".to_owned()));
                 }
-                _ => world.operate_rule(DRIFT, false),
+                _ => world.operate_rule(DRIFT_RULE, false),
             }
         }
         assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "{state}");
@@ -219,8 +214,8 @@ async fn mutes_are_asked_for_only_where_an_alarm_would_start_an_execution() {
     let lab = Lab::with_alarms(&[]);
     let asked = || lab.take_calls().iter().filter(|call| *call == "ListAlarmMuteRules").count();
     lab.goes_off(ALARM);
-    lab.goes_off(OTHER_ALARM);
-    lab.simulator.world().cloudwatch.alarm_mut(OTHER_ALARM).is_muted = true;
+    lab.goes_off(STAGING_ALARM);
+    lab.simulator.world().cloudwatch.alarm_mut(STAGING_ALARM).is_muted = true;
     let answer = lab.heartbeat_after(HOUR).await;
     assert!(answer["key"].as_str().unwrap().starts_with(ALARM), "{answer}");
     assert_eq!(asked(), 2);
@@ -318,7 +313,7 @@ async fn at_the_limit_a_tick_is_noted_on_its_rule_and_started_when_there_is_room
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!(
         (&answer["action"], &answer["key"]),
-        (&json!("started"), &json!(format!("{SCHEDULE} 2021-05-28T07:33:21Z")))
+        (&json!("started"), &json!(format!("{SCHEDULE_RULE} 2021-05-28T07:33:21Z")))
     );
     assert_eq!(lab.tag(), None);
     lab.assert_engaged();
@@ -382,7 +377,7 @@ async fn an_owed_tick_is_forgotten_once_it_is_served_held_or_expired() {
                 (HOUR, "no execution runs")
             }
             "held" => {
-                lab.simulator.world().operate_rule(SCHEDULE, false);
+                lab.simulator.world().operate_rule(SCHEDULE_RULE, false);
                 (HOUR, "no execution runs")
             }
             _ => (8 * DAY, "is older than 7 days plus the cooldown, so no heartbeat starts it"),
@@ -618,7 +613,7 @@ async fn late_repeated_and_replayed_drift_and_ticks_that_an_execution_answered_s
 #[tokio::test(start_paused = true)]
 async fn a_held_rule_cancels_its_trigger_by_every_route() {
     let lab = Lab::new();
-    for rule in [SCHEDULE, DRIFT] {
+    for rule in [SCHEDULE_RULE, DRIFT_RULE] {
         lab.simulator.world().operate_rule(rule, false);
     }
     for sample in ["drift-alarm", "drift-alarm-action", "schedule"] {
@@ -662,10 +657,10 @@ async fn a_tick_that_a_person_sends_without_a_time_happens_now() {
     let answer = lab.send(tick).await;
     assert_eq!(
         (&answer["action"], &answer["key"]),
-        (&json!("started"), &json!(format!("{SCHEDULE} 2021-05-28T07:33:21Z")))
+        (&json!("started"), &json!(format!("{SCHEDULE_RULE} 2021-05-28T07:33:21Z")))
     );
     let heartbeat = json!({
-        "source": "aws.events", "detail-type": "Scheduled Event", "resources": ["sagemaker-nyctaxi-reconcile-build"],
+        "source": "aws.events", "detail-type": "Scheduled Event", "resources": [HEARTBEAT_RULE],
     });
     assert_eq!(lab.send(heartbeat).await["action"], "unchanged");
 }
@@ -702,7 +697,7 @@ async fn a_tick_that_was_answered_at_its_second_try_is_not_owed_any_more() {
 async fn a_tick_of_a_held_rule_is_not_remembered() {
     let lab = Lab::new();
     let tick = lab.tick();
-    lab.simulator.world().operate_rule(SCHEDULE, false);
+    lab.simulator.world().operate_rule(SCHEDULE_RULE, false);
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 9, Fault::Throttled));
     lab.refused(tick).await;
     assert_eq!(lab.tag(), None);
@@ -720,7 +715,7 @@ async fn a_later_tick_that_is_noted_during_a_heartbeat_stays_noted() {
     lab.simulator.world().latency = Duration::from_millis(100);
     let other = async {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T08:33:00Z"));
+        simulator.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some("nyctaxi-pipeline/2021-05-28T08:33:00Z"));
     };
     let (answer, ()) = tokio::join!(lab.heartbeat(), other);
     assert_eq!(answer["action"], "started");
@@ -787,7 +782,7 @@ async fn what_happens_while_cloudwatch_is_slow_is_seen_before_the_start() {
             tokio::time::sleep(Duration::from_secs(2)).await;
             match happens {
                 "start" => drop(simulator.world().start_execution(None)),
-                "hold" => simulator.world().operate_rule(DRIFT, false),
+                "hold" => simulator.world().operate_rule(DRIFT_RULE, false),
                 _ => {}
             }
         };

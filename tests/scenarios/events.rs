@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::nyctaxi::{ALARM, FIRST_EXECUTION_ARN, SCHEDULE_RULE};
 use simulator::samples::{sample_event, sample_with};
 use simulator::{Fault, fault};
 
-use crate::common::{Lab, SCHEDULE};
-
-const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+use crate::common::Lab;
 
 fn engaged() -> Value {
     json!({ "stage": "disabled", "scheduleRule": "disabled", "driftRule": "disabled" })
@@ -27,7 +26,7 @@ async fn a_drift_alarm_starts_a_retraining() {
             "event": "driftAlarm",
             "key": "sagemaker-nyctaxi-prod-threshold 2021-07-28T07:02:04Z",
             "action": "started",
-            "executionArn": FIRST,
+            "executionArn": FIRST_EXECUTION_ARN,
             "interlock": engaged(),
         })
     );
@@ -116,7 +115,7 @@ async fn deployed_code_starts_a_retraining() {
             "event": "codePipeline",
             "key": "09714422-afff-4465-a5f8-651f1d80bba0",
             "action": "started",
-            "executionArn": FIRST,
+            "executionArn": FIRST_EXECUTION_ARN,
             "interlock": engaged(),
         })
     );
@@ -174,7 +173,7 @@ async fn a_tick_of_eventbridge_scheduler_starts_a_retraining() {
     assert_eq!(answer["key"], "sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z");
     // If somebody disables the schedule rule, the schedule is held. The route of its ticks does not matter.
     let held = Lab::new();
-    held.simulator.world().operate_rule(SCHEDULE, false);
+    held.simulator.world().operate_rule(SCHEDULE_RULE, false);
     assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "held");
 }
 
@@ -276,7 +275,7 @@ async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
     let answer = lab.send(sample_event("schedule")).await;
     assert_eq!(answer["action"], "started");
     assert_eq!(answer["interlock"], json!({ "scheduleRule": "disabled", "driftRule": "disabled" }));
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!(
         (&answer["action"], &answer["interlock"]),
@@ -287,7 +286,7 @@ async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
 
 #[tokio::test(start_paused = true)]
 async fn an_alarm_of_another_account_that_is_forwarded_to_this_one_starts_a_retraining() {
-    let listed = ("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold");
+    let listed = ("DRIFT_ALARM_NAMES", ALARM);
     for lab in [Lab::new(), Lab::with(&[listed])] {
         let answer = lab.send(sample_event("drift-alarm-other-account")).await;
         assert_eq!((&answer["event"], &answer["action"]), (&json!("driftAlarm"), &json!("started")));
@@ -325,7 +324,7 @@ async fn the_heartbeat_repairs_what_lost_events_left() {
     assert_eq!((&answer["action"], &answer["interlock"]), (&json!("engaged"), &engaged()));
     lab.assert_engaged();
 
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["interlock"]), (&json!("released"), &released()));
     lab.assert_released();
@@ -342,17 +341,17 @@ async fn an_execution_that_starts_engages_and_every_end_releases() {
                 "event": "executionStatus",
                     "action": "engaged",
                 "reason": "execution ib87gnc408me runs",
-                "executionArn": FIRST,
+                "executionArn": FIRST_EXECUTION_ARN,
                 "interlock": engaged(),
             })
         );
-        lab.simulator.world().set_execution_status(FIRST, "Stopping");
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Stopping");
         let stopping =
             sample_with("execution-executing", &[("/detail/currentPipelineExecutionStatus", "Stopping".into())]);
         assert_eq!(lab.send(stopping).await["action"], "unchanged");
         lab.assert_engaged();
 
-        lab.simulator.world().set_execution_status(FIRST, end);
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, end);
         let ended = sample_with("execution-succeeded", &[("/detail/currentPipelineExecutionStatus", end.into())]);
         assert_eq!(lab.send(ended).await["action"], "released");
         lab.assert_released();

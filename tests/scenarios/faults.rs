@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use simulator::nyctaxi::STAGE;
 use simulator::sagemaker::ReusedToken;
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
@@ -105,7 +106,7 @@ async fn somebody_who_keeps_undoing_the_interlock_fails_the_invocation() {
     let undoing = async {
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            lab.simulator.world().operate_stage("Build", None);
+            lab.simulator.world().operate_stage(STAGE, None);
         }
     };
     let error = tokio::select! {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::nyctaxi::{DRIFT_RULE, FIRST_EXECUTION_ARN, HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
 use simulator::samples::{sample_event, status_event};
 use simulator::{Fault, fault};
 
-use crate::common::{DRIFT, Lab, PIPELINE_ARN, SCHEDULE};
-
-const STAGE: &str = "Build";
-const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+use crate::common::Lab;
+use crate::common::marks::{MARK, TAG};
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_one_execution_does_not_release_while_another_runs() {
@@ -117,7 +116,8 @@ async fn an_operators_hold_on_the_stage_outlives_a_retraining() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operators_hold_on_a_rule_outlives_a_retraining() {
-    for (held, role, other) in [(SCHEDULE, "scheduleRule", "driftRule"), (DRIFT, "driftRule", "scheduleRule")] {
+    for (held, role, other) in [(SCHEDULE_RULE, "scheduleRule", "driftRule"), (DRIFT_RULE, "driftRule", "scheduleRule")]
+    {
         let lab = Lab::new();
         lab.simulator.world().operate_rule(held, false);
         let answer = lab.deliver("execution-executing").await;
@@ -144,7 +144,7 @@ async fn what_an_operator_enables_during_a_retraining_is_disabled_again() {
     let lab = Lab::new();
     lab.deliver("execution-executing").await;
     lab.simulator.world().operate_stage(STAGE, None);
-    lab.simulator.world().operate_rule(DRIFT, true);
+    lab.simulator.world().operate_rule(DRIFT_RULE, true);
     assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
     lab.assert_engaged();
 }
@@ -228,7 +228,7 @@ async fn a_rule_that_a_crossing_invocation_disables_after_its_tag_was_removed_is
         tokio::time::sleep(Duration::from_millis(110)).await;
         let mut world = lab.simulator.world();
         world.start_execution(None);
-        world.operate_rule(DRIFT, false);
+        world.operate_rule(DRIFT_RULE, false);
     };
     tokio::join!(lab.deliver("execution-succeeded"), crossing);
     lab.assert_engaged();
@@ -248,7 +248,7 @@ async fn a_rule_that_a_race_and_a_kill_leave_without_its_tag_is_mended_by_enabli
     assert_eq!(lab.guards()["drift"], "disabled, no tag");
     assert_eq!(lab.send(sample_event("heartbeat")).await["interlock"]["driftRule"], "held");
 
-    for rule in [SCHEDULE, DRIFT] {
+    for rule in [SCHEDULE_RULE, DRIFT_RULE] {
         lab.simulator.world().operate_rule(rule, true);
     }
     assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "engaged");
@@ -262,12 +262,11 @@ async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask
     for milliseconds in (0..=400).step_by(5) {
         let lab = Lab::new();
         lab.simulator.world().latency = Duration::from_millis(40);
-        let arn = format!("{PIPELINE_ARN}/execution/ib87gnc408me");
         let engaging = lab.deliver("execution-executing");
         let releasing = async {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-            lab.simulator.world().set_execution_status(&arn, "Failed");
-            lab.send(status_event(&arn, "Failed")).await
+            lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Failed");
+            lab.send(status_event(FIRST_EXECUTION_ARN, "Failed")).await
         };
         tokio::join!(engaging, releasing);
         lab.assert_released();
@@ -277,14 +276,14 @@ async fn a_start_and_an_end_that_cross_leave_the_interlock_as_the_executions_ask
 #[tokio::test(start_paused = true)]
 async fn a_missing_rule_is_an_error_and_the_other_guards_are_set() {
     let lab = Lab::new();
-    lab.simulator.world().eventbridge.rules.retain(|rule| rule.name != SCHEDULE);
+    lab.simulator.world().eventbridge.rules.retain(|rule| rule.name != SCHEDULE_RULE);
     lab.simulator.world().force_state(&sample_event("execution-executing"));
     let error = lab.refused(sample_event("execution-executing")).await;
-    assert!(error.contains(&format!("cannot read rule {SCHEDULE}: check SCHEDULE_RULE_NAME")), "{error}");
+    assert!(error.contains(&format!("cannot read rule {SCHEDULE_RULE}: check SCHEDULE_RULE_NAME")), "{error}");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
     let state = lab.simulator.world().state();
-    assert!(state["stages"]["Build"]["reason"].as_str().unwrap().starts_with("Disabled by drift-router"));
-    assert_eq!(state["rules"][DRIFT]["enabled"], false);
+    assert!(state["stages"][STAGE]["reason"].as_str().unwrap().starts_with(MARK));
+    assert_eq!(state["rules"][DRIFT_RULE]["enabled"], false);
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,7 +305,7 @@ async fn every_guard_that_fails_is_named() {
         lab.simulator.world().inject(fault::next(operation, 99, Fault::Refused("AccessDeniedException")));
     }
     let error = lab.refused(sample_event("execution-executing")).await;
-    for guard in ["stage Build", SCHEDULE, DRIFT, "AccessDeniedException"] {
+    for guard in ["stage Build", SCHEDULE_RULE, DRIFT_RULE, "AccessDeniedException"] {
         assert!(error.contains(guard), "{guard} is not in {error}");
     }
 }
@@ -322,7 +321,7 @@ async fn the_heartbeats_rule_is_never_paused() {
     let lab = Lab::new();
     lab.deliver("execution-executing").await;
     let world = lab.simulator.world();
-    assert!(world.eventbridge.rule("sagemaker-nyctaxi-reconcile-build").unwrap().is_enabled());
+    assert!(world.eventbridge.rule(HEARTBEAT_RULE).unwrap().is_enabled());
 }
 
 #[tokio::test(start_paused = true)]
@@ -366,7 +365,7 @@ async fn reads_that_lag_behind_writes_are_waited_for() {
         lab.simulator.world().eventbridge.tags_lag = lag;
         assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started", "{lag:?}");
         lab.assert_engaged();
-        lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
         tokio::time::advance(lag).await;
         assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "released", "{lag:?}");
         lab.assert_released();
@@ -382,16 +381,16 @@ async fn a_rule_that_was_just_enabled_is_not_taken_for_held_although_its_state_o
             world.eventbridge.read_lag = Duration::from_millis(state_lag);
             world.eventbridge.tags_lag = Duration::from_millis(tags_lag);
             if !is_paused {
-                world.operate_rule(SCHEDULE, false);
+                world.operate_rule(SCHEDULE_RULE, false);
             }
         }
         tokio::time::advance(Duration::from_secs(1)).await;
         {
             // Another invocation enables the rule, or disables it for an execution that has just started.
             let mut world = lab.simulator.world();
-            world.operate_rule(SCHEDULE, !is_paused);
+            world.operate_rule(SCHEDULE_RULE, !is_paused);
             if is_paused {
-                world.tag_rule(SCHEDULE, "drift-router:paused-by", Some("nyctaxi-pipeline/ib87gnc408me"));
+                world.tag_rule(SCHEDULE_RULE, TAG, Some("nyctaxi-pipeline/ib87gnc408me"));
             }
         }
         let answer = lab.send(sample_event("schedule")).await;
@@ -415,7 +414,7 @@ async fn guards_that_cannot_be_read_after_they_were_written_are_named() {
         }));
         lab.simulator.world().inject(fault::next("DisableStageTransition", 99, Fault::Throttled));
         let error = lab.refused(sample_event("code-deployed")).await;
-        for part in ["cannot disable the inbound transition of stage Build", SCHEDULE, DRIFT, advice] {
+        for part in ["cannot disable the inbound transition of stage Build", SCHEDULE_RULE, DRIFT_RULE, advice] {
             assert!(error.contains(part), "{part} is not in {error}");
         }
         assert!(!error.contains("somebody else"), "{error}");
@@ -458,7 +457,7 @@ async fn a_stack_that_is_updated_while_it_is_engaged_releases_the_first_versions
         let reason = "Disabled by drift-router while SageMaker pipeline execution ib87gnc408me runs. It is enabled again when no execution runs.";
         world.operate_stage(STAGE, Some(reason));
         for rule in &mut world.eventbridge.rules {
-            if let Some(mark) = rule.tags.get_mut("drift-router:paused-by") {
+            if let Some(mark) = rule.tags.get_mut(TAG) {
                 "ib87gnc408me".clone_into(mark);
             }
         }
@@ -472,7 +471,7 @@ async fn a_stack_that_is_updated_while_it_is_engaged_releases_the_first_versions
 async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers_own_guards() {
     for sample in ["heartbeat", "execution-executing", "schedule", "code-deployed"] {
         let lab = Lab::new();
-        lab.simulator.world().operate_rule(DRIFT, false);
+        lab.simulator.world().operate_rule(DRIFT_RULE, false);
         lab.send(sample_event("code-deployed")).await;
         lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
         let error = lab.refused(sample_event(sample)).await;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::codepipeline::ActionState;
+use simulator::nyctaxi::FIRST_EXECUTION_ARN;
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
 
-use crate::common::{Lab, PIPELINE_ARN};
-
-const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
+use crate::common::{DEPLOYED_BY_ACTION, Lab};
 
 const OUR_ARN: &str = r#"{"PipelineName": "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline"}"#;
 
@@ -47,7 +46,7 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
     let id = first["CodePipeline.job"]["id"].clone();
     let answer = lab.send(first).await;
     assert_eq!((&answer["event"], &answer["key"]), (&json!("codePipelineJob"), &id));
-    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("started"), &json!(FIRST)));
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("started"), &json!(FIRST_EXECUTION_ARN)));
     assert_eq!(lab.executions(), [format!("job-{}", id.as_str().unwrap())]);
     lab.assert_engaged();
     assert_eq!(lab.action_state(), ActionState::InProgress);
@@ -56,12 +55,12 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
     assert_eq!((&answer["action"], &answer["reason"]), (&json!("continued"), &json!("execution ib87gnc408me runs")));
     assert_eq!(lab.action_state(), ActionState::InProgress);
 
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     let answer = lab.send(lab.next_job()).await;
-    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("succeeded"), &json!(FIRST)));
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("succeeded"), &json!(FIRST_EXECUTION_ARN)));
     assert_eq!(
         lab.action_state(),
-        ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST, "Status": "Succeeded" }))
+        ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST_EXECUTION_ARN, "Status": "Succeeded" }))
     );
     // The status event may be lost. So the job also releases the interlock if the execution has ended.
     lab.assert_released();
@@ -77,15 +76,15 @@ async fn an_action_fails_with_the_execution_and_its_reason() {
     ] {
         let lab = Lab::with_actions();
         lab.send(lab.action(None)).await;
-        lab.simulator.world().set_execution_status(FIRST, "Stopping");
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Stopping");
         assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
-        lab.simulator.world().set_execution_status(FIRST, status);
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, status);
         let answer = lab.send(lab.next_job()).await;
         assert_eq!(answer["action"], "failed");
         assert!(answer["reason"].as_str().unwrap().contains(message), "{answer}");
         lab.assert_action_failed("JobFailed", message);
         let ActionState::Failed(details) = lab.action_state() else { unreachable!() };
-        assert_eq!(details["externalExecutionId"], FIRST);
+        assert_eq!(details["externalExecutionId"], FIRST_EXECUTION_ARN);
         lab.assert_released();
     }
 }
@@ -135,7 +134,7 @@ async fn a_job_that_is_delivered_again_while_its_execution_runs_starts_nothing()
     let job = lab.action(None);
     lab.send(job.clone()).await;
     let answer = lab.send(job.clone()).await;
-    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("duplicate"), &json!(FIRST)));
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("duplicate"), &json!(FIRST_EXECUTION_ARN)));
     assert_eq!(answer["reason"], "CodePipeline did not accept the answer: the job is not in progress any more");
     let (one, two) = tokio::join!(lab.send(job.clone()), lab.send(job));
     assert_eq!(one["executionArn"], two["executionArn"]);
@@ -151,7 +150,7 @@ async fn a_job_that_was_stopped_meanwhile_is_no_error() {
     lab.simulator.world().codepipeline.actions[0].state = ActionState::Stopped;
     let answer = lab.send(next.clone()).await;
     assert_eq!(answer["reason"], "CodePipeline did not accept the answer: the job is not in progress any more");
-    lab.simulator.world().set_execution_status(FIRST, "Failed");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Failed");
     assert_eq!(lab.send(next).await["action"], "failed");
     lab.assert_released();
 }
@@ -185,7 +184,7 @@ async fn an_error_that_a_retry_can_mend_leaves_the_job_open_for_the_retry() {
             lab.send(job).await;
             assert_eq!(lab.executions().len(), 1);
             lab.assert_engaged();
-            lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+            lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
             assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
         }
     }
@@ -197,7 +196,7 @@ async fn an_answer_that_is_lost_is_given_again() {
         let lab = Lab::with_actions();
         lab.send(lab.action(None)).await;
         let end = if operation == "PutJobSuccessResult" { "Succeeded" } else { "Failed" };
-        lab.simulator.world().set_execution_status(FIRST, end);
+        lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, end);
         lab.simulator.world().inject(fault::next(operation, 1, Fault::ResetAfter));
         lab.send(lab.next_job()).await;
         assert!(matches!(lab.action_state(), ActionState::Succeeded(_) | ActionState::Failed(_)), "{operation}");
@@ -224,7 +223,7 @@ async fn an_execution_that_sagemaker_does_not_know_yet_is_waited_for() {
     lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(60);
     assert_eq!(lab.send(lab.next_job()).await["action"], "continued");
     tokio::time::advance(Duration::from_secs(60)).await;
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     lab.simulator.world().sagemaker.describe_lag = Duration::ZERO;
     assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
 }
@@ -307,10 +306,7 @@ async fn the_credentials_of_a_job_reach_no_answer_and_no_error() {
 async fn the_samples_are_a_first_and_a_further_call() {
     let lab = Lab::with_actions();
     lab.simulator.world().force_state(&sample_event("codepipeline-job"));
-    assert_eq!(
-        lab.send(sample_event("codepipeline-job")).await["executionArn"],
-        format!("{PIPELINE_ARN}/execution/ib87gnc408me")
-    );
+    assert_eq!(lab.send(sample_event("codepipeline-job")).await["executionArn"], FIRST_EXECUTION_ARN);
     lab.simulator.world().force_state(&sample_event("codepipeline-job-continued"));
     assert_eq!(lab.send(sample_event("codepipeline-job-continued")).await["action"], "continued");
 }
@@ -334,7 +330,7 @@ async fn a_job_that_codepipeline_does_not_know_is_no_error() {
 async fn the_guards_are_put_right_even_if_the_final_answer_cannot_be_given() {
     let lab = Lab::with_actions();
     lab.send(lab.action(None)).await;
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     lab.simulator.world().inject(fault::next("PutJobSuccessResult", 99, Fault::Throttled));
     let job = lab.next_job();
     let error = lab.refused(job.clone()).await;
@@ -399,7 +395,7 @@ async fn an_action_waits_while_sagemaker_is_at_its_limit_and_gets_one_execution_
     assert_eq!(lab.executions(), [format!("job-{id}")]);
     assert_eq!(lab.send(job).await["action"], "duplicate");
     assert_eq!(lab.send(first).await["action"], "duplicate");
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
     assert_eq!(lab.executions().len(), 1);
 }
@@ -419,7 +415,7 @@ async fn an_action_that_waited_when_deployments_changed_to_events_is_answered_tr
     lab.send(lab.action(None)).await;
     let by_event = lab.with_variables(&[]);
     assert_eq!(by_event.send(lab.next_job()).await["action"], "continued");
-    lab.simulator.world().set_execution_status(FIRST, "Succeeded");
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     assert_eq!(by_event.send(lab.next_job()).await["action"], "succeeded");
 }
 
@@ -487,11 +483,10 @@ async fn a_guard_that_can_never_be_read_does_not_make_a_passing_error_final() {
 }
 
 const PARAMETERS: (&str, &str) = ("PIPELINE_PARAMETERS", r#"{"Why": "{trigger}", "Epochs": "3"}"#);
-const ACTION: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
 
 #[tokio::test(start_paused = true)]
 async fn an_actions_parameters_are_laid_over_the_configured_ones() {
-    let lab = Lab::with(&[ACTION, PARAMETERS]);
+    let lab = Lab::with(&[DEPLOYED_BY_ACTION, PARAMETERS]);
     lab.simulator.world().sagemaker.parameters = ["Why", "Epochs", "Commit"].map(str::to_owned).into();
     let parameters = r#"{"Parameters": {"Epochs": "7", "Commit": "fix {key} in the parser"}}"#;
     assert_eq!(lab.send(lab.action(Some(parameters))).await["action"], "started");
@@ -528,7 +523,7 @@ async fn an_actions_parameters_that_can_never_be_sent_fail_the_action() {
 /// CodePipeline does not state when an action requested the retraining. Each try of a start must send the same time and token.
 #[tokio::test(start_paused = true)]
 async fn an_action_whose_time_is_a_parameter_is_started_at_its_second_call() {
-    let lab = Lab::with(&[ACTION, ("PIPELINE_PARAMETERS", r#"{"At": "{time}"}"#)]);
+    let lab = Lab::with(&[DEPLOYED_BY_ACTION, ("PIPELINE_PARAMETERS", r#"{"At": "{time}"}"#)]);
     lab.simulator.world().sagemaker.parameters = vec!["At".into()];
     let first = lab.action(None);
     let id = first["CodePipeline.job"]["id"].as_str().unwrap().to_owned();
@@ -566,6 +561,6 @@ async fn where_the_build_retrains_by_itself_an_action_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_action_needs_no_guarded_codepipeline() {
-    let lab = Lab::with(&[ACTION, ("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
+    let lab = Lab::with(&[DEPLOYED_BY_ACTION, ("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
     assert_eq!(lab.send(lab.action(None)).await["action"], "started");
 }

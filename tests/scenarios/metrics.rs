@@ -1,10 +1,12 @@
 //! The CloudWatch metrics of each invocation.
 
 use serde_json::Value;
+use simulator::nyctaxi::{DRIFT_RULE, STAGE};
 use simulator::samples::{sample_event, status_event};
 use simulator::{Fault, fault};
 
-use crate::common::{DRIFT, Lab};
+use crate::common::Lab;
+use crate::common::marks::HOLD;
 
 #[tokio::test(start_paused = true)]
 async fn every_trigger_is_counted_by_its_kind_and_by_what_came_of_it() {
@@ -112,20 +114,20 @@ async fn a_guard_that_cannot_be_read_is_not_counted_as_released() {
 #[tokio::test(start_paused = true)]
 async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     let lab = Lab::new();
-    lab.simulator.world().operate_stage("Build", Some("release freeze"));
-    lab.simulator.world().operate_rule(DRIFT, false);
+    lab.simulator.world().operate_stage(STAGE, Some(HOLD));
+    lab.simulator.world().operate_rule(DRIFT_RULE, false);
     lab.send(sample_event("heartbeat")).await;
     assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 2"]);
-    lab.simulator.world().operate_rule(DRIFT, true);
+    lab.simulator.world().operate_rule(DRIFT_RULE, true);
     lab.send(sample_event("schedule")).await;
     assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 1"]);
     // Another router's mark counts too. A router that was renamed without draining leaves one permanently.
     let other = Lab::new();
-    other.simulator.world().operate_stage("Build", Some("Disabled by drift-router (fraud-pipeline) while"));
+    other.simulator.world().operate_stage(STAGE, Some("Disabled by drift-router (fraud-pipeline) while"));
     assert_eq!(other.send(sample_event("heartbeat")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
     assert_eq!(other.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 1"]);
     // While a guard cannot be read, it is not certain that none is held.
-    other.simulator.world().operate_stage("Build", None);
+    other.simulator.world().operate_stage(STAGE, None);
     other.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Throttled));
     other.refused(sample_event("heartbeat")).await;
     assert_eq!(other.take_metrics(), Vec::<String>::new());

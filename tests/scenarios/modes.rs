@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::codepipeline::ActionState;
+use simulator::nyctaxi::{DRIFT_RULE, FIRST_EXECUTION_ARN, SCHEDULE_RULE};
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
 
-use crate::common::{DRIFT, Lab, SCHEDULE};
+use crate::common::marks::OWED_TAG;
+use crate::common::{DEPLOYED_BY_ACTION, Lab};
 
-const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 const DRY_RUN: (&str, &str) = ("MODE", "dry-run");
 const DRAIN: (&str, &str) = ("MODE", "drain");
-const ACTIONS: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
-const OWED: &str = "drift-router:owed-since";
 
 /// Runs the action, and returns the event of its first job.
 fn action(lab: &Lab) -> Value {
@@ -77,7 +76,7 @@ async fn a_dry_run_reports_every_other_decision_too() {
     assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "alreadyRunning");
     lab.deliver("execution-succeeded").await;
     assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "coolingDown");
-    lab.simulator.world().operate_rule(SCHEDULE, false);
+    lab.simulator.world().operate_rule(SCHEDULE_RULE, false);
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "held");
     assert_eq!(lab.send(sample_event("drift-alarm-ok")).await["action"], "ignored");
     assert!(lab.take_writes().is_empty());
@@ -87,7 +86,7 @@ async fn a_dry_run_reports_every_other_decision_too() {
 async fn a_heartbeat_in_a_dry_run_names_what_it_would_have_caught_up() {
     let lab = Lab::with(&[DRY_RUN]);
     lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
-    lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/unreadable"));
+    lab.simulator.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some("nyctaxi-pipeline/unreadable"));
     tokio::time::advance(Duration::from_hours(1)).await;
     let answer = lab.send(sample_event("heartbeat")).await;
     assert_eq!((&answer["action"], &answer["dryRun"]), (&json!("started"), &json!(true)));
@@ -127,7 +126,7 @@ async fn a_dry_run_whose_observation_fails_tags_no_tick_and_releases_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
     let active = Lab::with_actions();
-    let dry = active.with_variables(&[DRY_RUN, ACTIONS]);
+    let dry = active.with_variables(&[DRY_RUN, DEPLOYED_BY_ACTION]);
     assert_eq!(dry.send(action(&active)).await["action"], "failed");
     assert_refused(&active, "MODE is dry-run: the router would have started a retraining");
     assert!(active.executions().is_empty());
@@ -137,7 +136,7 @@ async fn a_dry_run_refuses_the_first_call_of_a_job_and_answers_the_later_ones() 
     active.send(first.clone()).await;
     let later = dry.send(next_job(&active)).await;
     assert_eq!((&later["action"], &later["dryRun"]), (&json!("continued"), &json!(true)));
-    active.simulator.world().set_execution_status(FIRST, "Succeeded");
+    active.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     assert_eq!(dry.send(next_job(&active)).await["action"], "succeeded");
     active.assert_engaged();
 }
@@ -150,8 +149,12 @@ async fn a_job_that_was_started_although_its_answer_was_lost_is_found_in_every_m
         active.simulator.world().inject(fault::next("PutJobSuccessResult", 99, Fault::Throttled));
         active.refused(first.clone()).await;
         active.simulator.world().heal();
-        let answer = active.with_variables(&[mode, ACTIONS]).send(first).await;
-        assert_eq!((&answer["action"], &answer["executionArn"]), (&json!("continued"), &json!(FIRST)), "{mode:?}");
+        let answer = active.with_variables(&[mode, DEPLOYED_BY_ACTION]).send(first).await;
+        assert_eq!(
+            (&answer["action"], &answer["executionArn"]),
+            (&json!("continued"), &json!(FIRST_EXECUTION_ARN)),
+            "{mode:?}"
+        );
     }
 }
 
@@ -161,7 +164,7 @@ async fn a_job_that_waits_for_room_is_refused_when_nothing_starts_any_more() {
         let active = Lab::with_actions();
         active.simulator.world().sagemaker.limit = Some(0);
         assert_eq!(active.send(action(&active)).await["action"], "deferred");
-        let other = active.with_variables(&[mode, ACTIONS]);
+        let other = active.with_variables(&[mode, DEPLOYED_BY_ACTION]);
         assert_eq!(other.send(next_job(&active)).await["action"], "failed");
         assert_refused(&active, reason);
     }
@@ -170,7 +173,7 @@ async fn a_job_that_waits_for_room_is_refused_when_nothing_starts_any_more() {
 #[tokio::test(start_paused = true)]
 async fn draining_enables_what_the_router_disabled_although_an_execution_runs_and_leaves_holds() {
     let lab = Lab::new();
-    lab.simulator.world().operate_rule(DRIFT, false);
+    lab.simulator.world().operate_rule(DRIFT_RULE, false);
     lab.send(sample_event("code-deployed")).await;
     let drain = lab.with_variables(&[DRAIN]);
     let answer = drain.send(sample_event("heartbeat")).await;
@@ -192,7 +195,7 @@ async fn triggers_are_ignored_while_draining_and_release_what_is_left() {
         let lab = Lab::new();
         let world = lab.simulator.clone();
         lab.deliver("execution-executing").await;
-        world.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
+        world.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
         let drain = lab.with_variables(&[DRAIN]);
         let answer = drain.send(sample_event(sample)).await;
         assert_eq!(answer["action"], "ignored");
@@ -203,7 +206,7 @@ async fn triggers_are_ignored_while_draining_and_release_what_is_left() {
         );
         assert_eq!(lab.executions().len(), 1, "{sample}");
         lab.assert_released();
-        assert!(world.world().eventbridge.rule(SCHEDULE).unwrap().tags.is_empty(), "{sample}");
+        assert!(world.world().eventbridge.rule(SCHEDULE_RULE).unwrap().tags.is_empty(), "{sample}");
     }
 }
 
@@ -215,10 +218,10 @@ async fn draining_removes_the_tag_of_an_owed_tick_and_leaves_another_routers() {
         ("fraud-pipeline/2021-05-28T07:00:00Z", true),
     ] {
         let lab = Lab::with(&[DRAIN]);
-        lab.simulator.world().tag_rule(SCHEDULE, OWED, Some(tag));
+        lab.simulator.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some(tag));
         assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
         let world = lab.simulator.world();
-        assert_eq!(world.eventbridge.rule(SCHEDULE).unwrap().tags.contains_key(OWED), is_left, "{tag}");
+        assert_eq!(world.eventbridge.rule(SCHEDULE_RULE).unwrap().tags.contains_key(OWED_TAG), is_left, "{tag}");
     }
 }
 
@@ -226,11 +229,11 @@ async fn draining_removes_the_tag_of_an_owed_tick_and_leaves_another_routers() {
 async fn a_guard_that_cannot_be_read_does_not_keep_draining_from_the_rest() {
     let lab = Lab::new();
     lab.send(sample_event("code-deployed")).await;
-    lab.simulator.world().tag_rule(SCHEDULE, OWED, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
+    lab.simulator.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some("nyctaxi-pipeline/2021-05-28T07:00:00Z"));
     lab.simulator.world().codepipeline.delete_stage("Build");
     let error = lab.with_variables(&[DRAIN]).refused(sample_event("heartbeat")).await;
     assert!(error.contains("cannot read the inbound transition of stage Build"), "{error}");
-    for rule in [SCHEDULE, DRIFT] {
+    for rule in [SCHEDULE_RULE, DRIFT_RULE] {
         let world = lab.simulator.world();
         let rule = world.eventbridge.rule(rule).unwrap();
         assert!(rule.is_enabled() && rule.tags.is_empty(), "{rule:?}");
@@ -265,13 +268,13 @@ async fn a_retraining_that_fails_is_counted_while_draining() {
 #[tokio::test(start_paused = true)]
 async fn draining_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
     let active = Lab::with_actions();
-    let drain = active.with_variables(&[DRAIN, ACTIONS]);
+    let drain = active.with_variables(&[DRAIN, DEPLOYED_BY_ACTION]);
     assert_eq!(drain.send(action(&active)).await["action"], "failed");
     assert_refused(&active, "MODE is drain: nothing is started");
 
     active.send(action(&active)).await;
     assert_eq!(drain.send(next_job(&active)).await["action"], "continued");
-    active.simulator.world().set_execution_status(FIRST, "Succeeded");
+    active.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
     assert_eq!(drain.send(next_job(&active)).await["action"], "succeeded");
     active.assert_released();
     assert_eq!(active.executions().len(), 1);
@@ -280,7 +283,7 @@ async fn draining_refuses_the_first_call_of_a_job_and_answers_the_later_ones() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_cannot_be_looked_up_while_draining_is_refused_or_tried_again_as_the_error_asks() {
     for (fault, is_final) in [(Fault::Throttled, false), (Fault::Refused("AccessDeniedException"), true)] {
-        let lab = Lab::with(&[DRAIN, ACTIONS]);
+        let lab = Lab::with(&[DRAIN, DEPLOYED_BY_ACTION]);
         let job = action(&lab);
         lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, fault));
         match is_final {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use simulator::nyctaxi::FIRST_EXECUTION_ARN;
 use simulator::sagemaker::ReusedToken;
 use simulator::samples::{sample_event, sample_with};
 use simulator::{Fault, fault};
 
 use crate::common::Lab;
-
-const FIRST: &str = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi-pipeline/execution/ib87gnc408me";
 
 fn alarm_at(timestamp: &str) -> Value {
     sample_with("drift-alarm", &[("/detail/state/timestamp", timestamp.into())])
@@ -182,7 +181,7 @@ async fn a_list_that_lags_neither_starts_twice_nor_releases() {
         lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
         lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(30);
         assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
-        assert_eq!(lab.send(sample_event("code-deployed")).await["executionArn"], FIRST);
+        assert_eq!(lab.send(sample_event("code-deployed")).await["executionArn"], FIRST_EXECUTION_ARN);
         lab.assert_engaged();
         assert_eq!(lab.executions().len(), 1);
     }
@@ -213,7 +212,7 @@ async fn within_the_cooldown_an_alarm_starts_nothing_and_says_for_how_long() {
     tokio::time::advance(Duration::from_mins(90)).await;
 
     let answer = lab.send(alarm_at("2021-07-28T03:30:00.000+0000")).await;
-    assert_eq!((&answer["action"], &answer["executionArn"]), (&"coolingDown".into(), &FIRST.into()));
+    assert_eq!((&answer["action"], &answer["executionArn"]), (&"coolingDown".into(), &FIRST_EXECUTION_ARN.into()));
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.ends_with("drift starts nothing for another 3h 30m"), "{reason}");
     lab.assert_released();

@@ -7,13 +7,14 @@ use serde_json::Value;
 use simulator::World;
 use simulator::codepipeline::ActionState;
 use simulator::sagemaker::Execution;
+use simulator::time::DAY;
 use tokio::time::Instant;
 
 use crate::history::Weather;
 use crate::holds::Hold;
-use crate::marks::{MARK, TAG};
-use crate::names::{HOLD, OTHER_MARK, RULES};
-use crate::owed::{self, Cause, DAY, TOLERANCE};
+use crate::marks::{HOLD, MARK, TAG};
+use crate::names::{OTHER_MARK, RULES};
+use crate::owed::{self, Cause, TOLERANCE};
 use crate::state::Run;
 
 /// The longest time between a router's observation and its start, if no call fails.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::sagemaker::Execution;
+use simulator::sets_guard;
 use tokio::time::Instant;
 
 use crate::history::{Lambda, Outage, Weather};
@@ -190,7 +191,7 @@ impl Run<'_> {
     fn reads_are_current(&self) -> bool {
         let world = self.simulator.world();
         let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
-        let written = world.calls.iter().rev().find(|call| call.sets_guard()).map(|call| call.at);
+        let written = world.calls.iter().rev().find(|call| sets_guard(&call.operation)).map(|call| call.at);
         changed.is_none_or(|changed| changed + self.history.lag() <= world.now())
             && written.is_none_or(|written| written + self.history.guard_read_lag <= world.now())
     }

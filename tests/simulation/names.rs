@@ -10,5 +10,3 @@ pub const ALARMS: [&str; 3] = ["nyctaxi-prod-threshold", "nyctaxi-staging-thresh
 pub const LISTED_ALARMS: [&str; 2] = [ALARMS[0], ALARMS[1]];
 /// How another router marks a rule.
 pub const OTHER_MARK: &str = "fraud-pipeline/abc";
-/// The reason for which an operator disables the stage.
-pub const HOLD: &str = "release freeze";

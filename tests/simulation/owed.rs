@@ -8,6 +8,7 @@ use simulator::World;
 use simulator::cloudwatch::Alarm;
 use simulator::nyctaxi::{DRIFT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE};
 use simulator::sagemaker::Execution;
+use simulator::time::DAY;
 
 use crate::history::History;
 use crate::marks::{OWED_TAG, TAG};
@@ -19,7 +20,6 @@ pub const TOLERANCE: Duration = Duration::from_secs(15);
 const MARGIN: Duration = Duration::from_mins(10);
 const YOUNGEST: Duration = Duration::from_mins(5);
 const WINDOW: Duration = Duration::from_hours(7 * 24);
-pub const DAY: Duration = Duration::from_hours(24);
 
 /// Why an execution was started, as its name states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

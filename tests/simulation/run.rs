@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use simulator::nyctaxi::SCHEDULE_RULE;
+use simulator::time::DAY;
 use tokio::time::sleep_until;
 
 use crate::agenda::Planned;
 use crate::history::{History, Lambda, Step, StepKind, Weather};
 use crate::invocations::Ended;
 use crate::marks::OWED_TAG;
-use crate::owed::{self, DAY, TOLERANCE};
+use crate::owed::{self, TOLERANCE};
 use crate::queue::Queue;
 use crate::state::Run;
 use crate::wire::Defect;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::agenda::Planned;
 use crate::history::{Step, StepKind, Weather, asks_again, course, deliveries};
 use crate::holds::{Hold, Holds};
-use crate::marks::TAG;
-use crate::names::{ALARMS, HOLD, OTHER_MARK, RULES};
+use crate::marks::{HOLD, TAG};
+use crate::names::{ALARMS, OTHER_MARK, RULES};
 use crate::queue::Delivery;
 use crate::state::Run;
 

@@ -11,12 +11,12 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use simulator::Simulator;
-use simulator::Time;
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
 use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE};
 use simulator::shape::ApiError;
+use simulator::time::DAY;
+use simulator::{Simulator, Time, sets_guard};
 
 use crate::history::{History, rng_for};
 use crate::marks::{MARK, OWED_TAG, TAG};
@@ -270,7 +270,7 @@ impl Wire {
         {
             self.exchange(&target.replace("DisableRule", "TagResource"), authorization, tag).await?;
         }
-        let writes = operation.contains("able") || operation.contains("agResource");
+        let writes = sets_guard(operation);
         if writes && (defect != Defect::SwallowsAGuardsError || answer.is_err()) {
             with_invocation(|i| {
                 i.wrote = true;
@@ -376,7 +376,7 @@ impl Wire {
             (Defect::ReadsNoAlarm, "DescribeAlarms") => *answer = json!({}),
             (Defect::IgnoresMutes, "ListAlarmMuteRules") => *answer = json!({}),
             (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
-                for_each_execution(answer, |execution| start_earlier(execution, 60.0 * DAY));
+                for_each_execution(answer, |execution| start_earlier(execution, (60 * DAY).as_secs_f64()));
             }
             (Defect::NoMargin, "ListPipelineExecutions") => {
                 let changed = with_invocation(|i| {
@@ -434,7 +434,7 @@ impl Wire {
             }
             (Defect::HasNoBrake, "ListPipelineExecutions") if is_heartbeat() => {
                 let executions = answer["PipelineExecutionSummaries"].as_array_mut().unwrap();
-                executions.iter_mut().skip(1).for_each(|execution| start_earlier(execution, 2.0 * DAY));
+                executions.iter_mut().skip(1).for_each(|execution| start_earlier(execution, (2 * DAY).as_secs_f64()));
             }
             (Defect::SwallowsAGuardsError, _) if written => *answer = self.as_if_set(operation, answer.take()),
             _ => {}
@@ -446,8 +446,6 @@ impl Wire {
 fn with_invocation<T>(note: impl FnOnce(&mut Invocation) -> T) -> T {
     INVOCATION.with(|invocation| note(&mut invocation.lock().unwrap()))
 }
-
-const DAY: f64 = 86_400.0;
 
 /// Makes an execution look as if it had started this number of seconds earlier.
 fn start_earlier(execution: &mut Value, seconds: f64) {
