@@ -18,9 +18,9 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::Value;
 
-use crate::Simulator;
 use crate::fault::Symptom;
 use crate::protocol::Request;
+use crate::simulator::Simulator;
 
 impl Simulator {
     /// An HTTP client for the AWS SDK. It calls only this simulator, for any endpoint.
@@ -43,8 +43,8 @@ impl Simulator {
             .time_source(self.clone())
     }
 
-    /// Serves one request as [`crate::World::serve`] does. Half of the latency passes before the request is applied, and half
-    /// after. If there is no answer, this never returns.
+    /// Serves one request as [`World::serve`](crate::world::World::serve) does. Half of the latency passes before the request is
+    /// applied, and half after. If there is no answer, this never returns.
     ///
     /// # Errors
     /// The [`Symptom`] that the caller sees if the service refuses the call or a fault is simulated; never [`Symptom::Silence`].

@@ -5,8 +5,9 @@
 
 use serde_json::{Value, json};
 
+use crate::place::Place;
 use crate::shape::{ALARM_NAME, ApiError, Input};
-use crate::world::{Place, Time, milliseconds, seconds, shifted};
+use crate::time::{Time, milliseconds, seconds, shifted};
 
 /// One alarm.
 #[derive(Clone, Debug)]

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::place::Place;
 use crate::shape::{
     ApiError, CODE_PIPELINE_NAME, CONTINUATION_TOKEN, DISABLED_REASON, EXTERNAL_EXECUTION_ID, FAILURE_MESSAGE,
     FAILURE_TYPE, Input, JOB_ID, OUTPUT_VARIABLE_KEY, TRANSITION_TYPE,
 };
-use crate::world::{Place, Time, seconds, shifted};
+use crate::time::{Time, seconds, shifted};
 
 /// One stage's inbound transition.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::place::Place;
 use crate::shape::{ApiError, Input, RULE_ARN, RULE_NAME, TAG_KEY, TAG_VALUE};
-use crate::world::{Place, Time};
+use crate::time::Time;
 
 /// One rule of the default event bus.
 #[derive(Clone, Debug)]

@@ -20,7 +20,8 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::{Project, record};
+use crate::project::Project;
+use crate::record;
 
 /// The last segment of the path that the function posted its answer to (`response` or `error`), and the body.
 pub type Answer = (String, Value);

@@ -5,60 +5,47 @@
 //! the services refuse, with their error codes. It emits the events that AWS emits, and simulates faults on request. It depends
 //! only on the requests that the router makes, not on how the router works.
 //!
-//! Modules:
+//! Modules, from the highest to the lowest. None uses one above it:
 //!
+//! - [`lambda`], [`samples`]: what tests share: a harness that runs the function's binary, and the sample events.
+//! - [`client`]: an HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock.
+//! - [`server`]: a [`Simulator`] on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
+//! - `simulator`: [`Simulator`], the handle on a world.
 //! - [`world`]: [`World`], the state of one project, and its changes by people and by AWS. Start reading here.
 //! - [`sagemaker`], [`codepipeline`], [`eventbridge`], [`cloudwatch`]: one service each, with its state and its operations.
 //! - [`protocol`]: requests and answers as they are on the wire.
-//! - [`shape`]: the documented patterns and lengths of the services' inputs.
 //! - [`fault`]: the simulated faults of calls.
-//! - [`client`]: an HTTP client for the AWS SDK that calls a [`Simulator`]: without a socket, and with any clock.
-//! - [`server`]: a [`Simulator`] on a port, for `AWS_ENDPOINT_URL`; [`tls`]: with TLS.
-//! - [`samples`], [`lambda`], and [`Project::lookup`], which tests share: the sample events, a harness that runs the function's
-//!   binary, and the environment variables.
+//! - [`shape`]: the documented patterns and lengths of the services' inputs.
+//! - [`record`]: what the function does, for the tests of the template.
+//! - `project`: [`Project`], the names of one project, and its router's environment variables; [`nyctaxi`]: the names of the
+//!   project of the sample events.
+//! - `call`, `emitted`, `place`, [`time`]: the words that the services share: a call, an event, Region and account, a moment.
 
+mod call;
 pub mod client;
 pub mod cloudwatch;
 pub mod codepipeline;
-mod environment;
+mod emitted;
 pub mod eventbridge;
 pub mod fault;
 pub mod lambda;
+pub mod nyctaxi;
+mod place;
+mod project;
 pub mod protocol;
 pub mod record;
 pub mod sagemaker;
 pub mod samples;
 pub mod server;
 pub mod shape;
+mod simulator;
+pub mod time;
 pub mod tls;
 pub mod world;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
+pub use crate::call::{Call, Observer, only_reads};
 pub use crate::fault::{Called, Fault};
-pub use crate::world::{Call, Project, World};
-
-/// A handle on a [`World`] that clients, servers and tests share.
-#[derive(Clone, Debug)]
-pub struct Simulator {
-    world: Arc<Mutex<World>>,
-}
-
-impl Simulator {
-    /// A new world with `project` in it, and nothing running.
-    #[must_use]
-    pub fn new(project: &Project) -> Self {
-        Self { world: Arc::new(Mutex::new(World::new(project))) }
-    }
-
-    /// An independent simulator with a [copy](World::copy) of the world.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        Self { world: Arc::new(Mutex::new(self.world().copy())) }
-    }
-
-    /// The world, to read or to change. It must not be kept across an `await`.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub use crate::project::Project;
+pub use crate::simulator::Simulator;
+pub use crate::time::Time;
+pub use crate::world::World;

@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::world::{Call, Place};
+use crate::call::Call;
+use crate::place::Place;
 
 static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::emitted::Emitted;
+use crate::place::Place;
 use crate::shape::{
     ApiError, IDEMPOTENCY_TOKEN, Input, PIPELINE_EXECUTION_ARN, PIPELINE_EXECUTION_DESCRIPTION,
     PIPELINE_EXECUTION_NAME, PIPELINE_NAME_OR_ARN, PIPELINE_PARAMETER_NAME, PIPELINE_PARAMETER_VALUE,
 };
-use crate::world::{Emitted, Place, Time, seconds, shifted, timestamp};
+use crate::time::{Time, seconds, shifted, timestamp};
 
 /// One run of the pipeline.
 #[derive(Clone, Debug)]

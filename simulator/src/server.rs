@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::Simulator;
 use crate::protocol;
+use crate::simulator::Simulator;
 
 /// Serves until the task is dropped.
 ///

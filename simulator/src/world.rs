@@ -3,136 +3,21 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::call::{Call, Observer, Service};
 use crate::cloudwatch::CloudWatch;
 use crate::codepipeline::CodePipeline;
+use crate::emitted::Emitted;
 use crate::eventbridge::EventBridge;
 use crate::fault::{Called, FaultSource, Symptom};
+use crate::place::Place;
+use crate::project::Project;
+use crate::record;
 use crate::sagemaker::SageMaker;
 use crate::shape::{ApiError, Input};
-
-/// A moment: the time since the Unix epoch.
-pub type Time = Duration;
-
-/// The Region and the account of the resources.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    region: String,
-    account: String,
-}
-
-impl Place {
-    pub(crate) fn region(&self) -> &str {
-        &self.region
-    }
-
-    pub(crate) fn account(&self) -> &str {
-        &self.account
-    }
-
-    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
-    }
-}
-
-/// The names of one project.
-#[derive(Clone, Debug)]
-pub struct Project {
-    /// The AWS Region.
-    pub region: String,
-    /// The account's 12 digits.
-    pub account: String,
-    /// The SageMaker pipeline that retrains the model.
-    pub sagemaker_pipeline: String,
-    /// The CodePipeline that builds it.
-    pub code_pipeline: String,
-    /// The CodePipeline's stages, in their order.
-    pub stages: Vec<String>,
-    /// The rule of the retraining schedule.
-    pub schedule_rule: String,
-    /// The rule of the drift alarms.
-    pub drift_rule: String,
-    /// The schedule of EventBridge Scheduler.
-    pub schedule: String,
-    /// The heartbeat's rule.
-    pub heartbeat_rule: String,
-    /// The time at which the world begins.
-    pub begins: Time,
-}
-
-impl Project {
-    /// The project of the sample events.
-    #[must_use]
-    pub fn nyctaxi() -> Self {
-        Self {
-            region: "us-east-1".into(),
-            account: "123456789012".into(),
-            sagemaker_pipeline: "nyctaxi-pipeline".into(),
-            code_pipeline: "sagemaker-nyctaxi-build".into(),
-            stages: vec!["Source".into(), "Build".into()],
-            schedule_rule: "sagemaker-nyctaxi-schedule-build".into(),
-            drift_rule: "sagemaker-nyctaxi-drift-build".into(),
-            schedule: "sagemaker-nyctaxi-weekly".into(),
-            heartbeat_rule: "sagemaker-nyctaxi-reconcile-build".into(),
-            begins: Time::from_secs(1_622_187_201), // 2021-05-28T07:33:21Z
-        }
-    }
-}
-
-impl Project {
-    /// The environment of a router of this project, as its stack sets it.
-    #[must_use]
-    pub fn environment(&self) -> [(&'static str, &str); 7] {
-        [
-            ("SAGEMAKER_PIPELINE_NAME", &self.sagemaker_pipeline),
-            ("CODE_PIPELINE_NAME", &self.code_pipeline),
-            ("BUILD_STAGE_NAME", "Build"),
-            ("SCHEDULE_RULE_NAME", &self.schedule_rule),
-            ("SCHEDULE_NAME", &self.schedule),
-            ("DRIFT_RULE_NAME", &self.drift_rule),
-            ("HEARTBEAT_NAME", &self.heartbeat_rule),
-        ]
-    }
-
-    /// The ARN of the router's function.
-    #[must_use]
-    pub fn function_arn(&self) -> String {
-        format!("arn:aws:lambda:{}:{}:function:drift-router", self.region, self.account)
-    }
-}
-
-/// An event that a service sends to EventBridge.
-#[derive(Clone, Debug)]
-pub(crate) struct Emitted {
-    pub(crate) source: &'static str,
-    pub(crate) detail_type: &'static str,
-    pub(crate) resources: Vec<String>,
-    pub(crate) detail: Value,
-}
-
-/// One call that was served.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// When it was served.
-    pub at: Time,
-    /// The service, as IAM names it: `sagemaker`, `codepipeline`, `events` or `cloudwatch`.
-    pub service: &'static str,
-    /// The operation.
-    pub operation: String,
-    /// The ARN of the resource that it is about.
-    pub resource: String,
-    /// The request's input.
-    pub input: Value,
-    /// What the caller received: an answer, an error's code, or nothing.
-    pub result: Result<Value, String>,
-}
-
-/// A function that is called with every call.
-pub type Observer = Box<dyn FnMut(&Call) + Send>;
+use crate::time::{Time, shifted, timestamp};
 
 /// The state of one project.
 pub struct World {
@@ -165,50 +50,9 @@ impl std::fmt::Debug for World {
     }
 }
 
-/// A service that a request names.
-#[derive(Clone, Copy)]
-enum Service {
-    SageMaker,
-    CodePipeline,
-    EventBridge,
-    CloudWatch,
-}
-
-impl Service {
-    fn of_target(target: &str) -> Option<(Self, &str)> {
-        let (prefix, operation) = target.split_once('.')?;
-        let service = match prefix {
-            "SageMaker" => Self::SageMaker,
-            "CodePipeline_20150709" => Self::CodePipeline,
-            "AWSEvents" => Self::EventBridge,
-            "GraniteServiceVersion20100801" => Self::CloudWatch,
-            _ => return None,
-        };
-        Some((service, operation))
-    }
-
-    /// The name in IAM actions.
-    fn name(self) -> &'static str {
-        match self {
-            Self::SageMaker => "sagemaker",
-            Self::CodePipeline => "codepipeline",
-            Self::EventBridge => "events",
-            Self::CloudWatch => "cloudwatch",
-        }
-    }
-
-    /// The name in signatures.
-    fn signing_name(self) -> &'static str {
-        match self {
-            Self::CloudWatch => "monitoring",
-            other => other.name(),
-        }
-    }
-}
-
 impl World {
     pub(crate) fn new(project: &Project) -> Self {
-        let place = Place { region: project.region.clone(), account: project.account.clone() };
+        let place = Place::new(&project.region, &project.account);
         let rules = [&project.schedule_rule, &project.drift_rule, &project.heartbeat_rule].map(String::clone);
         Self {
             sagemaker: SageMaker::new(place.clone(), &project.sagemaker_pipeline),
@@ -243,7 +87,7 @@ impl World {
     /// The AWS Region of this world.
     #[must_use]
     pub fn region(&self) -> &str {
-        &self.place.region
+        self.place.region()
     }
 
     /// Adds a source of faults. If several sources have a fault for a call, the first one applies.
@@ -325,7 +169,7 @@ impl World {
 
     /// Verifies the scope of a signature, but not the signature. So a request for the wrong Region or service is refused.
     fn authenticate(&self, service: Service, authorization: &str) -> Result<(), ApiError> {
-        let scope = format!("/{}/{}/aws4_request", self.place.region, service.signing_name());
+        let scope = format!("/{}/{}/aws4_request", self.place.region(), service.signing_name());
         if authorization.is_empty() {
             Err(ApiError::refused("MissingAuthenticationTokenException", "Missing Authentication Token"))
         } else if !authorization.contains(&scope) {
@@ -357,7 +201,7 @@ impl World {
             None => call.service != "sagemaker",
         };
         if let Some(call) = self.calls.last().filter(is_ours) {
-            crate::record::permission(call, &self.place);
+            record::permission(call, &self.place);
         }
     }
 
@@ -587,26 +431,4 @@ impl World {
             self.cloudwatch.alarms.iter().map(|alarm| (alarm.name.clone(), alarm.state().into())).collect();
         json!({ "stages": stages, "rules": rules, "executions": executions, "alarms": alarms })
     }
-}
-
-/// A time in the JSON protocol: seconds since the epoch.
-pub(crate) fn seconds(time: Time) -> f64 {
-    time.as_secs_f64()
-}
-
-/// The time on a clock that is this many milliseconds ahead.
-pub(crate) fn shifted(time: Time, ahead: i64) -> Time {
-    let by = Time::from_millis(ahead.unsigned_abs());
-    if ahead < 0 { time.saturating_sub(by) } else { time + by }
-}
-
-/// A time, to the millisecond.
-pub(crate) fn milliseconds(time: Time) -> String {
-    format!("{}.{:03}Z", timestamp(time).trim_end_matches('Z'), time.subsec_millis())
-}
-
-/// A time in an event, to the second.
-pub(crate) fn timestamp(time: Time) -> String {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default()
 }

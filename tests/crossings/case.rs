@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use simulator::Time;
 use simulator::sagemaker::{Execution, ReusedToken};
 use simulator::samples::status_event;
-use simulator::world::Time;
 use simulator::{Project, Simulator};
 use tokio::time::advance;
 

@@ -2,6 +2,13 @@
 //! invariants of ARCHITECTURE.md are checked throughout and at the end.
 //!
 //! `HISTORIES=n` sets how many histories run; `SEED=n` runs the history of that seed.
+//!
+//! - `history`: draws a history from a seed.
+//! - `run`: runs it: the loop, and how it ends. Start reading here. `state`: what a run consists of. `steps`: what happens in it.
+//!   `invocations`: the invocations of the function, and what follows from each.
+//! - `check`: the invariants. `owed`: what a heartbeat must start, without the router's code.
+//! - `world`, `wire`, `function`, `queue`: the simulated AWS, the calls and the deliberate defects on them, the router, its events.
+//! - `agenda`, `holds`, `ticks`, `trace`, `names`: what is planned, what operators hold, the ticks, the trace, the names.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,13 +19,27 @@
     reason = "tests"
 )]
 
+#[path = "../common/marks.rs"]
+mod marks;
 #[path = "../common/progress.rs"]
 mod progress;
 
+mod agenda;
+mod check;
+mod function;
 mod history;
+mod holds;
+mod invocations;
+mod names;
 mod owed;
+mod queue;
 mod run;
+mod state;
+mod steps;
+mod ticks;
+mod trace;
 mod wire;
+mod world;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use simulator::Time;
 use simulator::World;
 use simulator::cloudwatch::Alarm;
+use simulator::nyctaxi::{DRIFT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE};
 use simulator::sagemaker::Execution;
-use simulator::world::Time;
 
 use crate::history::History;
-use crate::run::{DRIFT_RULE, LISTED_ALARMS, OWED_TAG, SCHEDULE_RULE, TAG};
+use crate::marks::{OWED_TAG, TAG};
+use crate::names::LISTED_ALARMS;
 
 /// The largest difference between two clocks, and between the times of two observations.
 pub const TOLERANCE: Duration = Duration::from_secs(15);
@@ -17,7 +19,7 @@ pub const TOLERANCE: Duration = Duration::from_secs(15);
 const MARGIN: Duration = Duration::from_mins(10);
 const YOUNGEST: Duration = Duration::from_mins(5);
 const WINDOW: Duration = Duration::from_hours(7 * 24);
-const DAY: Duration = Duration::from_hours(24);
+pub const DAY: Duration = Duration::from_hours(24);
 
 /// Why an execution was started, as its name states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl Cause {
             Self::Tick(time) | Self::Deployment(time) => time,
         };
         execution.created > since + TOLERANCE && execution.has_start_time
+    }
+
+    /// Whether the cause's own event may still come.
+    pub fn is_young(self, now: Time) -> bool {
+        self.time() + YOUNGEST > now + TOLERANCE
     }
 
     /// Whether an execution serves the cause for some difference of the clocks.
@@ -113,6 +120,11 @@ fn display_name(trigger: &str, key: &str) -> String {
     format!("{}-{hash}", slug.trim_end_matches('-'))
 }
 
+/// After how many executions in 24 hours a heartbeat starts no more.
+pub fn catch_up_per_day(history: &History) -> usize {
+    history.catch_up_per_day.unwrap_or(4)
+}
+
 /// Whether a heartbeat at `now` may start an execution: no execution is active, there is room, and no brake applies.
 pub fn may_start(world: &World, history: &History, now: Time) -> bool {
     let executions = &world.sagemaker.executions;
@@ -120,7 +132,7 @@ pub fn may_start(world: &World, history: &History, now: Time) -> bool {
     !executions.iter().any(Execution::is_active)
         && world.sagemaker.limit.is_none()
         && executions.last().is_none_or(|newest| newest.has_start_time)
-        && recent < history.catch_up_per_day.unwrap_or(4)
+        && recent < catch_up_per_day(history)
 }
 
 /// Whether a heartbeat at `now` may still serve the cause.
@@ -152,7 +164,7 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     if let Some(tag) = tag.filter(|_| !is_held(SCHEDULE_RULE)) {
         let (owner, time) = tag.split_once('/').unwrap();
         let time = humantime::parse_rfc3339(time).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
-        if owner == "nyctaxi-pipeline" && is_open(Cause::Tick(time)) {
+        if owner == SAGEMAKER_PIPELINE && is_open(Cause::Tick(time)) {
             owed.push(format!("the tick of {time:?} is owed"));
         }
     }

@@ -12,17 +12,14 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use simulator::Simulator;
+use simulator::Time;
 use simulator::client::{read, respond};
 use simulator::fault::Symptom;
+use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE};
 use simulator::shape::ApiError;
-use simulator::world::Time;
 
 use crate::history::{History, rng_for};
-
-const MARK: &str = "Disabled by drift-router";
-const TAG: &str = "drift-router:paused-by";
-const OWED_TAG: &str = "drift-router:owed-since";
-const SCHEDULE_RULE: &str = "sagemaker-nyctaxi-schedule-build";
+use crate::marks::{MARK, OWED_TAG, TAG};
 
 /// A deliberate defect of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -466,7 +463,7 @@ fn is_tick() -> bool {
 
 /// Whether the invocation's event is a heartbeat.
 fn is_heartbeat() -> bool {
-    with_invocation(|i| i.event["resources"][0].as_str().is_some_and(|arn| arn.ends_with("reconcile-build")))
+    with_invocation(|i| i.event["resources"][0].as_str().is_some_and(|arn| arn.ends_with(HEARTBEAT_RULE)))
 }
 
 /// Whether the invocation's event requests a retraining.

@@ -1,0 +1,262 @@
+//! The invariants of ARCHITECTURE.md, checked in a run. What is owed is in `owed.rs`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use simulator::World;
+use simulator::codepipeline::ActionState;
+use simulator::sagemaker::Execution;
+use tokio::time::Instant;
+
+use crate::history::Weather;
+use crate::holds::Hold;
+use crate::marks::{MARK, TAG};
+use crate::names::{HOLD, OTHER_MARK, RULES};
+use crate::owed::{self, Cause, DAY, TOLERANCE};
+use crate::state::Run;
+
+/// The longest time between a router's observation and its start, if no call fails.
+const GAP: Duration = Duration::from_secs(5);
+
+/// A new execution, and what was known when it started.
+struct Start<'w> {
+    execution: &'w Execution,
+    name: &'w str,
+    /// The executions before it.
+    earlier: &'w [Execution],
+    is_by_heartbeat: bool,
+    /// Whether calls fail, or failed within the last minute.
+    faults: bool,
+    /// How far lists and descriptions lag.
+    lag: Duration,
+}
+
+impl Start<'_> {
+    /// Others may start between the router's observation and its start. This gap is some seconds, or longer while calls fail.
+    /// But triggers that coalesce start nothing beside each other, however close they are.
+    fn gap(&self, earlier: &Execution) -> Duration {
+        let both_coalesce = coalesces(self.name) && earlier.display_name.as_deref().is_some_and(coalesces);
+        match (self.faults, both_coalesce) {
+            (true, _) => Duration::from_mins(1),
+            (false, true) => Duration::ZERO,
+            (false, false) => GAP,
+        }
+    }
+
+    /// Whether the router saw that the earlier execution runs.
+    fn saw_active(&self, earlier: &Execution) -> bool {
+        earlier.active_since().is_some_and(|since| since + self.gap(earlier) + self.lag < self.execution.created)
+    }
+
+    /// Whether the router's list contained the earlier execution.
+    fn saw(&self, earlier: &Execution) -> bool {
+        earlier.created + self.gap(earlier) + self.lag < self.execution.created
+    }
+}
+
+impl Run<'_> {
+    /// Checks every execution since the last check.
+    pub fn check_starts(&mut self) -> Result<(), String> {
+        let world = self.simulator.world();
+        let executions = &world.sagemaker.executions;
+        for (index, execution) in executions.iter().enumerate().skip(self.starts.checked) {
+            let Some(name) = &execution.display_name else { continue };
+            let age = Instant::now().duration_since(self.trace.begins());
+            let is_bad = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
+            let start = Start {
+                execution,
+                name,
+                earlier: &executions[..index],
+                is_by_heartbeat: self.starts.is_by_heartbeat(&execution.arn),
+                faults: self.history.bursts.iter().any(is_bad),
+                lag: self.history.lag(),
+            };
+            self.check_start(&world, &start)?;
+        }
+        self.starts.checked = executions.len();
+        Ok(())
+    }
+
+    /// Invariants 3 and 9, and no occurrence has two executions.
+    fn check_start(&self, world: &World, start: &Start<'_>) -> Result<(), String> {
+        let Start { execution: new, name, earlier, is_by_heartbeat, .. } = *start;
+        if earlier.iter().any(|e| e.display_name.as_deref() == Some(name)) {
+            return Err(format!("two executions are named {name}"));
+        }
+        if !coalesces(name) && !is_by_heartbeat {
+            return self.cause(world, name).map(drop);
+        }
+        if let Some(active) = earlier.iter().find(|e| start.saw_active(e)) {
+            return Err(format!("invariant 3: {name} was started beside {}, which runs", active.arn));
+        }
+        let cooldown = self.history.kept_cooldown().filter(|_| name.starts_with("drift-")).unwrap_or_default();
+        let is_hot =
+            |e: &&Execution| e.created + cooldown > new.created + TOLERANCE && start.saw(e) && e.has_start_time;
+        if let Some(hot) = earlier.iter().find(is_hot) {
+            return Err(format!("invariant 3: {name} was started within the cooldown after {}", hot.arn));
+        }
+        let cause = self.cause(world, name)?;
+        if let Some(cause) = cause
+            && let Some(served_by) = earlier.iter().find(|e| start.saw(e) && cause.is_served_by(e))
+        {
+            return Err(format!("invariant 9: {name} was started although {} serves it", served_by.arn));
+        }
+        let rule = usize::from(name.starts_with("drift-"));
+        let is_held = coalesces(name) && self.holds.rules[rule] == Hold::Held;
+        let held_since = self.holds.rules_since[rule].filter(|_| is_held);
+        if held_since.is_some_and(|since| since + self.history.guard_read_lag + GAP < new.created) {
+            return Err(format!("invariant 9: {name} was started although its rule is held"));
+        }
+        if is_by_heartbeat { self.check_heartbeats_start(world, start, cause) } else { Ok(()) }
+    }
+
+    /// Invariants 9 and 10 for what a heartbeat started.
+    fn check_heartbeats_start(&self, world: &World, start: &Start<'_>, cause: Option<Cause>) -> Result<(), String> {
+        let Start { execution: new, name, earlier, faults, .. } = *start;
+        if self.ticks.is_answered(name) && self.history.guard_read_lag.is_zero() {
+            return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
+        }
+        let calm = if faults { Duration::from_mins(2) } else { TOLERANCE };
+        if name.starts_with("drift-")
+            && self.changes.alarms + calm < new.created
+            && !owed::asks_for_drift(world, self.history, name)
+        {
+            return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
+        }
+        if cause.is_some_and(|cause| !owed::is_within_window(self.history, cause, new.created)) {
+            return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
+        }
+        let is_recent = |e: &&Execution| start.saw(e) && e.created + DAY > new.created + TOLERANCE;
+        let recent = earlier.iter().filter(is_recent).count();
+        if recent >= owed::catch_up_per_day(self.history) {
+            return Err(format!("invariant 10: a heartbeat started {name} after {recent} executions in a day"));
+        }
+        if cause.is_some_and(|cause| cause.is_young(new.created)) {
+            return Err(format!("invariant 10: a heartbeat started {name} before its event could come"));
+        }
+        Ok(())
+    }
+
+    /// Invariant 9: the router names an execution after an occurrence. For a job this is true, because CodePipeline gave it.
+    fn cause(&self, world: &World, name: &str) -> Result<Option<Cause>, String> {
+        let cause = match name.split_once('-') {
+            Some(("job", _)) => return Ok(None),
+            Some(("schedule", _)) => self.ticks.time(name).map(Cause::Tick),
+            _ => owed::cause(world, self.history, name),
+        };
+        cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and no occurrence has that name"))
+    }
+
+    /// Invariant 2: what an operator disabled is disabled, with the operator's reason.
+    pub fn check_holds(&self) -> Result<(), String> {
+        let world = self.simulator.world();
+        let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
+        if self.holds.stage == Hold::Held && reason != Some(HOLD) {
+            return Err(format!("invariant 2: the operator's hold on the stage is gone: {reason:?}"));
+        }
+        for (name, hold) in RULES.into_iter().zip(self.holds.rules) {
+            let rule = world.eventbridge.rule(name).unwrap();
+            if hold == Hold::Held && (rule.is_enabled() || rule.tags.contains_key(TAG)) {
+                return Err(format!("invariant 2: the operator's hold on {name} is gone: {rule:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariants 1, 2 and 5: every guard is as the executions require, unless an operator holds it.
+    pub fn check_guards(&self, when: &str) -> Result<(), String> {
+        self.check_holds()?;
+        let world = self.simulator.world();
+        let active = !self.function.drains && world.sagemaker.executions.iter().any(Execution::is_active);
+        let invariant = if active { "invariant 5" } else { "invariant 1" };
+        let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
+        let marked = reason.is_some_and(|reason| reason.starts_with(MARK));
+        let held = self.holds.stage != Hold::None && reason == Some(HOLD);
+        if !held && (marked != active || reason.is_some() != active) {
+            return Err(format!("{invariant}: {when}, active is {active}, and the stage is disabled for {reason:?}"));
+        }
+        for (name, hold) in RULES.into_iter().zip(self.holds.rules) {
+            let rule = world.eventbridge.rule(name).unwrap();
+            let tagged = rule.tags.contains_key(TAG);
+            if rule.tags.get(TAG).is_some_and(|mark| mark == OTHER_MARK) {
+                continue;
+            }
+            let held = hold != Hold::None && !rule.is_enabled() && !tagged;
+            if !held && (rule.is_enabled() == active || tagged != active) {
+                return Err(format!("{invariant}: {when}, active is {active}, and rule {name} is {rule:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant 4 for deployments: each has one execution.
+    pub fn check_deployments(&self) -> Result<(), String> {
+        // A deployment that waits at the limit, or whose event is lost, may be superseded by a newer one.
+        let least = usize::from(self.history.weather == Weather::Ordinary);
+        let world = self.simulator.world();
+        for code in &self.requests.codes {
+            let name = format!("code-{code}");
+            let count = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name)).count();
+            if !(least..=1).contains(&count) {
+                return Err(format!("invariant 4: {count} executions for new code {code}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant 4 for actions: each has one execution, and has the same result as the execution.
+    pub fn check_actions(&self) -> Result<(), String> {
+        let world = self.simulator.world();
+        // Every repeat of a start sends exactly the same request.
+        let mut requests: BTreeMap<&str, &Value> = BTreeMap::new();
+        for call in world.calls.iter().filter(|call| call.operation == "StartPipelineExecution") {
+            let name = call.input["PipelineExecutionDisplayName"].as_str().unwrap();
+            if !coalesces(name) && *requests.entry(name).or_insert(&call.input) != &call.input {
+                return Err(format!("invariant 4: {name} was started with two requests"));
+            }
+        }
+        for (first_job, action) in self.requests.first_jobs.iter().zip(&world.codepipeline.actions) {
+            let name = format!("job-{first_job}");
+            let mut executions = world.sagemaker.executions.iter().filter(|e| e.display_name.as_ref() == Some(&name));
+            let (execution, second) = (executions.next(), executions.next());
+            let is_refused = matches!(&action.state, ActionState::Failed(details)
+                if details["message"].as_str().is_some_and(|message| message.starts_with("MODE is drain")));
+            // If two invocations of one job cross the switch, one may start the execution, and the other may refuse the action.
+            let crossing = Duration::from_mins(5);
+            let may_cross = |e: &Execution| self.function.drained_at.is_some_and(|at| e.created + crossing >= at);
+            if execution.is_none() && (is_refused || self.history.weather == Weather::Outages)
+                || is_refused && execution.is_some_and(may_cross)
+            {
+                continue;
+            }
+            let (Some(execution), None) = (execution, second) else {
+                return Err(format!("invariant 4: action {first_job} does not have exactly one execution"));
+            };
+            // After an outage, an action may wait until its own timeout.
+            if !ended_as(&action.state, execution) && self.history.weather != Weather::Outages {
+                return Err(format!("invariant 4: {name} is {:?}, its action {:?}", execution.status(), action.state));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the action ended, and as its execution did.
+fn ended_as(action: &ActionState, execution: &Execution) -> bool {
+    match action {
+        ActionState::Succeeded(variables) => {
+            variables["PipelineExecutionArn"] == *execution.arn && execution.has_been("Succeeded")
+        }
+        ActionState::Failed(details) => {
+            let ends = ["Failed", "Stopped", "CompletedWithFailures"];
+            details["externalExecutionId"] == *execution.arn && ends.iter().any(|end| execution.has_been(end))
+        }
+        ActionState::InProgress | ActionState::Stopped => false,
+    }
+}
+
+/// Whether the execution's name is that of a trigger that needs only that a retraining runs.
+fn coalesces(name: &str) -> bool {
+    ["drift-", "schedule-"].iter().any(|trigger| name.starts_with(trigger))
+}

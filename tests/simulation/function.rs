@@ -1,0 +1,90 @@
+//! The function under test: the real router, active or set to drain. An invocation may be killed at any `await`.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll};
+
+use drift_router::{Config, Router, timeouts};
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::Value;
+use simulator::{Project, Simulator, Time};
+
+use crate::history::History;
+use crate::names::LISTED_ALARMS;
+use crate::wire::{INVOCATION, Invocation, Wire};
+
+/// The router, in the two modes that a history uses.
+pub struct Function {
+    active: Arc<Router>,
+    draining: Arc<Router>,
+    context: Context,
+    /// Whether the router is set to drain.
+    pub drains: bool,
+    /// When it was last set to drain.
+    pub drained_at: Option<Time>,
+}
+
+impl Function {
+    pub fn new(history: &History, project: &Project, simulator: &Simulator, wire: Wire) -> Self {
+        let cooldown = history.cooldown.map(|cooldown| format!("{}s", cooldown.as_secs())).unwrap_or_default();
+        let alarms = if history.lists_alarms { LISTED_ALARMS.join(",") } else { String::new() };
+        let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
+        let parameters = if history.has_parameters { r#"{"Why": "{trigger} {key} {time}"}"# } else { "" };
+        let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
+        let router = |mode| {
+            let config = Config::from_lookup(project.lookup(&[
+                ("MODE", mode),
+                ("DRIFT_COOLDOWN", &cooldown),
+                ("DRIFT_ALARM_NAMES", &alarms),
+                ("CATCH_UP_PER_DAY", &per_day),
+                ("DEPLOYMENT_TRIGGER", if history.has_actions { "action" } else { "event" }),
+                ("PIPELINE_PARAMETERS", parameters),
+            ]));
+            Arc::new(Router::new(config.unwrap().0, &aws, io::sink()))
+        };
+        let mut context = Context::default();
+        context.invoked_function_arn = project.function_arn();
+        Self { active: router("active"), draining: router("drain"), context, drains: false, drained_at: None }
+    }
+
+    pub fn set_draining(&mut self, drains: bool, now: Time) {
+        self.drains = drains;
+        if drains {
+            self.drained_at = Some(now);
+        }
+    }
+
+    /// One invocation. It is killed after this number of polls, and then returns nothing.
+    pub fn invoke(&self, event: &Value, polls: usize) -> impl Future<Output = Option<Result<Value, String>>> + use<> {
+        let router = if self.drains { self.draining.clone() } else { self.active.clone() };
+        let invocation = Mutex::new(Invocation::new(event.clone(), self.drains));
+        let event = LambdaEvent::new(event.clone(), self.context.clone());
+        let handled = async move {
+            match router.handle(event).await {
+                Ok(outcome) => Ok(serde_json::to_value(outcome).unwrap()),
+                Err(error) => Err(error.error_message),
+            }
+        };
+        CancelAfterPolls { run: Box::pin(INVOCATION.scope(invocation, handled)), polls }
+    }
+}
+
+/// Drops a future after this number of polls, as Lambda kills an invocation.
+struct CancelAfterPolls<F> {
+    run: Pin<Box<F>>,
+    polls: usize,
+}
+
+impl<F: Future> Future for CancelAfterPolls<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.run.as_mut().poll(context).map(Some)
+    }
+}

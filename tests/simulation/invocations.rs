@@ -1,0 +1,213 @@
+//! The invocations of the function in a run: which event is tried next, and what follows from its answer or its failure.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::Value;
+use simulator::sagemaker::Execution;
+use tokio::time::Instant;
+
+use crate::history::{Lambda, Outage, Weather};
+use crate::holds::Hold;
+use crate::marks::TAG;
+use crate::names::RULES;
+use crate::owed;
+use crate::queue::Delivery;
+use crate::state::Run;
+
+/// How often Lambda tries an event.
+const TRIES: usize = 3;
+
+/// An invocation that has ended.
+pub struct Ended {
+    delivery: Delivery,
+    begins: Instant,
+    /// Whether reads showed the current state when it began.
+    lists_were_current: bool,
+    /// The answer or the error; `None` if it was killed.
+    handled: Option<Result<Value, String>>,
+}
+
+impl Run<'_> {
+    /// The next event that Lambda delivers, while so many invocations run.
+    pub fn next_delivery(&mut self, running: usize) -> Option<Delivery> {
+        let delivery = self.queue.take_ready(self.rng_for(("pick", self.queue.invocations)))?;
+        if running > 0 {
+            self.disturb();
+        }
+        self.queue.in_flight = running + 1;
+        Some(delivery)
+    }
+
+    pub fn invoke(&mut self, mut delivery: Delivery) -> impl Future<Output = Ended> + use<> {
+        self.queue.invocations += 1;
+        delivery.tries += 1;
+        self.holds.contest_unseen(self.history.guard_read_lag);
+        self.trace.note(&format!("invoke {} (try {})", delivery.name, delivery.tries));
+        if delivery.name == "tick" {
+            self.ticks.ask(&delivery.event);
+        }
+        let mut rng = self.rng_for(("kill", self.queue.invocations));
+        // At most one kill for each event, and none in its last try. Three killed tries would lose it without a fault of the router.
+        let may_kill = self.history.lambda != Lambda::Concurrent && !delivery.killed && delivery.tries < TRIES;
+        let kill = may_kill && rng.u8(..8) == 0;
+        delivery.killed |= kill;
+        let polls = if kill { rng.usize(1..80) } else { usize::MAX };
+        let lists_were_current = self.reads_are_current();
+        delivery.drains = self.function.drains;
+        let invocation = self.function.invoke(&delivery.event, polls);
+        async move {
+            let begins = Instant::now();
+            let handled = invocation.await;
+            Ended { delivery, begins, lists_were_current, handled }
+        }
+    }
+
+    /// Checks what an invocation has done, and tries its event again if it failed.
+    pub fn ended(&mut self, ended: Ended) -> Result<(), String> {
+        if self.history.lambda == Lambda::Both && self.queue.in_flight == 0 && self.unstick() {
+            self.trace.note("* an operator enables a rule that is stuck");
+        }
+        let is_in_queue = match &ended.handled {
+            Some(Ok(answer)) => {
+                self.answered(&ended, answer)?;
+                true
+            }
+            Some(Err(reason)) => self.failed(ended.delivery, reason)?,
+            None => self.failed(ended.delivery, "killed")?,
+        };
+        if is_in_queue && self.queue.in_flight > 0 {
+            self.disturb();
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, ended: &Ended, answer: &Value) -> Result<(), String> {
+        let Ended { delivery, begins, .. } = ended;
+        let name = &delivery.name;
+        self.trace.note(&format!("answer {name} {}", answer["action"]));
+        if delivery.drains && ["started", "engaged", "deferred"].iter().any(|action| answer["action"] == *action) {
+            return Err(format!("{name} was {} while draining", answer["action"]));
+        }
+        let is_deferred = answer["action"] == "deferred";
+        if is_deferred && name.starts_with("alarm") && !self.history.lists_alarms {
+            return Err(format!("{name} was deferred, and no heartbeat finds it"));
+        }
+        match name.as_str() {
+            "tick" if is_deferred => self.ticks.defer(&delivery.event),
+            "tick" => self.ticks.answer(&delivery.event),
+            _ => {}
+        }
+        // It observed the current state, so the guards must be as the executions require.
+        let has_looked = answer["interlock"].is_object();
+        let is_undisturbed = self.queue.in_flight == 0
+            && self.changes.last + self.history.guard_read_lag < *begins
+            && ended.lists_were_current;
+        if !(is_undisturbed && has_looked) {
+            return self.check_holds();
+        }
+        self.check_guards("after an invocation that nothing disturbed")?;
+        if name == "heartbeat" && !self.function.drains {
+            let world = self.simulator.world();
+            let at = world.now() - begins.elapsed();
+            if owed::may_start(&world, self.history, at)
+                && let Some(owed) = owed::owed(&world, self.history, at).pop()
+            {
+                return Err(format!("{owed}, and a heartbeat did not start it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether Lambda tries the event again. If not, the event is in the dead-letter queue, for a reason.
+    fn failed(&mut self, mut delivery: Delivery, reason: &str) -> Result<bool, String> {
+        self.trace.note(&format!("failed {}: {reason}", delivery.name));
+        self.check_holds()?;
+        delivery.refused |= reason.contains("ConflictException");
+        if delivery.tries < TRIES {
+            delivery.ready = Instant::now() + Duration::from_mins(delivery.tries as u64);
+            self.queue.push(delivery);
+            return Ok(true);
+        }
+        if !self.asked_for_what_another_started(&delivery) && !self.may_be_dead_lettered(&delivery) {
+            return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
+        }
+        self.trace.note(&format!("* {} is in the dead-letter queue", delivery.name));
+        // The rule has the tag of the owed tick, unless a retraining ran. A tick needs only that a retraining runs.
+        if delivery.name == "tick"
+            && !self.eventbridge_was_out(delivery.since)
+            && !self.a_retraining_ran(delivery.since)
+        {
+            self.ticks.defer(&delivery.event);
+        }
+        Ok(false)
+    }
+
+    /// If lists lag and two triggers race, the token of one may be used already, but the list may not show the other's execution yet.
+    /// Then the try fails. If faults fail the other tries, the event is lost. But the other trigger started the requested retraining.
+    fn asked_for_what_another_started(&self, delivery: &Delivery) -> bool {
+        let world = self.simulator.world();
+        let came = world.now().saturating_sub(delivery.since.elapsed() + self.history.lag());
+        delivery.refused
+            && self.history.lags()
+            && !["code", "job"].contains(&delivery.name.as_str())
+            && world.sagemaker.executions.iter().any(|e| e.created >= came)
+    }
+
+    /// Whether an execution was active at any time since then.
+    fn a_retraining_ran(&self, since: Instant) -> bool {
+        let world = self.simulator.world();
+        let since = world.now().saturating_sub(since.elapsed());
+        world.sagemaker.executions.iter().any(|e| e.is_active() || e.changed() >= since)
+    }
+
+    /// Whether there was such an outage at any time since then.
+    fn was_out(&self, since: Instant, outage: impl Fn(&Outage) -> bool) -> bool {
+        let begins = self.trace.begins();
+        let (from, to) = (since.duration_since(begins), begins.elapsed());
+        self.history.outages.iter().any(|o| outage(o) && o.from < to && from < o.to)
+    }
+
+    /// Whether EventBridge's API failed at any time since then.
+    fn eventbridge_was_out(&self, since: Instant) -> bool {
+        self.was_out(since, |outage| outage.service.is_none_or(|s| s == "events")) || !self.history.bursts.is_empty()
+    }
+
+    /// An outage outlasts Lambda's tries. At the limit, no heartbeat finds an alarm that is not listed.
+    fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
+        let is_limited = self.simulator.world().sagemaker.limit.is_some();
+        match self.history.weather {
+            Weather::Outages => self.was_out(delivery.since, |_| true),
+            Weather::Limits | Weather::Drained => {
+                let was_limited = is_limited || self.changes.limited.is_some_and(|until| until >= delivery.since);
+                delivery.name.starts_with("alarm") && !self.history.lists_alarms && was_limited
+            }
+            Weather::Ordinary | Weather::Lossy | Weather::Silent => false,
+        }
+    }
+
+    /// Whether lists, descriptions and reads of guards show the current state.
+    fn reads_are_current(&self) -> bool {
+        let world = self.simulator.world();
+        let changed = world.sagemaker.executions.iter().map(Execution::changed).max();
+        let written = world.calls.iter().rev().find(|call| call.sets_guard()).map(|call| call.at);
+        changed.is_none_or(|changed| changed + self.history.lag() <= world.now())
+            && written.is_none_or(|written| written + self.history.guard_read_lag <= world.now())
+    }
+
+    /// After a race and a kill together, a rule may be disabled without its tag and look like an operator's hold. An operator then
+    /// enables it. Returns whether there was such a rule.
+    pub fn unstick(&mut self) -> bool {
+        let before = self.stuck;
+        for (name, hold) in RULES.into_iter().zip(self.holds.rules) {
+            let mut world = self.simulator.world();
+            let rule = world.eventbridge.rule(name).unwrap();
+            if hold == Hold::None && !rule.is_enabled() && !rule.tags.contains_key(TAG) {
+                world.operate_rule(name, true);
+                self.stuck += 1;
+                self.changes.last = Instant::now();
+            }
+        }
+        self.stuck > before
+    }
+}

@@ -1,0 +1,83 @@
+//! The simulated AWS of one history: its lags, limits, clocks and faults.
+
+use std::sync::Arc;
+
+use simulator::fault::FaultSource;
+use simulator::{Fault, Project, Simulator};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::history::{History, rng_for};
+use crate::names::ALARMS;
+use crate::trace::Trace;
+
+/// The simulator of a history. It notes every call in the trace, and notifies `started` of every call that starts an execution.
+pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &Arc<Notify>) -> Simulator {
+    let simulator = Simulator::new(project);
+    let mut world = simulator.world();
+    world.sagemaker.list_lag = history.list_lag;
+    world.sagemaker.describe_lag = history.describe_lag;
+    world.sagemaker.reused_token = history.reused_token;
+    world.sagemaker.page_limit = history.page_limit;
+    world.sagemaker.parameters = vec!["Why".to_owned()];
+    world.sagemaker.start_time_missing = history.start_time_missing;
+    world.sagemaker.checks_limit_first = history.checks_limit_first;
+    world.codepipeline.read_lag = history.guard_read_lag;
+    world.codepipeline.list_lag = history.list_lag;
+    world.codepipeline.page_limit = history.page_limit;
+    world.codepipeline.events_have_trigger = history.events_have_trigger;
+    world.eventbridge.read_lag = history.guard_read_lag;
+    world.eventbridge.tags_lag = history.guard_read_lag;
+    world.eventbridge.delay = history.rule_delay;
+    world.cloudwatch.page_limit = history.page_limit.map(|limit| limit - 2);
+    world.client_clock_skew = history.clocks.router;
+    world.sagemaker.clock_skew = history.clocks.sagemaker;
+    world.codepipeline.clock_skew = history.clocks.codepipeline;
+    world.eventbridge.clock_skew = history.clocks.eventbridge;
+    world.cloudwatch.clock_skew = history.clocks.cloudwatch;
+    world.cloudwatch.description_skew = history.clocks.description;
+    for alarm in ALARMS {
+        world.change_alarm(alarm, "OK");
+    }
+    let (started, calls) = (started.clone(), trace.clone());
+    world.observe(Box::new(move |call| {
+        let result = call.result.as_ref().map_or_else(String::as_str, |_| "ok");
+        let resource = call.resource.rsplit(':').next().unwrap_or_default();
+        calls.note(&format!("{} {resource} {result}", call.operation));
+        if call.operation == "StartPipelineExecution" {
+            started.notify_one();
+        }
+    }));
+    world.inject(faults(history, trace.begins()));
+    drop(world);
+    simulator
+}
+
+/// Every call to a service that is out fails. In a burst, half of all calls fail.
+fn faults(history: &History, begins: Instant) -> FaultSource {
+    let (bursts, outages) = (history.bursts.clone(), history.outages.clone());
+    let mut rng = rng_for(history.seed, "faults");
+    Box::new(move |called: simulator::Called<'_>| {
+        let now = begins.elapsed();
+        let bad = bursts.iter().any(|(from, to)| (*from..*to).contains(&now));
+        let is_out = outages.iter().any(|outage| {
+            (outage.from..outage.to).contains(&now) && outage.service.is_none_or(|s| s == called.service)
+        });
+        if is_out {
+            let faults = [Fault::Throttled, Fault::ErrorBefore, Fault::Reset];
+            return Some(faults[rng.usize(..faults.len())].clone());
+        }
+        (bad && rng.bool()).then(|| {
+            let faults = [
+                Fault::Throttled,
+                Fault::ErrorBefore,
+                Fault::ErrorAfter,
+                Fault::Reset,
+                Fault::ResetAfter,
+                Fault::Hang,
+                Fault::HangAfter,
+            ];
+            faults[rng.usize(..faults.len())].clone()
+        })
+    })
+}
