@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::aws::{Aws, Preconnect, RuleArns};
 use crate::config::Config;
-use crate::event::{Event, EventError};
+use crate::event::{Event, EventError, Received};
 use crate::flow::heartbeat::heartbeat;
 use crate::flow::interlock::{drain, reconcile};
 use crate::flow::retrain::{retrain, retrain_listed};
@@ -20,7 +20,7 @@ use crate::metrics;
 use crate::model::{GuardRole, Mode};
 use crate::outcome::{EventKind, GuardStates, Outcome};
 use crate::policy::DRAINED;
-use crate::policy::trigger::{self, Relevance, TickMeaning, TickNames};
+use crate::policy::trigger::{self, Home, Relevance, TickMeaning, TickNames};
 
 /// The Lambda function: starts retrainings for events and holds the interlock. Built once a process. No invocation depends on an
 /// earlier one.
@@ -65,19 +65,19 @@ impl Router {
     /// again.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Outcome, Diagnostic> {
         let LambdaEvent { payload, context } = event;
-        let event = match Event::parse(payload) {
-            Ok(event) => event,
+        let received = match Event::parse(payload) {
+            Ok(received) => received,
             Err(error) => {
                 let error = Error::from(error);
                 tracing::error!(error = chain(&error), "event cannot be read");
                 return Err(error.into());
             }
         };
-        let (kind, key) = describe(&event);
+        let (kind, key) = describe(&received.event);
         let mut outcome = Outcome::new(kind, key);
         outcome.dry_run = self.config.mode == Mode::DryRun;
         // Boxed, as the SDK's futures are large and nest deeply.
-        let result = Box::pin(self.dispatch(event, &context, &mut outcome)).await;
+        let result = Box::pin(self.dispatch(received, &context, &mut outcome)).await;
         log(&outcome, result.as_ref().err());
         self.count(&outcome, &context.env_config.function_name);
         match result {
@@ -86,16 +86,20 @@ impl Router {
         }
     }
 
-    async fn dispatch(&self, event: Event, context: &Context, outcome: &mut Outcome) -> Result<(), flow::Error> {
+    async fn dispatch(&self, received: Received, context: &Context, outcome: &mut Outcome) -> Result<(), flow::Error> {
         let config = &self.config;
         let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
         let invocation = &Invocation { config, aws: &self.aws, rule_arns };
         let heartbeat_starts = config.heartbeat_starts();
+        let home = Home::of_function(&context.invoked_function_arn);
+        let Received { event, place } = received;
+        if let (false, Some(reason)) = (matches!(event, Event::Alarm(_)), trigger::foreign_place(&place, home.as_ref()))
+        {
+            outcome.ignore(reason);
+            return Ok(());
+        }
         let relevance = match event {
-            Event::Alarm(change) => {
-                let function_arn = &context.invoked_function_arn;
-                trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, function_arn)
-            }
+            Event::Alarm(change) => trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, home.as_ref()),
             Event::Deployment(change) => {
                 trigger::of_deployment(&change, &config.deployment_trigger, heartbeat_starts, &config.parameters)
             }
@@ -121,6 +125,7 @@ impl Router {
                 }
             }
             Event::Job(job) => return job::handle(invocation, job, outcome).await,
+            Event::Other { source, detail_type } => Relevance::Ignored(trigger::other_type(&source, &detail_type)),
         };
         if let Relevance::Relevant(occurrence) | Relevance::AskTheList(occurrence) = &relevance {
             outcome.key = Some(occurrence.key.clone());
@@ -159,6 +164,7 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
         Event::Tick(_) => (EventKind::Schedule, None),
         Event::ExecutionStatus { .. } => (EventKind::ExecutionStatus, None),
         Event::Job(job) => (EventKind::CodePipelineJob, Some(&job.id)),
+        Event::Other { .. } => (EventKind::Other, None),
     }
 }
 

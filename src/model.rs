@@ -141,10 +141,14 @@ impl ExecutionArn {
         last_segment(&self.0)
     }
 
+    /// The name of the execution's SageMaker pipeline.
+    pub(crate) fn pipeline(&self) -> &str {
+        self.0.split_once("/execution/").map_or("", |(pipeline, _)| last_segment(pipeline))
+    }
+
     /// Whether the execution belongs to the SageMaker pipeline of this name.
     pub(crate) fn is_of_pipeline(&self, name: &str) -> bool {
-        let pipeline = self.0.split_once("/execution/").map_or("", |(pipeline, _)| last_segment(pipeline));
-        pipeline.eq_ignore_ascii_case(name)
+        self.pipeline().eq_ignore_ascii_case(name)
     }
 }
 
@@ -214,6 +218,13 @@ pub(crate) struct StatusHint {
     pub(crate) status: ExecutionStatus,
 }
 
+/// Where an event comes from. Each part is `None` if the event does not state it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
 /// A CloudWatch alarm changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AlarmChange {
@@ -222,14 +233,13 @@ pub(crate) struct AlarmChange {
     pub(crate) state: String,
     /// When it changed (`state.timestamp`).
     pub(crate) changed: SystemTime,
-    /// The alarm's account, if the event states it.
-    pub(crate) account: Option<String>,
-    /// The alarm's Region, if the event states it.
-    pub(crate) region: Option<String>,
+    pub(crate) place: Place,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
     /// Whether the alarm is muted (the event has a `muteDetail`).
     pub(crate) is_muted: bool,
+    /// Whether the alarm's action runs for one of its time series (a contributor). `DescribeAlarms` does not show it.
+    pub(crate) is_contributor: bool,
 }
 
 /// A deployment changed its state: an execution of a CodePipeline, as an event reports it.

@@ -91,6 +91,8 @@ pub(crate) enum EventKind {
     Heartbeat,
     ExecutionStatus,
     CodePipelineJob,
+    /// An event of a known source, but of another type.
+    Other,
 }
 
 /// What an invocation did.

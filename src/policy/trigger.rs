@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use crate::model::{
-    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, JobParameters, Memory, Occurrence, Tick, TickSender,
-    Trigger, last_segment,
+    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, JobParameters, Memory, Occurrence, Place, Tick,
+    TickSender, Trigger, last_segment,
 };
 use crate::policy::parameters::Parameters;
 use crate::policy::rfc3339;
@@ -20,15 +20,66 @@ pub(crate) enum Relevance {
     Ignored(String),
 }
 
+/// The account and the Region of the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    account: String,
+    region: String,
+}
+
+impl Home {
+    /// `None` if the ARN is not a function's, or has the account of a local emulator: `sam local` sends `012345678912`, others send
+    /// zeros, and cargo-lambda no ARN.
+    pub(crate) fn of_function(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':').skip(2);
+        let (service, region, account) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_account = account.len() == 12
+            && account.chars().all(|c| c.is_ascii_digit())
+            && !["000000000000", "012345678912"].contains(&account);
+        (service == "lambda" && is_account && !region.is_empty())
+            .then(|| Self { account: account.to_owned(), region: region.to_owned() })
+    }
+
+    /// Whether the event states this account and Region.
+    fn is(&self, place: &Place) -> bool {
+        place.account.as_ref() == Some(&self.account) && place.region.as_ref() == Some(&self.region)
+    }
+}
+
+/// Why an event of another account or Region is ignored: a rule or a CodePipeline of the same name there is not ours. `None` if it
+/// is ours, or does not say where it comes from. Alarms are not asked: teams forward them from other accounts.
+pub(crate) fn foreign_place(place: &Place, home: Option<&Home>) -> Option<String> {
+    let home = home?;
+    let is_other = |stated: &Option<String>, own: &str| stated.as_ref().is_some_and(|stated| stated != own);
+    (is_other(&place.account, &home.account) || is_other(&place.region, &home.region)).then(|| {
+        let stated = |part: &Option<String>| part.clone().unwrap_or_else(|| "not stated".to_owned());
+        format!(
+            "the event is of account {} and Region {}, and the function is in account {} and Region {}",
+            stated(&place.account),
+            stated(&place.region),
+            home.account,
+            home.region
+        )
+    })
+}
+
+/// Why an event of a known source but another type is ignored.
+pub(crate) fn other_type(source: &str, detail_type: &str) -> String {
+    format!(
+        "the router needs no event of type {detail_type:?} from {source}: a rule that sends only this type can be removed"
+    )
+}
+
 /// An alarm is relevant if it is listed (where there is a list), in ALARM, not suppressed and not muted. A muted or suppressed alarm
-/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region, which `function_arn` names.
+/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region again. It does not find one
+/// contributor of an alarm.
 pub(crate) fn of_alarm(
     change: &AlarmChange,
     listed: &[String],
     heartbeat_starts: bool,
-    function_arn: &str,
+    home: Option<&Home>,
 ) -> Relevance {
-    let AlarmChange { name, state, changed, account, region, suppressed_by, is_muted } = change;
+    let AlarmChange { name, state, changed, place, suppressed_by, is_muted, is_contributor } = change;
     let is_listed = listed.contains(name);
     if !is_listed && !listed.is_empty() {
         return Relevance::Ignored(format!("DRIFT_ALARM_NAMES does not list alarm {name}"));
@@ -42,9 +93,8 @@ pub(crate) fn of_alarm(
     if *is_muted {
         return Relevance::Ignored(format!("alarm {name} is muted"));
     }
-    let mut own = function_arn.split(':').skip(3).map(str::to_owned);
-    let is_our_own = own.next() == *region && own.next() == *account;
-    let is_found_again = is_listed && heartbeat_starts && is_our_own;
+    let is_our_own = home.is_some_and(|home| home.is(place));
+    let is_found_again = is_listed && heartbeat_starts && is_our_own && !is_contributor;
     Relevance::Relevant(drift(name, *changed, if is_found_again { Memory::AwsState } else { Memory::Event }))
 }
 
@@ -252,25 +302,51 @@ mod tests {
             name: "a".to_owned(),
             state: "ALARM".to_owned(),
             changed: noon(),
-            account: Some(account.to_owned()),
-            region: Some(region.to_owned()),
+            place: Place { account: Some(account.to_owned()), region: Some(region.to_owned()) },
             suppressed_by: None,
             is_muted: false,
+            is_contributor: false,
         };
-        let memory = |change: &AlarmChange, listed: &[String]| {
-            let function = "arn:aws:lambda:us-east-1:123456789012:function:drift-router";
-            match of_alarm(change, listed, true, function) {
-                Relevance::Relevant(occurrence) => occurrence.memory,
-                other => panic!("{other:?}"),
-            }
+        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router");
+        let memory = |change: &AlarmChange, listed: &[String]| match of_alarm(change, listed, true, home.as_ref()) {
+            Relevance::Relevant(occurrence) => occurrence.memory,
+            other => panic!("{other:?}"),
         };
         let listed = ["a".to_owned()];
         assert_eq!(memory(&change("123456789012", "us-east-1"), &listed), Memory::AwsState);
         assert_eq!(memory(&change("210987654321", "us-east-1"), &listed), Memory::Event);
         assert_eq!(memory(&change("123456789012", "eu-west-1"), &listed), Memory::Event);
         assert_eq!(memory(&change("123456789012", "us-east-1"), &[]), Memory::Event);
-        let unknown = AlarmChange { account: None, region: None, ..change("", "") };
+        let unknown = AlarmChange { place: Place::default(), ..change("", "") };
         assert_eq!(memory(&unknown, &listed), Memory::Event);
+        let contributor = AlarmChange { is_contributor: true, ..change("123456789012", "us-east-1") };
+        assert_eq!(memory(&contributor, &listed), Memory::Event);
+        // Without a readable function ARN no alarm is ours, also not one whose event states nothing.
+        let Relevance::Relevant(occurrence) = of_alarm(&unknown, &listed, true, None) else { panic!("ignored") };
+        assert_eq!(occurrence.memory, Memory::Event);
+    }
+
+    #[test]
+    fn an_emulators_account_is_compared_with_nothing() {
+        let place =
+            |account: &str, region: &str| Place { account: Some(account.to_owned()), region: Some(region.to_owned()) };
+        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router:live");
+        let is_foreign = |place: &Place| foreign_place(place, home.as_ref()).is_some();
+        assert!(!is_foreign(&place("123456789012", "us-east-1")));
+        assert!(is_foreign(&place("210987654321", "us-east-1")));
+        assert!(is_foreign(&place("123456789012", "eu-west-1")));
+        assert!(!is_foreign(&Place::default()), "an event that does not say where it comes from");
+        assert!(is_foreign(&Place { account: None, ..place("", "eu-west-1") }));
+        for emulator in [
+            "function-arn",
+            "",
+            "arn:aws:lambda:us-east-1:012345678912:function:f",
+            "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "arn:aws:lambda:us-east-1::function:f",
+            "arn:aws:sqs:us-east-1:123456789012:queue",
+        ] {
+            assert_eq!(Home::of_function(emulator), None, "{emulator}");
+        }
     }
 
     fn deployed(trigger_type: Option<&str>) -> DeploymentChange {
