@@ -1,37 +1,47 @@
-//! The only code that calls AWS: one adapter for each service, and the guards as one list.
+//! The only code that calls AWS. Each file is for one thing:
+//!
+//! - `pipeline`: the executions of the SageMaker pipeline. `deployments`: the executions of the CodePipeline.
+//! - `jobs`: the answers to CodePipeline's jobs. `alarms`: the drift alarms and their mutes.
+//! - `stage`, `rule`: the two kinds of guard. `mark`: what is written on them. `guard`: all guards as one list.
+//! - `call`: a call that failed. `clients`, `preconnect`: a quick cold start.
 
+mod alarms;
 mod call;
 mod clients;
-mod cloudwatch;
-mod codepipeline;
-mod eventbridge;
+mod deployments;
 mod guard;
+mod jobs;
+mod mark;
+mod pipeline;
 mod preconnect;
-mod sagemaker;
+mod rule;
+mod stage;
 
 use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
+pub(crate) use self::alarms::{Alarms, ObservedAlarms};
 pub(crate) use self::call::CallError;
 pub use self::clients::{ClientError, sdk_config, timeouts};
-pub(crate) use self::cloudwatch::{Alarms, ObservedAlarms};
-pub(crate) use self::codepipeline::{Accepted, Deployments, JobResult, Jobs};
-pub(crate) use self::eventbridge::RuleArns;
+pub(crate) use self::deployments::Deployments;
 pub(crate) use self::guard::{Guard, ObservedGuard, read_all, schedule_rule, set_all};
+pub(crate) use self::jobs::{Accepted, JobResult, Jobs};
+pub(crate) use self::mark::{TagWrite, tag_write};
+pub(crate) use self::pipeline::Pipeline;
 pub use self::preconnect::Preconnect;
-pub(crate) use self::sagemaker::Pipeline;
+pub(crate) use self::rule::{Rule, RuleArns};
+use self::stage::Stage;
 use crate::config::Config;
 use crate::model::{DeploymentTrigger, GuardRole};
-use crate::policy;
 
 /// Everything that the function calls in AWS. Built once a process.
 #[derive(Debug)]
 pub(crate) struct Aws {
     pub(crate) pipeline: Pipeline,
     pub(crate) jobs: Jobs,
-    /// The executions of the CodePipeline, if the event of its success starts retrainings.
+    /// The deployments, if their event starts retrainings.
     pub(crate) deployments: Option<Deployments>,
     pub(crate) alarms: Alarms,
     pub(crate) guards: Vec<Guard>,
@@ -45,34 +55,35 @@ impl Aws {
         let sagemaker = aws_sdk_sagemaker::Client::new(sdk);
         let codepipeline = aws_sdk_codepipeline::Client::new(sdk);
         let eventbridge = aws_sdk_eventbridge::Client::new(sdk);
-        let owner = policy::owner(&config.sagemaker_pipeline);
-        let stage = config.code_pipeline.as_ref().map(|pipeline| {
-            Guard::Stage(codepipeline::Stage {
+        let owner = mark::owner(&config.sagemaker_pipeline);
+        let stage = config.deployment_trigger.code_pipeline().map(|pipeline| {
+            Guard::Stage(Stage {
                 client: codepipeline.clone(),
                 pipeline: pipeline.name.clone(),
                 stage: pipeline.build_stage.clone(),
                 owner: owner.clone(),
             })
         });
-        let mut guards: Vec<Guard> = stage.into_iter().collect();
-        for (role, variable, name) in [
-            (GuardRole::ScheduleRule, "SCHEDULE_RULE_NAME", &config.schedule_rule),
-            (GuardRole::DriftRule, "DRIFT_RULE_NAME", &config.drift_rule),
-        ] {
-            let (client, owner) = (eventbridge.clone(), owner.clone());
-            guards.extend(
-                name.clone().map(|name| Guard::Rule(eventbridge::Rule { client, name, role, variable, owner })),
-            );
-        }
+        let rule = |role, variable, name: &Option<String>| {
+            let (client, name, owner) = (eventbridge.clone(), name.clone()?, owner.clone());
+            Some(Guard::Rule(Rule { client, name, role, variable, owner }))
+        };
+        let rules = [
+            rule(GuardRole::ScheduleRule, "SCHEDULE_RULE_NAME", &config.schedule_rule),
+            rule(GuardRole::DriftRule, "DRIFT_RULE_NAME", &config.drift_rule),
+        ];
+        let deployments = match &config.deployment_trigger {
+            DeploymentTrigger::Event(pipeline) => {
+                Some(Deployments { client: codepipeline.clone(), pipeline: pipeline.name.clone() })
+            }
+            DeploymentTrigger::Action(_) | DeploymentTrigger::None(_) => None,
+        };
         Self {
             pipeline: Pipeline { client: sagemaker, name: config.sagemaker_pipeline.clone() },
-            jobs: Jobs { client: codepipeline.clone() },
-            deployments: config
-                .code_pipeline_name()
-                .filter(|_| config.deployment_trigger == DeploymentTrigger::Event)
-                .map(|pipeline| Deployments { client: codepipeline, pipeline: pipeline.to_owned() }),
+            jobs: Jobs { client: codepipeline },
+            deployments,
             alarms: Alarms { names: config.drift_alarms.clone(), sdk: sdk.clone(), client: OnceLock::new() },
-            guards,
+            guards: stage.into_iter().chain(rules.into_iter().flatten()).collect(),
             clock: sdk.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),
             eventbridge,
         }

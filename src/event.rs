@@ -14,11 +14,12 @@ use std::time::SystemTime;
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, StatusHint, Tick, TickSender,
-    UserParameters, last_segment,
+    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, Place, StatusHint, Tick,
+    TickSender, UserParameters, last_segment,
 };
 
 /// One event.
@@ -34,6 +35,15 @@ pub(crate) enum Event {
     ExecutionStatus { pipeline: String, hint: StatusHint },
     /// A CodePipeline Lambda action.
     Job(Job),
+    /// An event of a known source, but of another type. People list several types in one rule.
+    Other { source: String, detail_type: String },
+}
+
+/// An event, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) event: Event,
+    pub(crate) place: Place,
 }
 
 /// An event that cannot be read. It fails the invocation. After Lambda's retries, the event is in the dead-letter queue.
@@ -52,6 +62,8 @@ pub(crate) enum EventError {
         /// Quoted, or `missing`.
         detail_type: String,
     },
+    #[error("this is not an event itself: {wrapper}. {remedy}")]
+    Wrapped { wrapper: &'static str, remedy: &'static str },
     #[error("the event has no {path}")]
     Missing { path: &'static str },
     #[error("the event's {path} is not {expected}")]
@@ -60,18 +72,31 @@ pub(crate) enum EventError {
     Envelope { path: String, source: serde_json::Error },
 }
 
+/// The sources of the events that are handled.
+const SOURCES: [&str; 5] = ["aws.cloudwatch", "aws.codepipeline", "aws.events", "aws.sagemaker", "aws.scheduler"];
+
 impl Event {
-    /// Reads an event.
+    /// Reads a payload.
     ///
     /// # Errors
-    /// [`EventError`] if the event is of no known kind, or lacks a field that is used.
-    pub(crate) fn parse(payload: Value) -> Result<Self, EventError> {
+    /// [`EventError`] if the event is of no known source, is wrapped in something else, or lacks a field that is used.
+    pub(crate) fn parse(payload: Value) -> Result<Received, EventError> {
+        if let Some(wrapped) = wrapper(&payload) {
+            return Err(wrapped);
+        }
         let fields = match payload {
             Value::Object(fields) => fields,
             other => return Err(EventError::NotAnObject { found: json_type(&other) }),
         };
+        let account = if fields.contains_key("alarmData") { "accountId" } else { "account" };
+        let text = |name| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let place = Place { account: text(account), region: text("region") };
+        let event = Self::read(fields, &place)?;
+        Ok(Received { event, place })
+    }
+
+    fn read(fields: Map<String, Value>, place: &Place) -> Result<Self, EventError> {
         if let Some(alarm) = fields.get("alarmData") {
-            let place = place(&fields, "accountId");
             return read_alarm(alarm, place, &ALARM_ACTION).map(Self::Alarm);
         }
         if let Some(job) = fields.get("CodePipeline.job") {
@@ -80,7 +105,6 @@ impl Event {
         let word = |name| fields.get(name).and_then(Value::as_str);
         match (word("source"), word("detail-type")) {
             (Some("aws.cloudwatch"), Some("CloudWatch Alarm State Change")) => {
-                let place = place(&fields, "account");
                 read_alarm(&envelope(fields, &[])?.detail, place, &ALARM_EVENT).map(Self::Alarm)
             }
             (Some("aws.codepipeline"), Some("CodePipeline Pipeline Execution State Change")) => {
@@ -95,11 +119,56 @@ impl Event {
             (Some("aws.sagemaker"), Some("SageMaker Model Building Pipeline Execution Status Change")) => {
                 read_execution_status(&envelope(fields, &[])?.detail)
             }
+            (Some(source), Some(detail_type)) if SOURCES.contains(&source) => {
+                Ok(Self::Other { source: source.to_owned(), detail_type: cut(detail_type) })
+            }
+            (None, _) if !fields.contains_key("source") => Err(EventError::Wrapped {
+                wrapper: "it has no source, as when the target of a rule has a constant input, an input transformer or an \
+                          InputPath",
+                remedy: "Remove them from the target: the function needs the whole event",
+            }),
             (source, detail_type) => {
                 Err(EventError::Unknown { source_name: quoted(source), detail_type: quoted(detail_type) })
             }
         }
     }
+}
+
+/// Says what carries an event to the function in a form that is not the event, and what to do about it. Nothing is unwrapped: a
+/// carrier has retries, filters and orders of its own, and most of these events arrive by a rule of the stack too.
+fn wrapper(payload: &Value) -> Option<EventError> {
+    let record = &payload["Records"][0];
+    let is_object = |value: &Value, name: &str| value[name].is_object();
+    let (wrapper, remedy) = if payload.is_array() {
+        (
+            "it is an array, as EventBridge Pipes and SQS send",
+            "Send the events one by one, by a rule of EventBridge, as the stack does",
+        )
+    } else if is_object(record, "Sns") || payload["Type"] == "Notification" {
+        (
+            "it is a notification of SNS",
+            "Remove the function's subscription to the topic: alarms reach the function by the stack's rule",
+        )
+    } else if record["body"].is_string() || payload["Messages"].is_array() {
+        (
+            "it is a message of SQS",
+            "Remove the event source mapping. To send a dead letter again, invoke the function with the message's body",
+        )
+    } else if !payload["Records"].is_null() {
+        ("it is a batch of records", "Remove the event source mapping or the notification that sends it")
+    } else if !payload["requestPayload"].is_null() {
+        ("it is Lambda's record of an invocation that failed", "Invoke the function with its requestPayload")
+    } else if is_object(payload, "awslogs") {
+        ("it is a batch of log lines", "Remove the log group's subscription filter")
+    } else if is_object(payload, "requestContext") {
+        (
+            "it is a request of a function URL, API Gateway or a load balancer",
+            "Invoke the function with the event itself, for example with `aws lambda invoke`",
+        )
+    } else {
+        return None;
+    };
+    Some(EventError::Wrapped { wrapper, remedy })
 }
 
 /// EventBridge's envelope. Only the detail and the `used` fields are read.
@@ -126,14 +195,7 @@ const ALARM_EVENT: AlarmPaths =
 const ALARM_ACTION: AlarmPaths =
     AlarmPaths { name: "alarmData.alarmName", value: "alarmData.state.value", timestamp: "alarmData.state.timestamp" };
 
-/// The account and the Region that the event names. An event without them is accepted.
-fn place(fields: &Map<String, Value>, account: &str) -> [Option<String>; 2] {
-    [account, "region"].map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
-}
-
-/// `place` is the alarm's account and Region.
-fn read_alarm(alarm: &Value, place: [Option<String>; 2], paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
-    let [account, region] = place;
+fn read_alarm(alarm: &Value, place: &Place, paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
     let suppressor = &alarm["state"]["actionsSuppressedBy"];
     Ok(AlarmChange {
         name: text(alarm, paths.name)?.to_owned(),
@@ -142,10 +204,10 @@ fn read_alarm(alarm: &Value, place: [Option<String>; 2], paths: &AlarmPaths) -> 
             path: paths.timestamp,
             expected: "a time such as 2021-07-28T07:02:04.149+0000",
         })?,
-        account,
-        region,
+        place: place.clone(),
         suppressed_by: (!suppressor.is_null()).then(|| suppressor.to_string()),
         is_muted: !alarm["muteDetail"].is_null(),
+        is_contributor: !alarm["alarmContributor"].is_null(),
     })
 }
 
@@ -172,12 +234,15 @@ fn read_tick(sender: TickSender, event: EventBridgeEvent) -> Result<Tick, EventE
 }
 
 fn read_execution_status(detail: &Value) -> Result<Event, EventError> {
-    let pipeline = last_segment(text(detail, "detail.pipelineArn")?).to_owned();
     let arn = text(detail, "detail.pipelineExecutionArn")?;
     let status = ExecutionStatus::from(text(detail, "detail.currentPipelineExecutionStatus")?);
     let expected = "the ARN of a pipeline execution";
     let arn =
         ExecutionArn::parse(arn).ok_or(EventError::Malformed { path: "detail.pipelineExecutionArn", expected })?;
+    let pipeline = match &detail["pipelineArn"] {
+        Value::Null => arn.pipeline().to_owned(),
+        pipeline => last_segment(string(pipeline, "detail.pipelineArn")?).to_owned(),
+    };
     Ok(Event::ExecutionStatus { pipeline, hint: StatusHint { arn, status } })
 }
 
@@ -216,12 +281,22 @@ fn read_user_parameters(parameters: &Value) -> Result<UserParameters, String> {
     };
     match serde_json::from_str::<Written>(text) {
         Ok(Written { pipeline_name, parameters }) => Ok(UserParameters { pipeline_name, parameters }),
-        Err(error) => Err(format!(
-            "the action's UserParameters are not as expected (line {}, column {}): leave them out, or write \
-             {{\"PipelineName\": \"NAME\", \"Parameters\": {{\"NAME\": \"text\"}}}}, both optional",
-            error.line(),
-            error.column()
-        )),
+        Err(error) => {
+            let (what, hint) = match error.classify() {
+                Category::Data => ("not as expected", ""),
+                Category::Syntax | Category::Eof | Category::Io => (
+                    "not JSON",
+                    ". A variable of CodePipeline whose value has a quote or a newline breaks them, such as a commit's message: \
+                     use the commit's id",
+                ),
+            };
+            Err(format!(
+                "the action's UserParameters are {what} (line {}, column {}): leave them out, or write \
+                 {{\"PipelineName\": \"NAME\", \"Parameters\": {{\"NAME\": \"text\"}}}}, both optional{hint}",
+                error.line(),
+                error.column()
+            ))
+        }
     }
 }
 
@@ -242,7 +317,11 @@ fn string<'v>(value: &'v Value, path: &'static str) -> Result<&'v str, EventErro
 
 /// A word of an unknown event, for a message. It is quoted and cut, as any sender may have written it.
 fn quoted(word: Option<&str>) -> String {
-    word.map_or("missing".to_owned(), |word| format!("{:?}", word.chars().take(100).collect::<String>()))
+    word.map_or("missing".to_owned(), |word| format!("{:?}", cut(word)))
+}
+
+fn cut(word: &str) -> String {
+    word.chars().take(100).collect()
 }
 
 fn json_type(value: &Value) -> &'static str {

@@ -1,7 +1,7 @@
 //! One invocation: payload → event → flow → outcome. The only place that logs, writes metrics and turns errors into a `Diagnostic`.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -11,15 +11,16 @@ use serde_json::Value;
 
 use crate::aws::{Aws, Preconnect, RuleArns};
 use crate::config::Config;
-use crate::event::{Event, EventError};
-use crate::heartbeat::heartbeat;
-use crate::job;
+use crate::event::{Event, EventError, Received};
+use crate::flow::heartbeat::heartbeat;
+use crate::flow::interlock::{drain, reconcile};
+use crate::flow::retrain::{retrain, retrain_listed};
+use crate::flow::{self, Invocation, chain, job};
 use crate::metrics;
 use crate::model::{GuardRole, Mode};
-use crate::outcome::{Action, EventKind, GuardReport, Outcome};
-use crate::policy::{self, DRAINED, Relevance, TickMeaning, TickNames};
-use crate::reconcile::{self, Invocation, chain, drain, reconcile};
-use crate::retrain::{retrain, retrain_listed};
+use crate::outcome::{EventKind, GuardStates, Outcome};
+use crate::policy::DRAINED;
+use crate::policy::trigger::{self, Home, Relevance, TickMeaning, TickNames};
 
 /// The Lambda function: starts retrainings for events and holds the interlock. Built once a process. No invocation depends on an
 /// earlier one.
@@ -41,7 +42,7 @@ enum Error {
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]
-    Flow(#[from] reconcile::Error),
+    Flow(#[from] flow::Error),
 }
 
 impl Router {
@@ -64,19 +65,19 @@ impl Router {
     /// again.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Outcome, Diagnostic> {
         let LambdaEvent { payload, context } = event;
-        let event = match Event::parse(payload) {
-            Ok(event) => event,
+        let received = match Event::parse(payload) {
+            Ok(received) => received,
             Err(error) => {
                 let error = Error::from(error);
                 tracing::error!(error = chain(&error), "event cannot be read");
                 return Err(error.into());
             }
         };
-        let (kind, key) = describe(&event);
+        let (kind, key) = describe(&received.event);
         let mut outcome = Outcome::new(kind, key);
         outcome.dry_run = self.config.mode == Mode::DryRun;
         // Boxed, as the SDK's futures are large and nest deeply.
-        let result = Box::pin(self.dispatch(event, &context, &mut outcome)).await;
+        let result = Box::pin(self.dispatch(received, &context, &mut outcome)).await;
         log(&outcome, result.as_ref().err());
         self.count(&outcome, &context.env_config.function_name);
         match result {
@@ -85,19 +86,22 @@ impl Router {
         }
     }
 
-    async fn dispatch(&self, event: Event, context: &Context, outcome: &mut Outcome) -> Result<(), reconcile::Error> {
+    async fn dispatch(&self, received: Received, context: &Context, outcome: &mut Outcome) -> Result<(), flow::Error> {
         let config = &self.config;
         let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
         let invocation = &Invocation { config, aws: &self.aws, rule_arns };
         let heartbeat_starts = config.heartbeat_starts();
+        let home = Home::of_function(&context.invoked_function_arn);
+        let Received { event, place } = received;
+        if let (false, Some(reason)) = (matches!(event, Event::Alarm(_)), trigger::foreign_place(&place, home.as_ref()))
+        {
+            outcome.ignore(reason);
+            return Ok(());
+        }
         let relevance = match event {
-            Event::Alarm(change) => {
-                let function_arn = &context.invoked_function_arn;
-                policy::alarm_relevance(&change, &config.drift_alarms, heartbeat_starts, function_arn)
-            }
+            Event::Alarm(change) => trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, home.as_ref()),
             Event::Deployment(change) => {
-                let (pipeline, trigger) = (config.code_pipeline_name(), config.deployment_trigger);
-                policy::deployment_relevance(&change, pipeline, trigger, heartbeat_starts, &config.parameters)
+                trigger::of_deployment(&change, &config.deployment_trigger, heartbeat_starts, &config.parameters)
             }
             Event::Tick(tick) => {
                 let names = TickNames {
@@ -105,7 +109,7 @@ impl Router {
                     schedule: config.schedule.as_deref(),
                     heartbeat: config.heartbeat.as_deref(),
                 };
-                match policy::tick_meaning(&tick, names, heartbeat_starts, self.aws.now()) {
+                match trigger::of_tick(&tick, names, heartbeat_starts, self.aws.now()) {
                     TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
                     TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
                     TickMeaning::Heartbeat => {
@@ -115,12 +119,13 @@ impl Router {
                 }
             }
             Event::ExecutionStatus { pipeline, hint } => {
-                match policy::foreign_status(&pipeline, &config.sagemaker_pipeline) {
+                match trigger::foreign_status(&pipeline, &config.sagemaker_pipeline) {
                     None => return reconcile(invocation, &hint, outcome).await,
                     Some(reason) => Relevance::Ignored(reason),
                 }
             }
             Event::Job(job) => return job::handle(invocation, job, outcome).await,
+            Event::Other { source, detail_type } => Relevance::Ignored(trigger::other_type(&source, &detail_type)),
         };
         if let Relevance::Relevant(occurrence) | Relevance::AskTheList(occurrence) = &relevance {
             outcome.key = Some(occurrence.key.clone());
@@ -128,10 +133,9 @@ impl Router {
         match relevance {
             Relevance::Ignored(reason) => outcome.ignore(reason),
             _ if config.mode == Mode::Drain => {
-                drain(invocation, outcome).await?;
-                let released = outcome.action == Some(Action::Released);
+                let has_enabled = drain(invocation, outcome).await?;
                 outcome.ignore(DRAINED.to_owned());
-                if released {
+                if has_enabled {
                     outcome.add_reason("the guards that this router disabled are enabled");
                 }
             }
@@ -144,11 +148,8 @@ impl Router {
     /// Writes the invocation's metrics. A metric that cannot be written does not fail the event.
     fn count(&self, outcome: &Outcome, function_name: &str) {
         let now = self.aws.now();
-        let written = match metrics::line(outcome, function_name, now) {
-            Ok(Some(line)) => self.metrics.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line),
-            Ok(None) => Ok(()),
-            Err(error) => Err(io::Error::other(error)),
-        };
+        let Some(line) = metrics::line(outcome, function_name, now) else { return };
+        let written = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
         if let Err(error) = written {
             tracing::warn!(error = %error, "the metrics could not be written");
         }
@@ -163,12 +164,13 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
         Event::Tick(_) => (EventKind::Schedule, None),
         Event::ExecutionStatus { .. } => (EventKind::ExecutionStatus, None),
         Event::Job(job) => (EventKind::CodePipelineJob, Some(&job.id)),
+        Event::Other { .. } => (EventKind::Other, None),
     }
 }
 
 /// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Also logs a warning for listed alarms
 /// that do not exist, and one for a dry run that finds guards disabled by this router.
-fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
+fn log(outcome: &Outcome, error: Option<&flow::Error>) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
         ($level:ident, $message:literal) => {
@@ -194,7 +196,7 @@ fn log(outcome: &Outcome, error: Option<&reconcile::Error>) {
             "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region: correct the names"
         );
     }
-    if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardReport::is_engaged) {
+    if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardStates::is_engaged) {
         tracing::warn!(
             "MODE is dry-run, but guards that this router disabled earlier are still disabled: set MODE to drain first"
         );

@@ -6,35 +6,32 @@
 //!
 //! The map. `main.rs` only wires these together:
 //!
-//! - `handler`: one invocation: payload → event → flow → outcome. The only place that logs and counts. Start reading here.
-//! - `event`: reads the payload: wire shapes in, one `Event` out. It decides nothing.
-//! - `policy`: pure decisions: is the event relevant, is an occurrence owed, does it start an execution, what should each guard be;
-//!   names and tokens.
-//! - `parameters`: the pipeline parameters of a start.
-//! - `reconcile`, `retrain`, `heartbeat`, `job`: the flows. They observe, carry out decisions, and verify.
-//! - `aws`: the only code that calls AWS, one adapter for each service.
-//! - `model`: the types of the domain.
+//! - `handler`: one invocation: payload → event → flow → answer. The only place that logs and counts. Start reading here.
+//! - `event`: what arrives: wire shapes in, one `Event` out. It decides nothing.
+//! - `flow`: what is done: `retrain`, `heartbeat`, `job` and `interlock`. A flow observes, carries out decisions, and verifies.
+//! - `policy`: pure decisions: is an event relevant (`trigger`), is an occurrence owed (`verdict`), what does a heartbeat start
+//!   (`plan`), with which request (`start`, `parameters`), what does an action ask (`action`), what should each guard be
+//!   (`interlock`).
+//! - `aws`: the only code that calls AWS, one file for one thing.
+//! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
 //! - `config`: the only reader of the environment.
 //!
-//! To follow a drift alarm: `handler::Router::handle` → `event::Event::parse` → `policy::alarm_relevance` → `retrain::retrain` →
-//! `policy::decide_start` → `aws::Pipeline::start` → `reconcile::converge`.
+//! To follow a drift alarm: `handler::Router::handle` → `event::Event::parse` → `policy::trigger::of_alarm` →
+//! `flow::retrain::retrain` → `policy::verdict::of_event` → `aws::Pipeline::start` → `flow::interlock::converge`.
 
 mod aws;
 mod config;
 mod event;
+mod flow;
 mod handler;
-mod heartbeat;
-mod job;
 mod metrics;
 mod model;
 mod outcome;
-mod parameters;
 mod policy;
-mod reconcile;
-mod retrain;
 
 pub use crate::aws::{ClientError, Preconnect, sdk_config, timeouts};
-pub use crate::config::{Config, ConfigError, Logging, SdkSettings};
+pub use crate::config::sdk::{Logging, SdkSettings};
+pub use crate::config::{Config, ConfigError};
 pub use crate::handler::Router;
 pub use crate::outcome::Outcome;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
     /// New training code was deployed. It always gets an execution of its own.
-    Code,
+    Deployment,
     /// The retraining schedule. It needs only that a retraining runs.
     Schedule,
     /// A drift alarm. It needs only that a retraining runs.
@@ -20,7 +20,7 @@ impl Trigger {
     /// The first word of the execution's display name.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Code => "code",
+            Self::Deployment => "code",
             Self::Schedule => "schedule",
             Self::Drift => "drift",
             Self::Job => "job",
@@ -30,7 +30,7 @@ impl Trigger {
     /// What `{trigger}` in a pipeline parameter becomes.
     pub(crate) fn parameter_value(self) -> &'static str {
         match self {
-            Self::Code | Self::Job => "CodePipeline",
+            Self::Deployment | Self::Job => "CodePipeline",
             Self::Schedule => "Schedule",
             Self::Drift => "Drift",
         }
@@ -67,24 +67,41 @@ pub(crate) enum Mode {
     Drain,
 }
 
-/// How the CodePipeline requests a retraining (`DEPLOYMENT_TRIGGER`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A CodePipeline and its guarded stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CodePipeline {
+    pub(crate) name: String,
+    /// The stage whose inbound transition is disabled while an execution runs.
+    pub(crate) build_stage: String,
+}
+
+/// How deployments request a retraining (`DEPLOYMENT_TRIGGER`), and the CodePipeline that makes them. Only an event needs one: an
+/// action may be of any pipeline that invokes the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeploymentTrigger {
-    /// The event that reports its success.
-    Event,
-    /// A Lambda action in the pipeline, which waits for the retraining.
-    Action,
-    /// It does not: it retrains by itself, or there is none. The router only guards its stage.
-    None,
+    /// The event that reports the CodePipeline's success.
+    Event(CodePipeline),
+    /// A Lambda action in a CodePipeline, which waits for the retraining.
+    Action(Option<CodePipeline>),
+    /// They do not: the CodePipeline retrains by itself, or there is none. The router only guards its stage.
+    None(Option<CodePipeline>),
 }
 
 impl DeploymentTrigger {
     /// The value of `DEPLOYMENT_TRIGGER`.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::Event => "event",
-            Self::Action => "action",
-            Self::None => "none",
+            Self::Event(_) => "event",
+            Self::Action(_) => "action",
+            Self::None(_) => "none",
+        }
+    }
+
+    /// The CodePipeline whose stage is guarded, if there is one.
+    pub(crate) fn code_pipeline(&self) -> Option<&CodePipeline> {
+        match self {
+            Self::Event(pipeline) => Some(pipeline),
+            Self::Action(pipeline) | Self::None(pipeline) => pipeline.as_ref(),
         }
     }
 }
@@ -97,7 +114,7 @@ pub(crate) enum Memory {
     /// AWS's own state, which every heartbeat reads: a listed alarm, or the CodePipeline's list of executions.
     AwsState,
     /// The tag that the router puts on the schedule rule.
-    OwedTag,
+    TickTag,
     /// CodePipeline, which calls again for an action that waits.
     Job,
 }
@@ -124,10 +141,14 @@ impl ExecutionArn {
         last_segment(&self.0)
     }
 
+    /// The name of the execution's SageMaker pipeline.
+    pub(crate) fn pipeline(&self) -> &str {
+        self.0.split_once("/execution/").map_or("", |(pipeline, _)| last_segment(pipeline))
+    }
+
     /// Whether the execution belongs to the SageMaker pipeline of this name.
     pub(crate) fn is_of_pipeline(&self, name: &str) -> bool {
-        let pipeline = self.0.split_once("/execution/").map_or("", |(pipeline, _)| last_segment(pipeline));
-        pipeline.eq_ignore_ascii_case(name)
+        self.pipeline().eq_ignore_ascii_case(name)
     }
 }
 
@@ -197,6 +218,13 @@ pub(crate) struct StatusHint {
     pub(crate) status: ExecutionStatus,
 }
 
+/// Where an event comes from. Each part is `None` if the event does not state it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
 /// A CloudWatch alarm changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AlarmChange {
@@ -205,17 +233,16 @@ pub(crate) struct AlarmChange {
     pub(crate) state: String,
     /// When it changed (`state.timestamp`).
     pub(crate) changed: SystemTime,
-    /// The alarm's account, if the event states it.
-    pub(crate) account: Option<String>,
-    /// The alarm's Region, if the event states it.
-    pub(crate) region: Option<String>,
+    pub(crate) place: Place,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
     /// Whether the alarm is muted (the event has a `muteDetail`).
     pub(crate) is_muted: bool,
+    /// Whether the alarm's action runs for one of its time series (a contributor). `DescribeAlarms` does not show it.
+    pub(crate) is_contributor: bool,
 }
 
-/// An execution of a CodePipeline changed its state.
+/// A deployment changed its state: an execution of a CodePipeline, as an event reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeploymentChange {
     pub(crate) pipeline: String,
@@ -228,36 +255,42 @@ pub(crate) struct DeploymentChange {
     pub(crate) trigger_type: Option<String>,
 }
 
-/// An execution of the CodePipeline, as CodePipeline lists it.
+/// A deployment: an execution of the CodePipeline, as CodePipeline lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CodePipelineExecution {
-    pub(crate) id: String,
+pub(crate) struct Deployment {
+    pub(crate) execution_id: String,
     pub(crate) has_succeeded: bool,
     /// Whether it put an earlier version of the code back.
     pub(crate) is_rollback: bool,
     /// When its status last changed.
-    pub(crate) updated: Option<SystemTime>,
+    pub(crate) changed: Option<SystemTime>,
 }
 
-/// An execution of the CodePipeline that succeeded and was no rollback.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Deployment {
-    pub(crate) execution_id: String,
-    /// When it succeeded.
-    pub(crate) succeeded: SystemTime,
-}
-
-/// An alarm in ALARM whose actions are not suppressed, as CloudWatch describes it.
+/// An alarm in ALARM, as CloudWatch describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alarm {
     pub(crate) name: String,
     /// When it changed to ALARM.
     pub(crate) changed: SystemTime,
+    /// What suppresses the alarm's actions, if they are suppressed.
+    pub(crate) suppressed_by: Option<String>,
+    pub(crate) mutes: Mutes,
+}
+
+/// Whether a mute rule mutes an alarm. CloudWatch is asked for each alarm, so only where the answer matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutes {
+    NotAsked,
+    /// No mute rule is active.
+    None,
+    Active,
+    /// CloudWatch was asked, and the call failed.
+    NotRead,
 }
 
 /// The tag on the schedule rule that marks a tick as owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OwedTag {
+pub(crate) enum TickTag {
     /// This router's: the time of the tick.
     Since(SystemTime),
     /// This router's, but its time cannot be read.

@@ -26,7 +26,7 @@ pub struct Outcome {
     pub(crate) execution_arn: Option<String>,
     /// The guards as they were last observed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) interlock: Option<GuardReport>,
+    pub(crate) interlock: Option<GuardStates>,
     /// `MODE` is `dry-run`: the action is what would have been done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
@@ -91,6 +91,8 @@ pub(crate) enum EventKind {
     Heartbeat,
     ExecutionStatus,
     CodePipelineJob,
+    /// An event of a known source, but of another type.
+    Other,
 }
 
 /// What an invocation did.
@@ -131,12 +133,12 @@ pub(crate) enum Action {
 
 /// The guards, by role. A guard that is not configured or could not be read is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct GuardReport(BTreeMap<&'static str, ReportedState>);
+pub(crate) struct GuardStates(BTreeMap<&'static str, ShownState>);
 
 /// What a guard is, in answers and logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum ReportedState {
+pub(crate) enum ShownState {
     Enabled,
     /// This router disabled it.
     Disabled,
@@ -148,29 +150,29 @@ pub(crate) enum ReportedState {
     Inconsistent,
 }
 
-impl GuardReport {
+impl GuardStates {
     pub(crate) fn new<'g>(guards: impl Iterator<Item = (GuardRole, &'g GuardState)>) -> Self {
-        Self(guards.map(|(role, state)| (role.name(), ReportedState::from(state))).collect())
+        Self(guards.map(|(role, state)| (role.name(), ShownState::from(state))).collect())
     }
 
     /// The state of one guard.
-    pub(crate) fn state(&self, role: GuardRole) -> Option<&ReportedState> {
+    pub(crate) fn state(&self, role: GuardRole) -> Option<&ShownState> {
         self.0.get(role.name())
     }
 
     /// How many guards are held: by a person, another program, or another router.
     pub(crate) fn held(&self) -> usize {
-        let is_held = |state: &&ReportedState| matches!(state, ReportedState::Held | ReportedState::HeldBy(_));
+        let is_held = |state: &&ShownState| matches!(state, ShownState::Held | ShownState::HeldBy(_));
         self.0.values().filter(is_held).count()
     }
 
     /// Whether this router has disabled any guard.
     pub(crate) fn is_engaged(&self) -> bool {
-        self.0.values().any(|state| *state == ReportedState::Disabled)
+        self.0.values().any(|state| *state == ShownState::Disabled)
     }
 }
 
-impl From<&GuardState> for ReportedState {
+impl From<&GuardState> for ShownState {
     fn from(state: &GuardState) -> Self {
         match state {
             GuardState::Enabled => Self::Enabled,

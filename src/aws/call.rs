@@ -17,7 +17,7 @@ pub(crate) struct CallError {
 
 /// What an operator checks when a call is refused.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Check<'a> {
+pub(crate) struct Remedy<'a> {
     /// The variable, or another thing, that may be wrong if the service does not find or does not accept what the call names.
     pub(crate) setting: &'a str,
     /// The permission that may be missing.
@@ -55,10 +55,10 @@ impl Cause {
         }
     }
 
-    fn advice(self, check: Check<'_>) -> String {
+    fn advice(self, remedy: Remedy<'_>) -> String {
         match self {
-            Self::Denied => format!("check the permission {}", check.permission),
-            Self::NotFound | Self::Invalid => format!("check {}", check.setting),
+            Self::Denied => format!("check the permission {}", remedy.permission),
+            Self::NotFound | Self::Invalid => format!("check {}", remedy.setting),
             Self::Limit => {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
@@ -71,19 +71,19 @@ impl Cause {
 
 impl CallError {
     /// `operation` completes the sentence "cannot …".
-    pub(crate) fn new<E, R>(operation: impl Into<String>, check: Check<'_>, error: SdkError<E, R>) -> Self
+    pub(crate) fn new<E, R>(operation: impl Into<String>, remedy: Remedy<'_>, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let cause = Cause::of(error.code());
-        Self { operation: operation.into(), advice: cause.advice(check), cause, source: error.into() }
+        Self { operation: operation.into(), advice: cause.advice(remedy), cause, source: error.into() }
     }
 
     /// The service answered, but the thing that the call looks for does not exist.
-    pub(crate) fn not_found(operation: impl Into<String>, check: Check<'_>, source: impl Into<BoxError>) -> Self {
+    pub(crate) fn not_found(operation: impl Into<String>, remedy: Remedy<'_>, source: impl Into<BoxError>) -> Self {
         let cause = Cause::NotFound;
-        Self { operation: operation.into(), advice: cause.advice(check), cause, source: source.into() }
+        Self { operation: operation.into(), advice: cause.advice(remedy), cause, source: source.into() }
     }
 
     /// The request could not be built, or the answer lacks what the service promises.

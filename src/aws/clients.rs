@@ -20,9 +20,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::call::BoxError;
-use super::preconnect::Preconnect;
-use crate::config::{Retries, SdkSettings, Trust};
+use crate::aws::call::BoxError;
+use crate::aws::preconnect::Preconnect;
+use crate::config::sdk::{Retries, SdkSettings, Trust};
 
 /// The root certificates of Amazon Trust Services, which certifies the endpoints of the partitions `aws` and `aws-us-gov`:
 /// <https://www.amazontrust.com/repository/>. They expire from 2037 on.
@@ -111,15 +111,15 @@ fn tls_context(trust: &Trust) -> Result<TlsContext, ClientError> {
         Trust::Bundle(path) => {
             let bundle = |source: BoxError| ClientError::Bundle { path: path.display().to_string(), source };
             let pem = std::fs::read(path).map_err(|error| bundle(error.into()))?;
-            check(&pem).map_err(bundle)?;
+            verify_certificates(&pem).map_err(bundle)?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
     TlsContext::builder().with_trust_store(store).build().map_err(|error| ClientError::Tls(error.into()))
 }
 
-/// Checks certificates, as the connector panics on bad ones.
-fn check(pem: &[u8]) -> Result<(), BoxError> {
+/// An error if a certificate cannot be used, as the connector panics on bad ones.
+fn verify_certificates(pem: &[u8]) -> Result<(), BoxError> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         store.add(certificate?)?;
@@ -138,7 +138,7 @@ mod tests {
         for root in ours {
             assert!(webpki_root_certs::TLS_SERVER_ROOT_CERTS.contains(&root));
         }
-        check(AMAZON_ROOTS).unwrap();
+        verify_certificates(AMAZON_ROOTS).unwrap();
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         let truncated = &AMAZON_ROOTS[..1000];
         let no_certificate = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
         for bad in [&b"not PEM"[..], b"", truncated, no_certificate] {
-            assert!(check(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(verify_certificates(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
 }

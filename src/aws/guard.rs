@@ -1,12 +1,12 @@
-//! The guards, as one list. Each kind of guard has its adapter in the file of its service and a variant here.
+//! The guards as one list. Each kind of guard has its adapter in a file of its own and a variant here.
 
 use futures_util::future::join_all;
 
-use super::call::CallError;
-use super::codepipeline::Stage;
-use super::eventbridge::{Rule, RuleArns};
-use crate::model::{DesiredState, GuardRole, GuardState, OwedTag};
-use crate::policy;
+use crate::aws::call::CallError;
+use crate::aws::rule::{ObservedRule, Rule, RuleArns};
+use crate::aws::stage::Stage;
+use crate::model::{DesiredState, GuardRole, GuardState};
+use crate::policy::interlock::must_be_set;
 
 /// One guard.
 #[derive(Clone, Debug)]
@@ -15,97 +15,102 @@ pub(crate) enum Guard {
     Rule(Rule),
 }
 
-/// What a read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) state: GuardState,
-    /// The name that a write uses: a rule's ARN, or a stage's name.
-    pub(crate) resource: String,
-    /// The tag of an owed tick. Only rules have it.
-    pub(crate) owed: Option<OwedTag>,
-}
-
 /// A guard as one observation found it.
 #[derive(Debug)]
-pub(crate) struct ObservedGuard {
-    pub(crate) role: GuardRole,
-    pub(crate) found: Result<Found, CallError>,
+pub(crate) struct ObservedGuard<'g> {
+    found: Found<'g>,
     /// Whether this invocation has written to the guard.
-    pub(crate) written: bool,
+    pub(crate) is_written: bool,
 }
 
-impl ObservedGuard {
+/// The guard, and what the read found.
+#[derive(Debug)]
+enum Found<'g> {
+    Stage(&'g Stage, Result<GuardState, CallError>),
+    Rule(&'g Rule, Result<ObservedRule, CallError>),
+}
+
+impl ObservedGuard<'_> {
+    pub(crate) fn role(&self) -> GuardRole {
+        match &self.found {
+            Found::Stage(..) => GuardRole::Stage,
+            Found::Rule(rule, _) => rule.role,
+        }
+    }
+
+    /// The state that was read, or `None` if the guard could not be read.
+    pub(crate) fn state(&self) -> Option<&GuardState> {
+        match &self.found {
+            Found::Stage(_, found) => found.as_ref().ok(),
+            Found::Rule(_, found) => found.as_ref().ok().map(|rule| &rule.state),
+        }
+    }
+
+    /// Why the guard could not be read.
+    pub(crate) fn into_read_error(self) -> Option<CallError> {
+        match self.found {
+            Found::Stage(_, found) => found.err(),
+            Found::Rule(_, found) => found.err(),
+        }
+    }
+
     fn must_be_set(&self, desired: &DesiredState) -> bool {
-        self.found.as_ref().is_ok_and(|found| policy::must_be_set(&found.state, desired))
+        self.state().is_some_and(|state| must_be_set(state, desired))
     }
 
     /// Whether nothing is left to do. A guard that cannot be read needs an operator, so nothing is left to do for it. If this
     /// invocation has written to it, its state is unknown, so it is read again.
     pub(crate) fn is_settled(&self, desired: &DesiredState) -> bool {
-        if self.found.is_ok() { !self.must_be_set(desired) } else { !self.written }
-    }
-}
-
-impl Guard {
-    fn role(&self) -> GuardRole {
-        match self {
-            Self::Stage(_) => GuardRole::Stage,
-            Self::Rule(rule) => rule.role,
-        }
+        if self.state().is_some() { !self.must_be_set(desired) } else { !self.is_written }
     }
 
-    async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
-        match self {
-            Self::Stage(stage) => stage.read().await,
-            Self::Rule(rule) => rule.read(arns, written).await,
-        }
-    }
-
-    async fn set(&self, found: &Found, desired: &DesiredState) -> Result<(), CallError> {
-        match self {
-            Self::Stage(stage) => stage.set(&found.resource, desired).await,
-            Self::Rule(rule) => rule.set(&found.resource, desired).await,
+    async fn set(&self, desired: &DesiredState) -> Result<(), CallError> {
+        match &self.found {
+            Found::Stage(stage, _) => stage.set(desired).await,
+            Found::Rule(rule, Ok(found)) => rule.set(&found.arn, desired).await,
+            // A rule that could not be read is not set.
+            Found::Rule(_, Err(_)) => Ok(()),
         }
     }
 }
 
 /// The schedule rule and what was found of it, if it is configured and could be read.
-pub(crate) fn schedule_rule<'g, 'o>(
-    guards: &'g [Guard],
-    observed: &'o [ObservedGuard],
-) -> Option<(&'g Rule, &'o Found)> {
-    guards.iter().zip(observed).find_map(|(guard, observed)| match (guard, &observed.found) {
-        (Guard::Rule(rule), Ok(found)) if rule.role == GuardRole::ScheduleRule => Some((rule, found)),
-        _ => None,
+pub(crate) fn schedule_rule<'o>(observed: &'o [ObservedGuard<'_>]) -> Option<(&'o Rule, &'o ObservedRule)> {
+    observed.iter().find_map(|guard| match &guard.found {
+        Found::Rule(rule, Ok(found)) if rule.role == GuardRole::ScheduleRule => Some((*rule, found)),
+        Found::Rule(..) | Found::Stage(..) => None,
     })
 }
 
 /// Reads every guard at once, in one round trip if `arns` is given and no rule is held. `before` is what this invocation observed
 /// last.
-pub(crate) async fn read_all(
-    guards: &[Guard],
+pub(crate) async fn read_all<'g>(
+    guards: &'g [Guard],
     arns: Option<&RuleArns>,
-    before: Option<&[ObservedGuard]>,
-) -> Vec<ObservedGuard> {
-    join_all(guards.iter().enumerate().map(|(index, guard)| async move {
-        let written = before.and_then(|before| before.get(index)).is_some_and(|guard| guard.written);
-        ObservedGuard { role: guard.role(), found: guard.read(arns, written).await, written }
+    before: &[ObservedGuard<'_>],
+) -> Vec<ObservedGuard<'g>> {
+    join_all(guards.iter().map(|guard| async move {
+        let is_written = |role| before.iter().any(|guard| guard.role() == role && guard.is_written);
+        match guard {
+            Guard::Stage(stage) => ObservedGuard {
+                found: Found::Stage(stage, stage.read().await),
+                is_written: is_written(GuardRole::Stage),
+            },
+            Guard::Rule(rule) => {
+                let is_written = is_written(rule.role);
+                ObservedGuard { found: Found::Rule(rule, rule.read(arns, is_written).await), is_written }
+            }
+        }
     }))
     .await
 }
 
 /// Sets every guard that is not as desired, all at once, and notes that they were written. One guard's failure does not stop
 /// another. Returns the failures. The next observation shows whether a failed call was carried out anyway.
-pub(crate) async fn set_all(
-    guards: &[Guard],
-    observed: &mut [ObservedGuard],
-    desired: &DesiredState,
-) -> Vec<(GuardRole, CallError)> {
-    let writes = guards.iter().zip(observed).filter(|(_, observed)| observed.must_be_set(desired));
-    let writes = writes.map(|(guard, observed)| async {
-        observed.written = true;
-        let Ok(found) = &observed.found else { return None };
-        guard.set(found, desired).await.err().map(|error| (observed.role, error))
+pub(crate) async fn set_all(observed: &mut [ObservedGuard<'_>], desired: &DesiredState) -> Vec<(GuardRole, CallError)> {
+    let writes = observed.iter_mut().filter(|guard| guard.must_be_set(desired)).map(|guard| async {
+        guard.is_written = true;
+        guard.set(desired).await.err().map(|error| (guard.role(), error))
     });
     join_all(writes).await.into_iter().flatten().collect()
 }

@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
-use super::call::BoxError;
+use crate::aws::call::BoxError;
 
 /// The longest that the first event waits for connections that are slow to open.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

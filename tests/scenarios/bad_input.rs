@@ -14,13 +14,9 @@ async fn refusal(event: Value) -> String {
 
 #[tokio::test]
 async fn a_payload_that_is_no_object_is_refused() {
-    for (payload, found) in [
-        (json!(null), "null"),
-        (json!(true), "a boolean"),
-        (json!(7), "a number"),
-        (json!("alarm"), "a string"),
-        (json!([sample_event("drift-alarm")]), "an array"),
-    ] {
+    for (payload, found) in
+        [(json!(null), "null"), (json!(true), "a boolean"), (json!(7), "a number"), (json!("alarm"), "a string")]
+    {
         let error = refusal(payload).await;
         assert!(error.starts_with(&format!("the event is {found}, not a JSON object")), "{error}");
     }
@@ -33,15 +29,40 @@ async fn an_unknown_event_is_named_by_source_and_detail_type() {
             json!({ "source": "aws.s3", "detail-type": "Object Created", "detail": {} }),
             "unknown event: source \"aws.s3\", detail-type \"Object Created\"",
         ),
-        (
-            json!({ "source": "aws.cloudwatch", "detail-type": "CloudWatch Alarm Configuration Change", "detail": {} }),
-            "unknown event: source \"aws.cloudwatch\", detail-type \"CloudWatch Alarm Configuration Change\"",
-        ),
-        (json!({ "key1": "value1" }), "unknown event: source missing, detail-type missing"),
+        (json!({ "source": "aws.events", "detail": {} }), "unknown event: source \"aws.events\", detail-type missing"),
         (json!({ "source": 5, "detail-type": null }), "unknown event: source missing, detail-type missing"),
     ] {
         let error = refusal(event).await;
         assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+/// What real accounts send when the function gets its events by something else than a rule's plain target.
+#[tokio::test]
+async fn a_wrapped_event_is_refused_with_the_name_of_its_wrapper_and_what_to_do() {
+    let alarm = || sample_event("drift-alarm");
+    let text = || alarm().to_string();
+    for (payload, parts) in [
+        (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": text() } }] }), ["SNS", "subscription"]),
+        (json!({ "Type": "Notification", "TopicArn": "arn", "Message": text() }), ["SNS", "subscription"]),
+        (json!({ "Records": [{ "eventSource": "aws:sqs", "body": text() }] }), ["SQS", "message's body"]),
+        (json!({ "Messages": [{ "Body": text() }] }), ["SQS", "message's body"]),
+        (json!({ "Records": [{ "eventSource": "aws:s3", "s3": {} }] }), ["batch of records", "event source mapping"]),
+        (json!([alarm()]), ["EventBridge Pipes", "one by one"]),
+        (alarm()["detail"].clone(), ["InputPath", "the whole event"]),
+        (json!({ "myField": "my value" }), ["constant input", "the whole event"]),
+        (
+            json!({ "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": alarm(), "responsePayload": {} }),
+            ["Lambda's record", "requestPayload"],
+        ),
+        (json!({ "requestContext": { "http": {} }, "body": text() }), ["function URL", "aws lambda invoke"]),
+        (json!({ "awslogs": { "data": "H4sI" } }), ["log lines", "subscription filter"]),
+    ] {
+        let error = refusal(payload).await;
+        assert!(error.starts_with("this is not an event itself: it "), "{error}");
+        for part in parts {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
     }
 }
 
@@ -63,7 +84,6 @@ async fn a_field_that_is_missing_null_or_empty_is_named_by_its_path() {
         ("schedule", "resources"),
         ("codepipeline-job", "CodePipeline.job.id"),
         ("execution-succeeded", "detail"),
-        ("execution-succeeded", "detail.pipelineArn"),
         ("execution-succeeded", "detail.pipelineExecutionArn"),
         ("execution-succeeded", "detail.currentPipelineExecutionStatus"),
     ] {

@@ -303,6 +303,78 @@ async fn an_alarm_of_another_account_that_is_forwarded_to_this_one_starts_a_retr
     assert!(error.contains("ResourceLimitExceeded"), "{error}");
 }
 
+/// People list several types in one rule. Such an event is no error, so it is no dead letter.
+#[tokio::test(start_paused = true)]
+async fn an_event_of_another_type_of_a_known_source_is_ignored() {
+    for (source, detail_type) in [
+        ("aws.codepipeline", "CodePipeline Stage Execution State Change"),
+        ("aws.codepipeline", "CodePipeline Action Execution State Change"),
+        ("aws.sagemaker", "SageMaker Model Building Pipeline Execution Step Status Change"),
+        ("aws.cloudwatch", "CloudWatch Alarm Configuration Change"),
+        ("aws.cloudwatch", "CloudWatch Alarm Contributor State Change"),
+    ] {
+        let lab = Lab::new();
+        let answer = lab.send(json!({ "source": source, "detail-type": detail_type, "detail": { "state": 7 } })).await;
+        let reason = format!(
+            "the router needs no event of type \"{detail_type}\" from {source}: a rule that sends only this type can be removed"
+        );
+        assert_eq!(answer, json!({ "event": "other", "action": "ignored", "reason": reason }));
+        assert!(lab.take_calls().is_empty() && lab.take_metrics().is_empty());
+    }
+}
+
+/// A rule or a CodePipeline of the same name in another account is not ours.
+#[tokio::test(start_paused = true)]
+async fn an_event_of_another_account_or_region_is_ignored_unless_it_is_an_alarms() {
+    for (pointer, elsewhere) in [("/account", "210987654321"), ("/region", "eu-west-1")] {
+        for sample in ["code-deployed", "schedule", "scheduler-tick", "heartbeat", "execution-executing"] {
+            let lab = Lab::new();
+            let answer = lab.send(sample_with(sample, &[(pointer, elsewhere.into())])).await;
+            assert_eq!(answer["action"], "ignored", "{sample}");
+            let reason = answer["reason"].as_str().unwrap();
+            assert!(reason.contains(elsewhere) && reason.contains("123456789012"), "{reason}");
+            assert!(lab.take_calls().is_empty(), "{sample}");
+        }
+        let lab = Lab::new();
+        assert_eq!(lab.send(sample_with("drift-alarm", &[(pointer, elsewhere.into())])).await["action"], "started");
+    }
+    // Emulators invent an account, or none; a person's event may have none.
+    for arn in ["function-arn", "arn:aws:lambda:us-east-1:012345678912:function:router"] {
+        let lab = Lab::new().with_function_arn(arn);
+        assert_eq!(lab.send(sample_event("schedule")).await["action"], "started", "{arn}");
+    }
+    let mut by_hand = sample_event("schedule");
+    by_hand.as_object_mut().unwrap().retain(|name, _| !["account", "region"].contains(&name.as_str()));
+    assert_eq!(Lab::new().send(by_hand).await["action"], "started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_event_without_the_pipelines_arn_names_it_by_the_executions() {
+    let lab = Lab::new();
+    let mut event = sample_event("execution-executing");
+    event["detail"].as_object_mut().unwrap().remove("pipelineArn");
+    lab.simulator.world().force_state(&event);
+    assert_eq!(lab.send(event.clone()).await["action"], "engaged");
+    let other = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud-pipeline/execution/abc";
+    event["detail"]["pipelineExecutionArn"] = other.into();
+    assert_eq!(lab.send(event).await["action"], "ignored");
+}
+
+/// `DescribeAlarms` shows the alarm, not which of its time series went off, so no heartbeat finds a contributor again.
+#[tokio::test(start_paused = true)]
+async fn a_contributor_of_an_alarm_starts_a_retraining_and_is_never_left_to_a_heartbeat() {
+    let mut event = sample_event("drift-alarm-action");
+    event["alarmData"]["alarmContributor"] = json!({ "id": "6d44", "attributes": { "MonitoringSchedule": "drift" } });
+    let listed = [("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold")];
+    let lab = Lab::with(&listed);
+    assert_eq!(lab.send(event.clone()).await["action"], "started");
+    let at_the_limit = Lab::with(&listed);
+    at_the_limit.simulator.world().sagemaker.limit = Some(0);
+    let error = at_the_limit.refused(event).await;
+    assert!(error.contains("ResourceLimitExceeded"), "{error}");
+    assert_eq!(at_the_limit.send(sample_event("drift-alarm-action")).await["action"], "deferred", "the alarm itself");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_heartbeat_finds_nothing_to_do() {
     let lab = Lab::new();

@@ -100,7 +100,10 @@ async fn user_parameters_that_are_absent_empty_or_name_our_pipeline_start_it() {
 #[tokio::test(start_paused = true)]
 async fn user_parameters_that_can_never_be_served_fail_the_action() {
     for (parameters, message) in [
-        ("nyctaxi-pipeline", "UserParameters are not as expected (line 1, column 2)"),
+        ("nyctaxi-pipeline", "UserParameters are not JSON (line 1, column 2): leave them out, or write"),
+        // CodePipeline put a commit's message into a variable.
+        ("{\"Parameters\": {\"Source\": \"fix: the fare\n\nCo-authored-by: somebody\"}}", "use the commit's id"),
+        ("{\"Parameters\": {\"Source\": \"fix \"the\" fare\"}}", "use the commit's id"),
         ("{\"PipelineName\": 7}", "leave them out, or write {\"PipelineName\": \"NAME\", "),
         ("{\"Pipeline\": \"nyctaxi-pipeline\"}", "UserParameters are not as expected"),
         ("{\"PipelineName\": \"fraud-pipeline\"}", "name another SageMaker pipeline than nyctaxi-pipeline"),

@@ -10,6 +10,7 @@ import itertools
 import json
 import subprocess
 
+import jsonschema
 import pytest
 from moto.events.models import EventPattern
 from moto.iam.access_control import IAMPolicy, PermissionResult
@@ -514,6 +515,52 @@ def metrics_shown(stack):
             if before[0] == "DriftRouter":
                 shown.add(tuple(before[1:]))
     return shown
+
+
+# CloudWatch's schema of a line of metrics, for the lines that the function writes: one directive, no arrays of values.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+NAME = {"type": "string", "minLength": 1, "maxLength": 1024}
+METRIC = {
+    "type": "object",
+    "required": ["Name"],
+    "additionalProperties": False,
+    "properties": {"Name": NAME, "Unit": {"enum": ["Seconds", "Count"]}, "StorageResolution": {"enum": [1, 60]}},
+}
+DIRECTIVE = {
+    "type": "object",
+    "required": ["Namespace", "Dimensions", "Metrics"],
+    "additionalProperties": False,
+    "properties": {
+        "Namespace": NAME,
+        "Dimensions": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "array", "minItems": 1, "maxItems": 30, "items": NAME | {"maxLength": 250}},
+        },
+        "Metrics": {"type": "array", "minItems": 1, "maxItems": 100, "items": METRIC},
+    },
+}
+METADATA = {
+    "type": "object",
+    "required": ["Timestamp", "CloudWatchMetrics"],
+    "additionalProperties": False,
+    "properties": {
+        "Timestamp": {"type": "integer", "minimum": 1_000_000_000_000},
+        "CloudWatchMetrics": {"type": "array", "minItems": 1, "maxItems": 1, "items": DIRECTIVE},
+    },
+}
+
+
+def test_every_line_of_metrics_satisfies_cloudwatchs_schema():
+    for line in recorded("metrics"):
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        names = [metric["Name"] for metric in directive["Metrics"]]
+        dimensions = [name for names in directive["Dimensions"] for name in names]
+        # Each name leads to a member of the line.
+        members = {name: {"type": "number"} for name in names} | {name: NAME for name in dimensions}
+        schema = {"required": ["_aws", *members], "additionalProperties": False, "properties": {"_aws": METADATA} | members}
+        jsonschema.validate(line, schema)
+        assert len(set(names)) == len(names)
 
 
 def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():

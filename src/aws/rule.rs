@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{RuleState, Tag};
 
-use super::call::{CallError, Check};
-use super::guard::Found;
-use crate::model::{DesiredState, GuardRole, GuardState};
-use crate::policy::{self, OWED_TAG, RULE_MARK};
+use crate::aws::call::{CallError, Remedy};
+use crate::aws::mark::{self, RULE_MARK, TICK_TAG};
+use crate::model::{DesiredState, GuardRole, GuardState, TickTag};
 
 /// The pause before a hold is read again. Lags of 0.6 seconds are known.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
@@ -26,6 +25,16 @@ pub(crate) struct Rule {
     /// The variable that names the rule, for messages.
     pub(super) variable: &'static str,
     pub(super) owner: String,
+}
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObservedRule {
+    pub(crate) state: GuardState,
+    /// Tags are read and written by ARN.
+    pub(crate) arn: String,
+    /// The tag of an owed tick.
+    pub(crate) tick_tag: Option<TickTag>,
 }
 
 /// The account and Region of the rules, taken from the function's own ARN. Tags are read by ARN, so a known ARN saves a round trip.
@@ -57,7 +66,7 @@ impl Rule {
     ///
     /// A hold is read twice. State and tags are two calls, and each may lag behind writes. While another invocation disables or
     /// enables the rule, they may show a disabled rule without a tag, which nobody holds.
-    pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
+    pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<ObservedRule, CallError> {
         let found = self.read_once(arns, written).await?;
         if found.state != GuardState::DisabledByOther {
             return Ok(found);
@@ -67,7 +76,7 @@ impl Rule {
     }
 
     /// Reads the rule's state and tags at once.
-    async fn read_once(&self, arns: Option<&RuleArns>, written: bool) -> Result<Found, CallError> {
+    async fn read_once(&self, arns: Option<&RuleArns>, written: bool) -> Result<ObservedRule, CallError> {
         let guess = arns.map(|arns| arns.of(&self.name));
         let early_tags = async {
             match &guess {
@@ -76,7 +85,7 @@ impl Rule {
             }
         };
         let (rule, early_tags) = tokio::join!(self.client.describe_rule().name(&self.name).send(), early_tags);
-        let rule = rule.map_err(|error| CallError::new(self.to("read"), self.check("events:DescribeRule"), error))?;
+        let rule = rule.map_err(|error| CallError::new(self.to("read"), self.remedy("events:DescribeRule"), error))?;
         let arn = rule.arn.ok_or_else(|| CallError::unusable(self.to("read"), "EventBridge's answer has no Arn"))?;
         let tags = match early_tags {
             Some(tags) if guess.as_ref() == Some(&arn) => tags?,
@@ -84,7 +93,7 @@ impl Rule {
         };
         let value = |key| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
         let is_disabled = rule.state == Some(RuleState::Disabled);
-        let state = match value(RULE_MARK).map(|mark| policy::rule_mark_owner(mark, &self.owner)) {
+        let state = match value(RULE_MARK).map(|mark| mark::rule_mark_owner(mark, &self.owner)) {
             Some(owner) if owner != self.owner => GuardState::MarkedByOtherRouter { owner: owner.to_owned() },
             Some(_) if is_disabled => GuardState::DisabledByRouter,
             Some(_) => GuardState::Inconsistent,
@@ -92,32 +101,26 @@ impl Rule {
             None if is_disabled => GuardState::DisabledByOther,
             None => GuardState::Enabled,
         };
-        let owed = value(OWED_TAG).map(|value| policy::read_owed_tag(value, &self.owner));
-        Ok(Found { state, resource: arn, owed })
+        let tick_tag = value(TICK_TAG).map(|value| mark::read_tick_tag(value, &self.owner));
+        Ok(ObservedRule { state, arn, tick_tag })
     }
 
     async fn tags(&self, arn: &str) -> Result<Vec<Tag>, CallError> {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = answer
-            .map_err(|error| CallError::new(self.to("read"), self.check("events:ListTagsForResource"), error))?
+            .map_err(|error| CallError::new(self.to("read"), self.remedy("events:ListTagsForResource"), error))?
             .tags;
         Ok(tags.unwrap_or_default())
     }
 
     /// Notes on the rule that the tick of `at` is owed.
-    ///
-    /// # Errors
-    /// [`CallError`] if a call fails after the SDK's retries.
-    pub(crate) async fn note_owed(&self, arn: &str, at: SystemTime) -> Result<(), CallError> {
-        self.tag(arn, OWED_TAG, policy::owed_tag(&self.owner, at), "note that a tick is owed on").await
+    pub(crate) async fn note_tick(&self, arn: &str, at: SystemTime) -> Result<(), CallError> {
+        self.tag(arn, TICK_TAG, mark::tick_tag(&self.owner, at), "note that a tick is owed on").await
     }
 
     /// Removes the note that a tick is owed.
-    ///
-    /// # Errors
-    /// [`CallError`] if a call fails after the SDK's retries.
-    pub(crate) async fn forget_owed(&self, arn: &str) -> Result<(), CallError> {
-        self.untag(arn, OWED_TAG, "remove the note that a tick is owed from").await
+    pub(crate) async fn forget_tick(&self, arn: &str) -> Result<(), CallError> {
+        self.untag(arn, TICK_TAG, "remove the note that a tick is owed from").await
     }
 
     pub(super) async fn set(&self, arn: &str, desired: &DesiredState) -> Result<(), CallError> {
@@ -128,14 +131,14 @@ impl Rule {
     }
 
     async fn disable(&self, arn: &str, execution_id: &str) -> Result<(), CallError> {
-        self.tag(arn, RULE_MARK, policy::rule_mark(&self.owner, execution_id), "disable").await?;
+        self.tag(arn, RULE_MARK, mark::rule_mark(&self.owner, execution_id), "disable").await?;
         let disabled = self.client.disable_rule().name(&self.name).send().await;
-        disabled.map(drop).map_err(|error| CallError::new(self.to("disable"), self.check("events:DisableRule"), error))
+        disabled.map(drop).map_err(|error| CallError::new(self.to("disable"), self.remedy("events:DisableRule"), error))
     }
 
     async fn enable(&self, arn: &str) -> Result<(), CallError> {
         let enabled = self.client.enable_rule().name(&self.name).send().await;
-        enabled.map_err(|error| CallError::new(self.to("enable"), self.check("events:EnableRule"), error))?;
+        enabled.map_err(|error| CallError::new(self.to("enable"), self.remedy("events:EnableRule"), error))?;
         self.untag(arn, RULE_MARK, "enable").await
     }
 
@@ -143,20 +146,20 @@ impl Rule {
         let tag = Tag::builder().key(key).value(value).build();
         let tag = tag.map_err(|error| CallError::unusable(self.to(verb), error))?;
         let tagged = self.client.tag_resource().resource_arn(arn).tags(tag).send().await;
-        tagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.check("events:TagResource"), error))
+        tagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.remedy("events:TagResource"), error))
     }
 
     async fn untag(&self, arn: &str, key: &str, verb: &str) -> Result<(), CallError> {
         let untagged = self.client.untag_resource().resource_arn(arn).tag_keys(key).send().await;
-        untagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.check("events:UntagResource"), error))
+        untagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.remedy("events:UntagResource"), error))
     }
 
     fn to(&self, verb: &str) -> String {
         format!("{verb} rule {}", self.name)
     }
 
-    fn check<'a>(&'a self, permission: &'a str) -> Check<'a> {
-        Check { setting: self.variable, permission }
+    fn remedy<'a>(&'a self, permission: &'a str) -> Remedy<'a> {
+        Remedy { setting: self.variable, permission }
     }
 }
 

@@ -7,27 +7,30 @@
 use std::time::SystemTime;
 
 use crate::aws::{Accepted, CallError, JobResult};
+use crate::flow::interlock::{converge, observe};
+use crate::flow::retrain::{Ensured, finish, observe_and_ensure};
+use crate::flow::{Error, Invocation, both, chain};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
-use crate::policy::{self, ContinuationToken, JobRequest, JobTerms};
-use crate::reconcile::{Error, Invocation, both, chain, converge, observe};
-use crate::retrain::{Start, finish_start, observe_and_ensure};
+use crate::policy::action::{self, ContinuationToken, JobRequest, JobTerms};
+use crate::policy::start::display_name;
 
 /// Carries out a job, and answers it.
 ///
 /// # Errors
-/// [`Error`] if the job cannot be answered, if a guard cannot be read or set, or if another call fails and another try may help.
+/// [`Error`] if the job cannot be answered, if a guard cannot be read or set, or if a call fails and another try may help. What no
+/// try can mend fails the action, not the invocation.
 pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut Outcome) -> Result<(), Error> {
     outcome.is_later_call = job.continuation_token.is_some();
     let Invocation { config, aws, .. } = invocation;
     let terms = JobTerms {
         pipeline: aws.pipeline.name(),
-        trigger: config.deployment_trigger,
+        trigger: &config.deployment_trigger,
         parameters: &config.parameters,
         mode: config.mode,
     };
-    match policy::job_request(&job, terms, aws.now()) {
-        JobRequest::Start(occurrence) => start(invocation, &job.id, &occurrence, outcome).await,
+    match action::job_request(&job, terms, aws.now()) {
+        JobRequest::Start(occurrence) => start_or_find(invocation, &job.id, &occurrence, outcome).await,
         JobRequest::Wait(token) => {
             let reason = "a pipeline parameter needs the time of the first call: the next call starts the execution";
             wait(invocation, &job.id, token, Action::Deferred, reason.to_owned(), outcome).await
@@ -42,27 +45,29 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
 
 /// Starts an execution, and answers that the action has to wait for it. If SageMaker is at its limit of executions, the action has
 /// to wait for the start.
-async fn start(
+async fn start_or_find(
     invocation: &Invocation<'_>,
     job_id: &str,
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let ensured = match observe_and_ensure(invocation, occurrence, outcome).await {
-        Ok(ensured) => ensured,
+    let attempt = match observe_and_ensure(invocation, occurrence, outcome).await {
+        Ok(attempt) => attempt,
         // Permanent errors fail the action immediately. Otherwise it would wait until its timeout.
         Err(error) if !error.is_retryable() => return Ok(refuse(invocation, job_id, chain(&error), outcome).await?),
         Err(error) => return Err(error),
     };
-    let token = match &ensured.start {
-        Start::Started(arn) | Start::Found(arn) => {
+    let token = match &attempt.result {
+        Ensured::Started(arn) | Ensured::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
-        Start::None => ContinuationToken::NotStarted { first_job: occurrence.key.clone(), asked: occurrence.at },
+        Ensured::Deferred | Ensured::Nothing => {
+            ContinuationToken::NotStarted { first_job: occurrence.key.clone(), asked: occurrence.at }
+        }
     };
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
-    let finished = finish_start(invocation, occurrence, ensured, outcome).await;
+    let finished = finish(invocation, occurrence, attempt, outcome).await;
     let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())
@@ -77,7 +82,7 @@ async fn find_started(
     reason: String,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let name = policy::display_name(occurrence);
+    let name = display_name(occurrence);
     match invocation.aws.pipeline.list().await {
         Ok(executions) => match executions.into_iter().find(|e| e.display_name.as_deref() == Some(&name)) {
             Some(execution) => continue_job(invocation, job_id, execution.arn, None, outcome).await,
@@ -105,7 +110,7 @@ async fn continue_job(
         Ok(None) => {
             let now = invocation.aws.now();
             let since = unknown_since.unwrap_or(now);
-            if !policy::waits_for_unknown(since, now) {
+            if !action::waits_for_unknown(since, now) {
                 let reason = format!("SageMaker does not find {}: it was deleted", arn.as_str());
                 return refuse_and_reconcile(invocation, job_id, reason, outcome).await;
             }
@@ -118,9 +123,9 @@ async fn continue_job(
         }
         Err(error) => return Err(error.into()),
     };
-    let message = policy::failure_message(&execution);
+    let message = action::failure_message(&execution);
     let execution_arn = arn.as_str();
-    let (action, result, reason) = match (&execution.status, &message) {
+    let (done, result, reason) = match (&execution.status, &message) {
         (ExecutionStatus::Active, _) => {
             let reason = format!("execution {} runs", arn.id());
             let token = ContinuationToken::Execution { arn, unknown_since: None };
@@ -133,7 +138,7 @@ async fn continue_job(
     };
     let accepted = invocation.aws.jobs.answer(job_id, result).await;
     if accepted.is_ok() {
-        outcome.action = Some(action);
+        outcome.action = Some(done);
         outcome.reason = Some(reason);
     }
     // The status event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
@@ -148,7 +153,7 @@ async fn set_guards(
     hint: Option<&StatusHint>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let snapshot = observe(invocation, hint, None, outcome).await?;
+    let snapshot = observe(invocation, hint, &[], outcome).await?;
     converge(invocation, hint, snapshot, outcome).await.map(drop)
 }
 

@@ -7,11 +7,11 @@
 use std::time::SystemTime;
 
 use aws_sdk_sagemaker::Client;
-use aws_sdk_sagemaker::types::{Parameter, SortOrder, SortPipelineExecutionsBy};
+use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder, SortPipelineExecutionsBy};
 
-use super::call::{CallError, Check};
+use crate::aws::call::{CallError, Remedy};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus};
-use crate::policy::StartRequest;
+use crate::policy::start::StartRequest;
 
 /// The SageMaker pipeline.
 #[derive(Clone, Debug)]
@@ -32,51 +32,27 @@ impl Pipeline {
     }
 
     /// The newest 100 executions, newest first. A page may be shorter than requested, so the next pages are read too.
-    ///
-    /// # Errors
-    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn list(&self) -> Result<Vec<Execution>, CallError> {
+        let call = self.client.list_pipeline_executions().pipeline_name(&self.name).max_results(PAGE);
+        let call = call.sort_by(SortPipelineExecutionsBy::CreationTime).sort_order(SortOrder::Descending);
+        let mut pages = call.into_paginator().send();
         let mut executions = Vec::new();
-        let mut next_token = None;
-        loop {
-            let page = self
-                .client
-                .list_pipeline_executions()
-                .pipeline_name(&self.name)
-                .sort_by(SortPipelineExecutionsBy::CreationTime)
-                .sort_order(SortOrder::Descending)
-                .max_results(PAGE)
-                .set_next_token(next_token)
-                .send()
-                .await
-                .map_err(|error| {
-                    let operation = format!("list the executions of SageMaker pipeline {}", self.name);
-                    let check =
-                        Check { setting: "SAGEMAKER_PIPELINE_NAME", permission: "sagemaker:ListPipelineExecutions" };
-                    CallError::new(operation, check, error)
-                })?;
-            executions.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(
-                |summary| {
-                    Some(Execution {
-                        arn: ExecutionArn::parse(&summary.pipeline_execution_arn?)?,
-                        status: ExecutionStatus::from(summary.pipeline_execution_status?.as_str()),
-                        display_name: summary.pipeline_execution_display_name,
-                        started: summary.start_time.and_then(|time| SystemTime::try_from(time).ok()),
-                    })
-                },
-            ));
-            next_token = page.next_token.filter(|token| !token.is_empty());
-            if next_token.is_none() || executions.len() >= NEWEST {
-                executions.truncate(NEWEST);
-                return Ok(executions);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                let operation = format!("list the executions of SageMaker pipeline {}", self.name);
+                let permission = "sagemaker:ListPipelineExecutions";
+                CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error)
+            })?;
+            executions.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(read));
+            if executions.len() >= NEWEST {
+                break;
             }
         }
+        executions.truncate(NEWEST);
+        Ok(executions)
     }
 
     /// The execution, or `None` if SageMaker does not find it.
-    ///
-    /// # Errors
-    /// [`CallError`] if a call fails after the SDK's retries.
     pub(crate) async fn describe(&self, arn: &ExecutionArn) -> Result<Option<Execution>, CallError> {
         let answer = self.client.describe_pipeline_execution().pipeline_execution_arn(arn.as_str()).send().await;
         match answer {
@@ -94,17 +70,13 @@ impl Pipeline {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found()) => Ok(None),
             Err(error) => {
                 let operation = format!("describe {}", arn.as_str());
-                let check =
-                    Check { setting: "SAGEMAKER_PIPELINE_NAME", permission: "sagemaker:DescribePipelineExecution" };
-                Err(CallError::new(operation, check, error))
+                let permission = "sagemaker:DescribePipelineExecution";
+                Err(CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error))
             }
         }
     }
 
     /// Starts an execution and returns its ARN. A repeated request with the same token starts nothing and returns the same ARN.
-    ///
-    /// # Errors
-    /// [`CallError`] if the call fails after the SDK's retries, or if the answer has no ARN.
     pub(crate) async fn start(&self, request: &StartRequest) -> Result<ExecutionArn, CallError> {
         let operation = || format!("start SageMaker pipeline {} as {}", self.name, request.display_name);
         let parameters = request.parameters.iter();
@@ -123,8 +95,8 @@ impl Pipeline {
             .map_err(|error| {
                 let setting = "SAGEMAKER_PIPELINE_NAME, that the pipeline has every parameter which PIPELINE_PARAMETERS or the \
                                action's UserParameters name, and that every other parameter has a default";
-                let check = Check { setting, permission: "sagemaker:StartPipelineExecution" };
-                CallError::new(operation(), check, error)
+                let remedy = Remedy { setting, permission: "sagemaker:StartPipelineExecution" };
+                CallError::new(operation(), remedy, error)
             })?;
         started
             .pipeline_execution_arn
@@ -132,4 +104,13 @@ impl Pipeline {
             .and_then(ExecutionArn::parse)
             .ok_or_else(|| CallError::unusable(operation(), "SageMaker's answer has no PipelineExecutionArn"))
     }
+}
+
+fn read(summary: PipelineExecutionSummary) -> Option<Execution> {
+    Some(Execution {
+        arn: ExecutionArn::parse(&summary.pipeline_execution_arn?)?,
+        status: ExecutionStatus::from(summary.pipeline_execution_status?.as_str()),
+        display_name: summary.pipeline_execution_display_name,
+        started: summary.start_time.and_then(|time| SystemTime::try_from(time).ok()),
+    })
 }

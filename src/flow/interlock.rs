@@ -1,0 +1,272 @@
+//! The interlock's flow: observe, compare, apply, observe again, until every guard has its desired state.
+//!
+//! With `MODE=dry-run` nothing is applied, and one observation is enough. With `MODE=drain` every guard is enabled, even while an
+//! execution is active.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::aws::{self, CallError, ObservedGuard};
+use crate::flow::{Error, Fault, Invocation, both};
+use crate::model::{DesiredState, Execution, GuardRole, GuardState, Mode, StatusHint, TickTag};
+use crate::outcome::{Action, GuardStates, Outcome};
+use crate::policy::action::failure_message;
+use crate::policy::interlock::{desired_state, named_execution};
+use crate::policy::{Hold, Situation};
+
+/// Executions and guards, observed together.
+#[derive(Debug)]
+pub(crate) struct Snapshot<'g> {
+    pub(crate) mode: Mode,
+    /// The newest executions, newest first.
+    pub(crate) executions: Vec<Execution>,
+    /// The execution that a hint names.
+    pub(crate) named: Option<Execution>,
+    pub(crate) guards: Vec<ObservedGuard<'g>>,
+}
+
+/// An observation that could not read the executions, so no decision is possible.
+#[derive(Debug)]
+pub(crate) struct Unobserved<'g> {
+    pub(crate) error: Error,
+    pub(crate) guards: Vec<ObservedGuard<'g>>,
+}
+
+impl From<Unobserved<'_>> for Error {
+    fn from(unobserved: Unobserved<'_>) -> Self {
+        unobserved.error.and(Self::of_guards(read_errors(unobserved.guards)))
+    }
+}
+
+/// Why guards could not be read.
+fn read_errors(guards: Vec<ObservedGuard<'_>>) -> impl Iterator<Item = CallError> {
+    guards.into_iter().filter_map(ObservedGuard::into_read_error)
+}
+
+impl Snapshot<'_> {
+    pub(crate) fn desired_state(&self) -> DesiredState {
+        desired_state(self.mode, &self.executions, self.named.as_ref())
+    }
+
+    /// Names every guard that could not be read, of which there is at least one.
+    pub(crate) fn into_read_error(self) -> Error {
+        Error(read_errors(self.guards).map(Fault::Guard).collect())
+    }
+
+    fn is_read(&self) -> bool {
+        self.guards.iter().all(|guard| guard.state().is_some())
+    }
+
+    fn is_settled(&self) -> bool {
+        let desired = self.desired_state();
+        self.guards.iter().all(|guard| guard.is_settled(&desired))
+    }
+
+    /// The input of decisions about starts.
+    pub(crate) fn situation<'s>(&'s self, invocation: &'s Invocation<'_>) -> Situation<'s> {
+        let hold = |role| match self.guards.iter().find(|guard| guard.role() == role).map(ObservedGuard::state) {
+            Some(Some(GuardState::DisabledByOther)) => Hold::Yes,
+            Some(Some(_)) | None => Hold::No,
+            Some(None) => Hold::Unknown,
+        };
+        Situation {
+            pipeline: invocation.aws.pipeline.name(),
+            parameters: &invocation.config.parameters,
+            executions: &self.executions,
+            schedule_rule: hold(GuardRole::ScheduleRule),
+            drift_rule: hold(GuardRole::DriftRule),
+            drift_cooldown: invocation.config.drift_cooldown,
+            now: invocation.aws.now(),
+        }
+    }
+}
+
+/// Sets the guards after a status event. The event is only a hint.
+pub(crate) async fn reconcile(
+    invocation: &Invocation<'_>,
+    hint: &StatusHint,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    outcome.execution_arn = Some(hint.arn.as_str().to_owned());
+    let snapshot = observe(invocation, Some(hint), &[], outcome).await?;
+    // Only an event that reports the end counts: a late `Executing` event of a failed execution reports no failure.
+    let reports_failure = hint.status.is_failure();
+    let failed = snapshot.named.as_ref().filter(|named| reports_failure && named.status.is_failure());
+    outcome.retraining_failed = failed.is_some();
+    let failure = failed.and_then(failure_message);
+    converge_and_answer(invocation, Some(hint), snapshot, outcome).await?;
+    if let Some(failure) = failure {
+        outcome.add_reason(&failure);
+    }
+    Ok(())
+}
+
+/// Guards that are as they should be.
+#[derive(Debug)]
+pub(crate) struct Converged<'g> {
+    pub(crate) snapshot: Snapshot<'g>,
+    /// Whether a guard was set, or would have been in a dry run.
+    pub(crate) has_changed: bool,
+}
+
+/// Sets the guards, given a first observation, and answers what was done.
+pub(crate) async fn converge_and_answer<'a>(
+    invocation: &Invocation<'a>,
+    hint: Option<&StatusHint>,
+    snapshot: Snapshot<'a>,
+    outcome: &mut Outcome,
+) -> Result<Converged<'a>, Error> {
+    let snapshot = converge(invocation, hint, snapshot, outcome).await?;
+    let (action, reason) = match snapshot.desired_state() {
+        DesiredState::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
+        DesiredState::Released if snapshot.mode == Mode::Drain => {
+            (Action::Released, "MODE is drain: every guard that this router disabled is enabled".to_owned())
+        }
+        DesiredState::Released => (Action::Released, "no execution runs".to_owned()),
+    };
+    // A dry run writes nothing, so a guard that is not as it should be stays so.
+    let has_changed = snapshot.guards.iter().any(|guard| guard.is_written) || !snapshot.is_settled();
+    outcome.action = Some(if has_changed { action } else { Action::Unchanged });
+    outcome.reason = Some(reason);
+    Ok(Converged { snapshot, has_changed })
+}
+
+/// Enables what this router has disabled and removes the tag of its owed tick, even while an execution is active (`MODE=drain`).
+/// Returns whether it enabled anything.
+pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<bool, Error> {
+    let snapshot = observe(invocation, None, &[], outcome).await?;
+    // The tag is removed even if a guard cannot be set. A tick that keeps it would be started when the router is active again.
+    let forgotten = match aws::schedule_rule(&snapshot.guards) {
+        Some((rule, found)) if matches!(found.tick_tag, Some(TickTag::Since(_) | TickTag::Unreadable)) => {
+            rule.forget_tick(&found.arn).await
+        }
+        _ => Ok(()),
+    };
+    let ((), converged) = both(forgotten, converge_and_answer(invocation, None, snapshot, outcome).await)?;
+    Ok(converged.has_changed)
+}
+
+/// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed
+/// last. Lists may lag, so the named execution is also described: its own record is better.
+///
+/// If the SageMaker pipeline does not exist any more, nothing can run: what this router disabled is enabled, and the error is
+/// returned. A router that drains needs no list, and enables what it disabled even if the named execution cannot be described.
+pub(crate) async fn observe<'a>(
+    invocation: &Invocation<'a>,
+    hint: Option<&StatusHint>,
+    before: &[ObservedGuard<'_>],
+    outcome: &mut Outcome,
+) -> Result<Snapshot<'a>, Unobserved<'a>> {
+    let (pipeline, mode) = (&invocation.aws.pipeline, invocation.config.mode);
+    let list = async {
+        match mode {
+            Mode::Active | Mode::DryRun => pipeline.list().await,
+            Mode::Drain => Ok(vec![]),
+        }
+    };
+    let describe = async {
+        match hint {
+            Some(hint) => pipeline.describe(&hint.arn).await,
+            None => Ok(None),
+        }
+    };
+    let (listed, described, guards) = tokio::join!(list, describe, read_guards(invocation, before));
+    note_states(&guards, outcome);
+    match both(listed, described) {
+        Ok((executions, described)) => {
+            let named = hint.map(|hint| named_execution(hint, described, &executions));
+            Ok(Snapshot { mode, executions, named, guards })
+        }
+        Err(error) if mode == Mode::Drain || error.is_not_found() => {
+            Err(release(invocation, error, guards, outcome).await)
+        }
+        Err(error) => Err(Unobserved { error, guards }),
+    }
+}
+
+async fn read_guards<'a>(invocation: &Invocation<'a>, before: &[ObservedGuard<'_>]) -> Vec<ObservedGuard<'a>> {
+    aws::read_all(&invocation.aws.guards, invocation.rule_arns.as_ref(), before).await
+}
+
+fn note_states(guards: &[ObservedGuard<'_>], outcome: &mut Outcome) {
+    outcome.interlock = Some(GuardStates::new(guards.iter().filter_map(|guard| Some((guard.role(), guard.state()?)))));
+    outcome.has_unread_guard = guards.iter().any(|guard| guard.state().is_none());
+}
+
+/// Enables once what this router disabled. The executions could not be read: `error` says why.
+async fn release<'a>(
+    invocation: &Invocation<'a>,
+    error: Error,
+    mut guards: Vec<ObservedGuard<'a>>,
+    outcome: &mut Outcome,
+) -> Unobserved<'a> {
+    if invocation.config.mode == Mode::DryRun {
+        return Unobserved { error, guards };
+    }
+    let failures = aws::set_all(&mut guards, &DesiredState::Released).await;
+    if guards.iter().any(|guard| guard.is_written) {
+        guards = read_guards(invocation, &guards).await;
+        note_states(&guards, outcome);
+    }
+    let error = error.and(Error::of_guards(failures.into_iter().map(|(_, failure)| failure)));
+    Unobserved { error, guards }
+}
+
+/// How long each round waits before it observes again, as reads may lag behind writes. There are as many rounds.
+const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Sets the guards as the executions require and observes again, until an observation finds nothing to set. A dry run only checks
+/// that every guard could be read.
+///
+/// # Errors
+/// [`Error`] names every guard that could not be read or set. If there is none, the guards did not converge.
+pub(crate) async fn converge<'a>(
+    invocation: &Invocation<'a>,
+    hint: Option<&StatusHint>,
+    mut snapshot: Snapshot<'a>,
+    outcome: &mut Outcome,
+) -> Result<Snapshot<'a>, Error> {
+    if snapshot.mode == Mode::DryRun {
+        return if snapshot.is_read() { Ok(snapshot) } else { Err(snapshot.into_read_error()) };
+    }
+    // The newest failure of each guard.
+    let mut failures: BTreeMap<GuardRole, CallError> = BTreeMap::new();
+    for pause in PAUSES {
+        if snapshot.is_settled() {
+            break;
+        }
+        let desired = snapshot.desired_state();
+        failures.extend(aws::set_all(&mut snapshot.guards, &desired).await);
+        snapshot = match observe_until_current(invocation, hint, &snapshot, pause, outcome).await {
+            Ok(snapshot) => snapshot,
+            // It is unknown which guards are as they should be, so every failure is named.
+            Err(unobserved) => return Err(Error::from(unobserved).and(Error::of_guards(failures.into_values()))),
+        };
+    }
+    let desired = snapshot.desired_state();
+    let unsettled: Vec<GuardRole> =
+        snapshot.guards.iter().filter(|guard| !guard.is_settled(&desired)).map(ObservedGuard::role).collect();
+    if unsettled.is_empty() && snapshot.is_read() {
+        return Ok(snapshot);
+    }
+    // Every guard that could not be set is named, and every one that could not be read.
+    let failures = failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error);
+    let error = Error::of_guards(failures.chain(read_errors(snapshot.guards)));
+    Err(error.unwrap_or_else(|| Fault::DidNotConverge { rounds: PAUSES.len() }.into()))
+}
+
+/// Observes. If there is still something to set, waits for `pause` and observes again: reads may lag behind writes.
+async fn observe_until_current<'a>(
+    invocation: &Invocation<'a>,
+    hint: Option<&StatusHint>,
+    before: &Snapshot<'_>,
+    pause: Duration,
+    outcome: &mut Outcome,
+) -> Result<Snapshot<'a>, Unobserved<'a>> {
+    let snapshot = observe(invocation, hint, &before.guards, outcome).await?;
+    if snapshot.is_settled() {
+        return Ok(snapshot);
+    }
+    tokio::time::sleep(pause).await;
+    observe(invocation, hint, &snapshot.guards, outcome).await
+}

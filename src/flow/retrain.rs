@@ -1,0 +1,289 @@
+//! The retrain flow: make sure that an occurrence has its execution, and that the interlock is engaged while it is active.
+
+use crate::aws::{self, CallError, ObservedGuard, TagWrite};
+use crate::flow::interlock::{Snapshot, converge, observe};
+use crate::flow::{Error, Fault, Invocation, both};
+use crate::model::{
+    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag,
+};
+use crate::outcome::{Action, Outcome};
+use crate::policy::start::{self, StartRequest};
+use crate::policy::trigger::{ListAnswer, ask_the_list};
+use crate::policy::verdict::{self, Verdict};
+
+/// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
+pub(crate) async fn retrain(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let ensured = observe_and_ensure(invocation, occurrence, outcome).await?;
+    let is_deferred = ensured.result == Ensured::Deferred;
+    let (snapshot, _) = finish(invocation, occurrence, ensured, outcome).await?;
+    match (occurrence.memory, occurrence.at) {
+        // An earlier try may have noted that the tick is owed. The tick is answered now.
+        (Memory::TickTag, Some(at)) if !is_deferred => forget_tick(&snapshot, &TickTag::Since(at)).await,
+        _ => Ok(()),
+    }
+}
+
+/// As [`retrain`], for a deployment that needs CodePipeline's list first.
+///
+/// # Errors
+/// As [`retrain`]; also if the list cannot be read, or does not show yet when the deployment succeeded.
+pub(crate) async fn retrain_listed(
+    invocation: &Invocation<'_>,
+    occurrence: Occurrence,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let deployments = match &invocation.aws.deployments {
+        Some(deployments) => deployments.list().await?,
+        // This does not happen: the list is needed only if deployments come by event, and then `deployments` is set.
+        None => vec![],
+    };
+    match ask_the_list(occurrence, &deployments, &invocation.config.parameters) {
+        ListAnswer::NewCode(occurrence) => retrain(invocation, &occurrence, outcome).await,
+        ListAnswer::Rollback(reason) => {
+            outcome.ignore(reason);
+            Ok(())
+        }
+        ListAnswer::Lags => Err(Fault::DeploymentListLags.into()),
+    }
+}
+
+/// Who found an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finder {
+    Event,
+    Heartbeat,
+}
+
+/// Whether an occurrence has its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ensured {
+    /// It was started.
+    Started(ExecutionArn),
+    /// It was found.
+    Found(ExecutionArn),
+    /// There is none, and something finds the occurrence again.
+    Deferred,
+    /// There is none, and the outcome says why.
+    Nothing,
+}
+
+/// What became of a start, and what was observed.
+#[derive(Debug)]
+pub(crate) struct Attempt<'g> {
+    pub(crate) result: Ensured,
+    /// The newest observation. The guards may have been set since.
+    pub(crate) snapshot: Snapshot<'g>,
+}
+
+/// Observes, and finds the occurrence's execution or starts it.
+pub(crate) async fn observe_and_ensure<'a>(
+    invocation: &Invocation<'a>,
+    occurrence: &Occurrence,
+    outcome: &mut Outcome,
+) -> Result<Attempt<'a>, Error> {
+    let snapshot = match observe(invocation, None, &[], outcome).await {
+        Ok(snapshot) => snapshot,
+        Err(unobserved) => {
+            let remembered = match unobserved.error.is_retryable() {
+                true => remember_tick(invocation, occurrence, &unobserved.guards).await.err(),
+                false => None,
+            };
+            return Err(Error::from(unobserved).and(Error::of_calls(remembered)));
+        }
+    };
+    let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+    match answer(verdict, occurrence, invocation, outcome) {
+        Answer::Start => start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await,
+        Answer::NoStart(result) => Ok(Attempt { result, snapshot }),
+        Answer::RuleUnread => Err(snapshot.into_read_error()),
+    }
+}
+
+/// What a verdict means for an event.
+enum Answer {
+    Start,
+    NoStart(Ensured),
+    /// No answer is possible, as the occurrence's rule could not be read.
+    RuleUnread,
+}
+
+/// Answers an event. Only `Owed` starts an execution: a verdict that is added later does not.
+fn answer(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>, outcome: &mut Outcome) -> Answer {
+    let sentence = verdict.sentence(occurrence, invocation.aws.now());
+    let (action, execution, reason) = match verdict {
+        Verdict::Owed => return Answer::Start,
+        Verdict::Unread => return Answer::RuleUnread,
+        Verdict::ServedByName(execution) => (Action::Duplicate, Some(execution), None),
+        Verdict::Running(execution) => (Action::AlreadyRunning, Some(execution), None),
+        Verdict::ServedByTime(execution) => (Action::AlreadyServed, Some(execution), None),
+        Verdict::Held => (Action::Held, None, Some(sentence)),
+        Verdict::CoolingDown { after, .. } => {
+            outcome.execution_arn = Some(after.arn.as_str().to_owned());
+            (Action::CoolingDown, None, Some(sentence))
+        }
+        // Only a heartbeat gets these.
+        Verdict::OwedUnlessMuted
+        | Verdict::Expired
+        | Verdict::Suppressed { .. }
+        | Verdict::Muted
+        | Verdict::MutesNotRead
+        | Verdict::TooYoung { .. } => (Action::Ignored, None, Some(sentence)),
+    };
+    outcome.action = Some(action);
+    outcome.reason = reason.or(outcome.reason.take());
+    Answer::NoStart(match execution {
+        Some(execution) => {
+            outcome.execution_arn = Some(execution.arn.as_str().to_owned());
+            Ensured::Found(execution.arn)
+        }
+        None => Ensured::Nothing,
+    })
+}
+
+/// Starts the occurrence's execution. If that fails, looks whether it was started anyway.
+pub(crate) async fn start_execution<'a>(
+    invocation: &Invocation<'a>,
+    occurrence: &Occurrence,
+    finder: Finder,
+    mut snapshot: Snapshot<'a>,
+    outcome: &mut Outcome,
+) -> Result<Attempt<'a>, Error> {
+    let request = start::request(occurrence, &snapshot.situation(invocation));
+    if snapshot.mode == Mode::DryRun {
+        outcome.action = Some(Action::Started);
+        outcome.reason = Some(format!("MODE is dry-run: the router would have started {}", request.display_name));
+        return Ok(Attempt { result: Ensured::Nothing, snapshot });
+    }
+    let refused = match send(invocation, &request, &mut snapshot, outcome).await {
+        Ok(arn) => return Ok(Attempt { result: Ensured::Started(arn), snapshot }),
+        Err(refused) => refused,
+    };
+    // Another router may have started it, or the start was carried out and only its answer was lost.
+    if let Ok(executions) = invocation.aws.pipeline.list().await {
+        snapshot = Snapshot { executions, ..snapshot };
+        let situation = snapshot.situation(invocation);
+        let verdict = match finder {
+            Finder::Event => verdict::of_event(occurrence, &situation),
+            Finder::Heartbeat => verdict::of_finding(occurrence, None, &situation),
+        };
+        match answer(verdict, occurrence, invocation, outcome) {
+            Answer::Start => {}
+            Answer::NoStart(result) => return Ok(Attempt { result, snapshot }),
+            Answer::RuleUnread => return Err(snapshot.into_read_error()),
+        }
+    }
+    if refused.is_limit() {
+        return defer(invocation, occurrence, refused, snapshot, outcome).await;
+    }
+    let remembered = match refused.is_retryable() {
+        true => remember_tick(invocation, occurrence, &snapshot.guards).await.err(),
+        false => None,
+    };
+    Err(Error::from(refused).and(Error::of_calls(remembered)))
+}
+
+/// Sends the request. The status event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
+async fn send(
+    invocation: &Invocation<'_>,
+    request: &StartRequest,
+    snapshot: &mut Snapshot<'_>,
+    outcome: &mut Outcome,
+) -> Result<ExecutionArn, CallError> {
+    let arn = invocation.aws.pipeline.start(request).await?;
+    outcome.action = Some(Action::Started);
+    outcome.execution_arn = Some(arn.as_str().to_owned());
+    let engaged = DesiredState::Engaged { execution_id: arn.id().to_owned() };
+    aws::set_all(&mut snapshot.guards, &engaged).await;
+    Ok(arn)
+}
+
+/// SageMaker is at its limit of executions. If something finds the occurrence again, the start waits for that. Otherwise it fails.
+async fn defer<'a>(
+    invocation: &Invocation<'a>,
+    occurrence: &Occurrence,
+    refused: CallError,
+    snapshot: Snapshot<'a>,
+    outcome: &mut Outcome,
+) -> Result<Attempt<'a>, Error> {
+    let is_remembered = verdict::is_remembered(occurrence, &snapshot.situation(invocation))
+        && match remember_tick(invocation, occurrence, &snapshot.guards).await {
+            Ok(is_remembered) => is_remembered,
+            Err(error) => return Err(Error::from(refused).and(Some(error.into()))),
+        };
+    if !is_remembered {
+        return Err(refused.into());
+    }
+    outcome.action = Some(Action::Deferred);
+    outcome.reason = Some("the account runs as many pipeline executions as its quota allows".to_owned());
+    Ok(Attempt { result: Ensured::Deferred, snapshot })
+}
+
+/// Notes on the schedule rule that its tick is owed. Returns whether it is noted; `true` for an occurrence that needs no note.
+async fn remember_tick(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    guards: &[ObservedGuard<'_>],
+) -> Result<bool, CallError> {
+    let (Memory::TickTag, Some(at)) = (occurrence.memory, occurrence.at) else { return Ok(true) };
+    if invocation.config.mode != Mode::Active {
+        return Ok(false);
+    }
+    let Some((rule, found)) = aws::schedule_rule(guards) else { return Ok(false) };
+    if found.state == GuardState::DisabledByOther {
+        return Ok(false);
+    }
+    match aws::tag_write(found.tick_tag.as_ref(), at) {
+        TagWrite::Write => rule.note_tick(&found.arn, at).await.map(|()| true),
+        TagWrite::Keep => Ok(true),
+        TagWrite::Foreign => Ok(false),
+    }
+}
+
+/// Removes the tag of an owed tick from the schedule rule. Does nothing if the newest observation found another tag than `tag`
+/// there: it is of a later tick, from another invocation.
+pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Result<(), Error> {
+    match aws::schedule_rule(&snapshot.guards) {
+        Some((rule, found)) if found.tick_tag.as_ref() == Some(tag) && snapshot.mode == Mode::Active => {
+            Ok(rule.forget_tick(&found.arn).await?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns the
+/// newest observation, and whether the occurrence's own execution was started.
+///
+/// # Errors
+/// [`Error`] as [`converge`], or if SageMaker returned the ended execution of another occurrence.
+pub(crate) async fn finish<'a>(
+    invocation: &Invocation<'a>,
+    occurrence: &Occurrence,
+    attempt: Attempt<'a>,
+    outcome: &mut Outcome,
+) -> Result<(Snapshot<'a>, bool), Error> {
+    let Attempt { result, snapshot } = attempt;
+    let Ensured::Started(arn) = result else {
+        return Ok((converge(invocation, None, snapshot, outcome).await?, false));
+    };
+    let hint = StatusHint { arn: arn.clone(), status: ExecutionStatus::Active };
+    let snapshot = observe(invocation, Some(&hint), &snapshot.guards, outcome).await?;
+    // For a token that was used before, SageMaker may return the execution that the token started.
+    let other = snapshot.named.as_ref().filter(|named| start::is_of_another_occurrence(named, occurrence));
+    let is_own = match other {
+        Some(other) if other.status.is_active() => {
+            outcome.action = Some(Action::AlreadyRunning);
+            Ok(false)
+        }
+        Some(_) => {
+            outcome.action = None;
+            Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
+        }
+        None => Ok(true),
+    };
+    let converged = converge(invocation, Some(&hint), snapshot, outcome).await;
+    both(is_own, converged).map(|(is_own, snapshot)| (snapshot, is_own))
+}

@@ -1,0 +1,285 @@
+//! The plan: what a heartbeat found in AWS's state, with a verdict for each finding, and what is started next.
+//!
+//! The plan is a value. A heartbeat carries it out, and decides nothing itself. An error means that something could not be read;
+//! "not now" is part of the plan.
+
+use std::cmp::Reverse;
+use std::time::{Duration, SystemTime};
+
+use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Occurrence, TickTag, Trigger};
+use crate::policy::verdict::{self, Verdict};
+use crate::policy::{Situation, age, trigger};
+
+/// What a heartbeat found that may ask for a retraining.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The newest deployments of the CodePipeline, in any order.
+    pub(crate) deployments: Vec<Deployment>,
+    /// The schedule rule's tag, and the rule's name.
+    pub(crate) tick: Option<(String, TickTag)>,
+    /// The listed alarms that are in ALARM.
+    pub(crate) alarms: Vec<Alarm>,
+}
+
+/// What a heartbeat does, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// In the order in which they are served: the newest deployment, a tick, drift from the newest to the oldest.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) next: Next,
+    /// Whether the schedule rule's tag is not needed any more.
+    pub(crate) tag_is_obsolete: bool,
+    /// For how long the oldest of what is late has been owed; zero if nothing is.
+    pub(crate) longest_owed: Duration,
+}
+
+/// Something in AWS's state that may ask for a retraining, and what the router decides about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) occurrence: Occurrence,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is started next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The execution of this occurrence, from `earliest` on.
+    Start {
+        occurrence: Occurrence,
+        earliest: SystemTime,
+    },
+    /// Drift is next, unless its alarm is muted. So the mutes of these alarms have to be read first, and then a new plan is made.
+    ReadMutes(Vec<String>),
+    Nothing(WhyNothing),
+}
+
+/// Why nothing is started next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WhyNothing {
+    NothingOwed,
+    /// A heartbeat starts nothing beside this execution.
+    ExecutionActive(ExecutionArn),
+    /// Something is owed, but this many executions started within 24 hours.
+    Braked {
+        started: usize,
+    },
+    /// Something is owed, but the newest execution has no start time, so it is unknown what it serves.
+    NoStartTime,
+}
+
+/// Makes the plan. `per_day` is the number of executions within 24 hours at which a heartbeat starts nothing.
+pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> Plan {
+    let deployment = trigger::newest_deployment(&found.deployments)
+        .map(|(id, succeeded)| (trigger::deployment(id, Some(succeeded), Memory::AwsState), None));
+    let tick = match &found.tick {
+        Some((rule, TickTag::Since(at))) => Some((trigger::tick("rule", rule, *at, Memory::TickTag), None)),
+        Some((_, TickTag::Unreadable | TickTag::OtherRouter)) | None => None,
+    };
+    let mut alarms: Vec<&Alarm> = found.alarms.iter().collect();
+    alarms.sort_by_key(|alarm| Reverse(alarm.changed));
+    let drift = alarms.into_iter().map(|a| (trigger::drift(&a.name, a.changed, Memory::AwsState), Some(a)));
+    let judged = deployment.into_iter().chain(tick).chain(drift).map(|(occurrence, alarm)| {
+        let verdict = verdict::of_finding(&occurrence, alarm, situation);
+        (Finding { occurrence, verdict }, alarm)
+    });
+    let (findings, alarms): (Vec<Finding>, Vec<Option<&Alarm>>) = judged.unzip();
+    let unasked = findings.iter().zip(alarms).filter(|(finding, _)| finding.verdict == Verdict::OwedUnlessMuted);
+    let unasked: Vec<String> = unasked.filter_map(|(_, alarm)| Some(alarm?.name.clone())).collect();
+    let is_settled = |finding: &Finding| finding.occurrence.trigger == Trigger::Schedule && finding.verdict.is_final();
+    let tag_is_obsolete = matches!(found.tick, Some((_, TickTag::Unreadable))) || findings.iter().any(is_settled);
+    let owed_since = |finding: &Finding| finding.verdict.owed_since(&finding.occurrence, situation);
+    let longest_owed = findings.iter().filter_map(owed_since).map(|since| age(since, situation.now)).max();
+    let next = next(&findings, unasked, per_day, situation);
+    Plan { findings, next, tag_is_obsolete, longest_owed: longest_owed.unwrap_or_default() }
+}
+
+fn next(findings: &[Finding], unasked: Vec<String>, per_day: usize, situation: &Situation<'_>) -> Next {
+    let executions = situation.executions;
+    if let Some(active) = executions.iter().find(|execution| execution.status.is_active()) {
+        return Next::Nothing(WhyNothing::ExecutionActive(active.arn.clone()));
+    }
+    let Some(owed) = findings.iter().find(|finding| finding.verdict == Verdict::Owed) else {
+        if !unasked.is_empty() {
+            return Next::ReadMutes(unasked);
+        }
+        return later(findings).unwrap_or(Next::Nothing(WhyNothing::NothingOwed));
+    };
+    if executions.first().is_some_and(|newest| newest.started.is_none()) {
+        return Next::Nothing(WhyNothing::NoStartTime);
+    }
+    // An execution without a start time counts, if a newer one is less than a day old.
+    let is_recent = |started: SystemTime| age(started, situation.now) < Duration::from_hours(24);
+    let started = executions.iter().take_while(|execution| execution.started.is_none_or(is_recent)).count();
+    if started >= per_day {
+        return Next::Nothing(WhyNothing::Braked { started });
+    }
+    Next::Start { occurrence: owed.occurrence.clone(), earliest: situation.now }
+}
+
+/// The finding whose time comes first.
+fn later(findings: &[Finding]) -> Option<Next> {
+    let waits = findings.iter().filter_map(|finding| match &finding.verdict {
+        Verdict::TooYoung { until } | Verdict::CoolingDown { until, .. } => Some((finding, *until)),
+        Verdict::Owed
+        | Verdict::OwedUnlessMuted
+        | Verdict::ServedByName(_)
+        | Verdict::ServedByTime(_)
+        | Verdict::Running(_)
+        | Verdict::Held
+        | Verdict::Unread
+        | Verdict::Expired
+        | Verdict::Suppressed { .. }
+        | Verdict::Muted
+        | Verdict::MutesNotRead => None,
+    });
+    let (finding, earliest) = waits.min_by_key(|(_, until)| *until)?;
+    Some(Next::Start { occurrence: finding.occurrence.clone(), earliest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Execution, Mutes};
+    use crate::policy::Hold;
+    use crate::policy::fixtures::{HOUR, MINUTE, execution, noon, situation, started};
+
+    fn alarm(name: &str, age: Duration, mutes: Mutes) -> Alarm {
+        Alarm { name: name.to_owned(), changed: noon() - age, suppressed_by: None, mutes }
+    }
+
+    /// A deployment, an owed tick and two alarms that are not muted, each as old as said.
+    fn found(deployment: Duration, tick: Duration, alarms: [Duration; 2]) -> Found {
+        Found {
+            deployments: vec![Deployment {
+                execution_id: "new".to_owned(),
+                has_succeeded: true,
+                is_rollback: false,
+                changed: Some(noon() - deployment),
+            }],
+            tick: Some(("rule".to_owned(), TickTag::Since(noon() - tick))),
+            alarms: vec![alarm("older", alarms[0], Mutes::None), alarm("newer", alarms[1], Mutes::None)],
+        }
+    }
+
+    fn only_alarms(alarms: Vec<Alarm>) -> Found {
+        Found { alarms, ..Found::default() }
+    }
+
+    /// The trigger and, if it is not now, the time of what is started next, or why nothing is.
+    fn next(plan: &Plan) -> String {
+        match &plan.next {
+            Next::Start { occurrence, earliest } if *earliest <= noon() => occurrence.trigger.word().to_owned(),
+            Next::Start { occurrence, earliest } => {
+                format!("{} in {}", occurrence.trigger.word(), crate::policy::whole_seconds(age(noon(), *earliest)))
+            }
+            Next::ReadMutes(alarms) => format!("read mutes of {}", alarms.join(", ")),
+            Next::Nothing(WhyNothing::ExecutionActive(arn)) => format!("{} runs", arn.id()),
+            Next::Nothing(why) => format!("{why:?}"),
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_serves_the_deployment_first_then_the_tick_then_the_newest_drift() {
+        let mut found = found(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
+        let plan = make(&found, 4, &situation(&[]));
+        let keys: Vec<&str> = plan.findings.iter().map(|finding| finding.occurrence.key.as_str()).collect();
+        let older = "older 2021-06-01T08:00:00Z";
+        assert_eq!(keys, ["new", "rule 2021-06-01T10:00:00Z", "newer 2021-06-01T09:00:00Z", older]);
+        assert!(plan.findings.iter().all(|finding| finding.verdict == Verdict::Owed), "{:?}", plan.findings);
+        assert_eq!(next(&plan), "code");
+        assert_eq!((plan.longest_owed, plan.tag_is_obsolete), (4 * HOUR, false));
+        found.deployments.clear();
+        assert_eq!(next(&make(&found, 4, &situation(&[]))), "schedule");
+        found.tick = None;
+        assert_eq!(next(&make(&found, 4, &situation(&[]))), "drift");
+        found.alarms.clear();
+        let plan = make(&found, 4, &situation(&[]));
+        assert_eq!((next(&plan), plan.longest_owed), ("NothingOwed".to_owned(), Duration::ZERO));
+    }
+
+    #[test]
+    fn what_is_younger_than_five_minutes_is_next_when_its_event_cannot_come_any_more() {
+        let minutes = |deployment, tick| {
+            let found = Found { alarms: vec![], ..found(deployment * MINUTE, tick * MINUTE, [HOUR; 2]) };
+            next(&make(&found, 4, &situation(&[])))
+        };
+        assert_eq!(minutes(5, 5), "code");
+        assert_eq!(minutes(4, 5), "schedule");
+        assert_eq!(minutes(3, 4), "schedule in 1m");
+        assert_eq!(minutes(4, 3), "code in 1m");
+    }
+
+    #[test]
+    fn the_mutes_are_read_of_what_may_be_started_next_and_only_then_is_drift_started() {
+        let drift = |mutes| only_alarms(vec![alarm("older", 2 * HOUR, mutes), alarm("newer", HOUR, Mutes::NotAsked)]);
+        let plan = make(&drift(Mutes::NotAsked), 4, &situation(&[]));
+        assert_eq!((next(&plan), plan.longest_owed), ("read mutes of newer, older".to_owned(), Duration::ZERO));
+        // The older one was asked before. The newer one has become owed since, and is left to the next heartbeat.
+        let plan = make(&drift(Mutes::None), 4, &situation(&[]));
+        assert!(matches!(&plan.next, Next::Start { occurrence, .. } if occurrence.key.starts_with("older")));
+        assert_eq!(plan.longest_owed, 2 * HOUR, "only what was asked counts");
+        let asked = |mutes| only_alarms(vec![alarm("a", HOUR, mutes)]);
+        for mutes in [Mutes::Active, Mutes::NotRead] {
+            let plan = make(&asked(mutes), 4, &situation(&[]));
+            assert_eq!((next(&plan), plan.longest_owed), ("NothingOwed".to_owned(), Duration::ZERO), "{mutes:?}");
+        }
+        let with_deployment = Found { alarms: asked(Mutes::NotAsked).alarms, ..found(HOUR, HOUR, [HOUR; 2]) };
+        assert_eq!(next(&make(&with_deployment, 4, &situation(&[]))), "code", "no mute has to be read for it");
+    }
+
+    #[test]
+    fn nothing_is_started_beside_an_active_execution_and_what_waits_for_its_end_is_late() {
+        let history = [execution("x", true, "by hand")];
+        let minutes = |deployment, tick| found(deployment * MINUTE, tick * MINUTE, [5 * MINUTE; 2]);
+        let plan = make(&minutes(10, 20), 4, &situation(&history));
+        assert_eq!((next(&plan), plan.longest_owed), ("x runs".to_owned(), 20 * MINUTE));
+        assert!(plan.findings.iter().all(|finding| finding.verdict == Verdict::Running(history[0].clone())));
+    }
+
+    #[test]
+    fn a_tick_that_is_served_held_or_expired_is_settled_and_another_routers_is_left_alone() {
+        let settled = |tag, situation: &Situation<'_>| {
+            let found = Found { tick: Some(("rule".to_owned(), tag)), ..Found::default() };
+            make(&found, 4, situation).tag_is_obsolete
+        };
+        let tick = || TickTag::Since(noon() - HOUR);
+        let served = [started(noon())];
+        assert!(!settled(tick(), &situation(&[])));
+        assert!(settled(tick(), &situation(&served)));
+        assert!(settled(tick(), &Situation { schedule_rule: Hold::Yes, ..situation(&[]) }));
+        assert!(!settled(tick(), &Situation { schedule_rule: Hold::Unknown, ..situation(&[]) }));
+        assert!(settled(tick(), &Situation { now: noon() + 8 * 24 * HOUR, ..situation(&[]) }));
+        assert!(settled(TickTag::Unreadable, &situation(&[])));
+        assert!(!settled(TickTag::OtherRouter, &situation(&served)));
+        // A deployment that is served says nothing of the tick.
+        let both = Found { alarms: vec![], ..found(2 * HOUR, HOUR, [HOUR; 2]) };
+        let since_the_deployment = [started(noon() - 90 * MINUTE)];
+        assert!(!make(&both, 4, &situation(&since_the_deployment)).tag_is_obsolete);
+    }
+
+    #[test]
+    fn drift_that_waits_for_the_cooldown_is_next_when_it_is_over() {
+        let history = [started(noon() - 5 * HOUR)];
+        let situation = Situation { drift_cooldown: Some(6 * HOUR), ..situation(&history) };
+        let found = only_alarms(vec![alarm("a", HOUR, Mutes::NotAsked), alarm("b", 2 * HOUR, Mutes::NotAsked)]);
+        let plan = make(&found, 4, &situation);
+        assert_eq!((next(&plan), plan.longest_owed), ("drift in 1h".to_owned(), Duration::ZERO));
+        assert_eq!(plan.findings[0].verdict, Verdict::CoolingDown { after: history[0].clone(), until: noon() + HOUR });
+    }
+
+    #[test]
+    fn so_many_executions_within_a_day_stop_a_heartbeat_and_so_does_a_newest_one_without_a_start_time() {
+        let found = only_alarms(vec![alarm("a", HOUR, Mutes::None)]);
+        let history = [2, 3, 25].map(|hours| started(noon() - hours * HOUR));
+        let next = |history: &[Execution], per_day| next(&make(&found, per_day, &situation(history)));
+        assert_eq!(next(&history, 3), "drift");
+        assert_eq!(next(&history, 2), "Braked { started: 2 }");
+        let [day_old, younger] = [Duration::ZERO, Duration::from_secs(1)].map(|by| started(noon() - 24 * HOUR + by));
+        assert_eq!(next(&[day_old], 1), "drift");
+        assert_eq!(next(&[younger], 1), "Braked { started: 1 }");
+        let unknown = Execution { started: None, ..history[1].clone() };
+        assert_eq!(next(&[history[0].clone(), unknown.clone()], 2), "Braked { started: 2 }");
+        assert_eq!(next(&[unknown], 4), "NoStartTime");
+        assert_eq!(make(&Found::default(), 0, &situation(&history)).next, Next::Nothing(WhyNothing::NothingOwed));
+    }
+}

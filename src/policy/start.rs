@@ -1,0 +1,131 @@
+//! The request of a start: which display name, token, description and parameters an occurrence's execution gets.
+//!
+//! The display name makes the execution findable, the token makes its start exclusive (`ARCHITECTURE.md`, "One occurrence, one
+//! execution").
+
+use std::collections::BTreeMap;
+
+use crate::model::{Execution, Occurrence, Trigger};
+use crate::policy::{HASH_LENGTH, Situation, digest, rfc3339};
+
+/// What is sent to `StartPipelineExecution`
+/// (<https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StartRequest {
+    /// Names the occurrence, so that a later observation finds its execution.
+    pub(crate) display_name: String,
+    /// SageMaker's idempotency token (`ClientRequestToken`), 64 characters.
+    pub(crate) token: String,
+    /// Why, in one line. SageMaker Studio shows it.
+    pub(crate) description: String,
+    /// The pipeline parameters: names and values.
+    pub(crate) parameters: BTreeMap<String, String>,
+}
+
+/// The request that starts the execution of an occurrence.
+pub(crate) fn request(occurrence: &Occurrence, situation: &Situation<'_>) -> StartRequest {
+    let display_name = display_name(occurrence);
+    // AWS does not document the scope of a token, so every token contains the pipeline's name.
+    let pipeline = situation.pipeline.to_ascii_lowercase();
+    let token = match occurrence.trigger {
+        // Each occurrence gets one execution, so the token is made of the occurrence.
+        Trigger::Deployment | Trigger::Job => digest(&["occurrence", &pipeline, &display_name]),
+        // A compare-and-swap on the history: routers that saw the same newest execution send the same token.
+        Trigger::Schedule | Trigger::Drift => {
+            let newest = situation.executions.first().map_or("none", |e| e.arn.as_str());
+            digest(&["next after", &pipeline, newest])
+        }
+    };
+    // An event without a time is sent by hand: it happens now.
+    let time = rfc3339(occurrence.at.unwrap_or(situation.now));
+    let parameters = situation.parameters.of(occurrence, &time);
+    StartRequest { display_name, token, description: occurrence.description.clone(), parameters }
+}
+
+/// Whether SageMaker returned, for a start, the execution of another occurrence. AWS does not document what SageMaker does with a
+/// token that was used before with another display name.
+pub(crate) fn is_of_another_occurrence(started: &Execution, occurrence: &Occurrence) -> bool {
+    started.display_name.as_ref().is_some_and(|name| *name != display_name(occurrence))
+}
+
+/// A `PipelineExecutionDescription`: why an execution was started, in one line. SageMaker takes 3,072 characters.
+pub(crate) fn describe(why: &str) -> String {
+    let why: String = why.chars().take(3000).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("Started by drift-router: {why}.")
+}
+
+/// SageMaker's longest display name, in characters.
+const DISPLAY_NAME_LENGTH: usize = 82;
+
+/// `<trigger>-<key>`, within SageMaker's `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}`. In a key that does not fit, other characters become
+/// hyphens, the end is cut, and a hash of the whole key is appended.
+pub(crate) fn display_name(occurrence: &Occurrence) -> String {
+    let Occurrence { trigger, key, .. } = occurrence;
+    let plain = format!("{}-{key}", trigger.word());
+    let fits = plain.len() <= DISPLAY_NAME_LENGTH
+        && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && !plain.ends_with('-');
+    if fits {
+        return plain;
+    }
+    let slug: String = plain
+        .chars()
+        .take(DISPLAY_NAME_LENGTH - HASH_LENGTH - 1)
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let hash = digest(&[key]);
+    format!("{}-{}", slug.trim_end_matches('-'), &hash[..HASH_LENGTH])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixtures::{execution, occurrence, situation};
+
+    fn token(occurrence: &Occurrence, executions: &[Execution]) -> String {
+        request(occurrence, &situation(executions)).token
+    }
+
+    #[test]
+    fn triggers_that_saw_the_same_history_share_a_token_and_later_ones_do_not() {
+        let history = [execution("two", false, "x"), execution("one", false, "y")];
+        let drift = token(&occurrence(Trigger::Drift, "a"), &history);
+        let schedule = token(&occurrence(Trigger::Schedule, "b"), &history);
+        assert_eq!(drift, schedule);
+        let earlier = token(&occurrence(Trigger::Drift, "a"), &history[1..]);
+        let first_ever = token(&occurrence(Trigger::Drift, "a"), &[]);
+        assert_ne!(drift, earlier);
+        assert_ne!(earlier, first_ever);
+    }
+
+    #[test]
+    fn the_token_of_new_code_is_its_own_whatever_was_seen() {
+        let one = token(&occurrence(Trigger::Deployment, "one"), &[]);
+        assert_eq!(one, token(&occurrence(Trigger::Deployment, "one"), &[execution("x", true, "y")]));
+        assert_ne!(one, token(&occurrence(Trigger::Deployment, "two"), &[]));
+        assert!((32..=128).contains(&one.len()));
+    }
+
+    #[test]
+    fn the_same_history_in_another_pipeline_gives_another_token() {
+        for trigger in [Trigger::Deployment, Trigger::Drift] {
+            let token = |pipeline| request(&occurrence(trigger, "a"), &Situation { pipeline, ..situation(&[]) }).token;
+            assert_ne!(token("p"), token("q"));
+            assert_eq!(token("p"), token("P"), "SageMaker's names do not depend on case");
+        }
+    }
+
+    #[test]
+    fn keys_that_look_alike_once_made_to_fit_stay_apart() {
+        let keys = ["a.b", "a-b", "a/b", "a b", "a-b-", &"x".repeat(300), &"x".repeat(301), "é", "è", ""];
+        let names: std::collections::BTreeSet<String> =
+            keys.iter().map(|key| display_name(&occurrence(Trigger::Drift, key))).collect();
+        assert_eq!(names.len(), keys.len(), "{names:?}");
+        for name in &names {
+            assert!(name.len() <= DISPLAY_NAME_LENGTH, "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+            assert!(!name.ends_with('-'), "{name}");
+        }
+        assert_eq!(display_name(&occurrence(Trigger::Deployment, "0971-ab")), "code-0971-ab");
+    }
+}

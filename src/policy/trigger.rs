@@ -1,0 +1,433 @@
+//! Is an event relevant? If so, which occurrence does it report?
+
+use std::time::SystemTime;
+
+use crate::model::{
+    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, JobParameters, Memory, Occurrence, Place, Tick,
+    TickSender, Trigger, last_segment,
+};
+use crate::policy::parameters::Parameters;
+use crate::policy::rfc3339;
+use crate::policy::start::describe;
+
+/// Whether an event calls for a retraining.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Relevance {
+    Relevant(Occurrence),
+    /// CodePipeline's list has to be read first: was this deployment a rollback, or when did it succeed?
+    AskTheList(Occurrence),
+    /// It does not, for this reason.
+    Ignored(String),
+}
+
+/// The account and the Region of the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    account: String,
+    region: String,
+}
+
+impl Home {
+    /// `None` if the ARN is not a function's, or has the account of a local emulator: `sam local` sends `012345678912`, others send
+    /// zeros, and cargo-lambda no ARN.
+    pub(crate) fn of_function(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':').skip(2);
+        let (service, region, account) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_account = account.len() == 12
+            && account.chars().all(|c| c.is_ascii_digit())
+            && !["000000000000", "012345678912"].contains(&account);
+        (service == "lambda" && is_account && !region.is_empty())
+            .then(|| Self { account: account.to_owned(), region: region.to_owned() })
+    }
+
+    /// Whether the event states this account and Region.
+    fn is(&self, place: &Place) -> bool {
+        place.account.as_ref() == Some(&self.account) && place.region.as_ref() == Some(&self.region)
+    }
+}
+
+/// Why an event of another account or Region is ignored: a rule or a CodePipeline of the same name there is not ours. `None` if it
+/// is ours, or does not say where it comes from. Alarms are not asked: teams forward them from other accounts.
+pub(crate) fn foreign_place(place: &Place, home: Option<&Home>) -> Option<String> {
+    let home = home?;
+    let is_other = |stated: &Option<String>, own: &str| stated.as_ref().is_some_and(|stated| stated != own);
+    (is_other(&place.account, &home.account) || is_other(&place.region, &home.region)).then(|| {
+        let stated = |part: &Option<String>| part.clone().unwrap_or_else(|| "not stated".to_owned());
+        format!(
+            "the event is of account {} and Region {}, and the function is in account {} and Region {}",
+            stated(&place.account),
+            stated(&place.region),
+            home.account,
+            home.region
+        )
+    })
+}
+
+/// Why an event of a known source but another type is ignored.
+pub(crate) fn other_type(source: &str, detail_type: &str) -> String {
+    format!(
+        "the router needs no event of type {detail_type:?} from {source}: a rule that sends only this type can be removed"
+    )
+}
+
+/// An alarm is relevant if it is listed (where there is a list), in ALARM, not suppressed and not muted. A muted or suppressed alarm
+/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region again. It does not find one
+/// contributor of an alarm.
+pub(crate) fn of_alarm(
+    change: &AlarmChange,
+    listed: &[String],
+    heartbeat_starts: bool,
+    home: Option<&Home>,
+) -> Relevance {
+    let AlarmChange { name, state, changed, place, suppressed_by, is_muted, is_contributor } = change;
+    let is_listed = listed.contains(name);
+    if !is_listed && !listed.is_empty() {
+        return Relevance::Ignored(format!("DRIFT_ALARM_NAMES does not list alarm {name}"));
+    }
+    if state != "ALARM" {
+        return Relevance::Ignored(format!("alarm {name} is {state}, not ALARM"));
+    }
+    if let Some(suppressor) = suppressed_by {
+        return Relevance::Ignored(format!("alarm {name} is suppressed by {suppressor}"));
+    }
+    if *is_muted {
+        return Relevance::Ignored(format!("alarm {name} is muted"));
+    }
+    let is_our_own = home.is_some_and(|home| home.is(place));
+    let is_found_again = is_listed && heartbeat_starts && is_our_own && !is_contributor;
+    Relevance::Relevant(drift(name, *changed, if is_found_again { Memory::AwsState } else { Memory::Event }))
+}
+
+/// The occurrence of an alarm's change. Its key is the same by every route: EventBridge, the alarm's own action, `DescribeAlarms`.
+pub(crate) fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
+    // To the second: the SDK cuts the time of `DescribeAlarms`, a floating-point number, and may lose a millisecond.
+    let time = rfc3339(changed);
+    let description = describe(&format!("CloudWatch alarm {alarm} changed to ALARM at {time}"));
+    let key = format!("{alarm} {time}");
+    Occurrence {
+        trigger: Trigger::Drift,
+        key,
+        at: Some(changed),
+        memory,
+        description,
+        parameters: JobParameters::new(),
+    }
+}
+
+/// CodePipeline's trigger types for a rollback
+/// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ExecutionTrigger.html>).
+const ROLLBACKS: [&str; 2] = ["ManualRollback", "AutomatedRollback"];
+
+/// A deployment's change is relevant if deployments come by event, it is of our CodePipeline, it succeeded, and it is no rollback.
+/// CodePipeline's list is read if the event does not say what started the deployment. It is also read if a pipeline parameter needs
+/// the deployment's time: a heartbeat takes the time from the list, and both have to send the same request.
+pub(crate) fn of_deployment(
+    change: &DeploymentChange,
+    trigger: &DeploymentTrigger,
+    heartbeat_starts: bool,
+    parameters: &Parameters,
+) -> Relevance {
+    let DeploymentChange { pipeline, execution_id, state, changed, trigger_type } = change;
+    match trigger.code_pipeline() {
+        Some(ours) if ours.name == *pipeline => {}
+        Some(ours) => {
+            let reason = format!("the event is of CodePipeline {pipeline}, and CODE_PIPELINE_NAME is {}", ours.name);
+            return Relevance::Ignored(reason);
+        }
+        None => {
+            let reason = format!("CODE_PIPELINE_NAME is not set, so the event of CodePipeline {pipeline} is ignored");
+            return Relevance::Ignored(reason);
+        }
+    }
+    if state != "SUCCEEDED" {
+        return Relevance::Ignored(format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED"));
+    }
+    match trigger {
+        DeploymentTrigger::Event(_) => {}
+        DeploymentTrigger::Action(_) => {
+            let reason = "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline starts the retraining";
+            return Relevance::Ignored(reason.to_owned());
+        }
+        DeploymentTrigger::None(_) => {
+            return Relevance::Ignored("DEPLOYMENT_TRIGGER is none: deployments start nothing".to_owned());
+        }
+    }
+    if trigger_type.as_deref().is_some_and(|word| ROLLBACKS.contains(&word)) {
+        return Relevance::Ignored(rolled_back(execution_id));
+    }
+    let memory = if heartbeat_starts { Memory::AwsState } else { Memory::Event };
+    let occurrence = deployment(execution_id, *changed, memory);
+    if trigger_type.is_none() || parameters.use_time(&JobParameters::new()) {
+        Relevance::AskTheList(occurrence)
+    } else {
+        Relevance::Relevant(occurrence)
+    }
+}
+
+/// What CodePipeline's list says about a deployment whose event came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListAnswer {
+    /// It was new code.
+    NewCode(Occurrence),
+    /// It was a rollback, which needs no retraining, for this reason.
+    Rollback(String),
+    /// The list does not show yet when it succeeded, and a pipeline parameter needs that.
+    Lags,
+}
+
+/// Decides about a deployment with CodePipeline's list. One that is not listed (any more) counts as new code, at the event's time.
+pub(crate) fn ask_the_list(
+    mut occurrence: Occurrence,
+    deployments: &[Deployment],
+    parameters: &Parameters,
+) -> ListAnswer {
+    match deployments.iter().find(|deployment| deployment.execution_id == occurrence.key) {
+        Some(listed) if listed.is_rollback => ListAnswer::Rollback(rolled_back(&listed.execution_id)),
+        Some(listed) if listed.has_succeeded => {
+            occurrence.at = listed.changed.or(occurrence.at);
+            ListAnswer::NewCode(occurrence)
+        }
+        Some(_) if parameters.use_time(&JobParameters::new()) => ListAnswer::Lags,
+        Some(_) | None => ListAnswer::NewCode(occurrence),
+    }
+}
+
+fn rolled_back(execution_id: &str) -> String {
+    format!("CodePipeline execution {execution_id} is a rollback: it deployed no new code")
+}
+
+/// The newest deployment of new code, and when it succeeded. A later one that failed or rolled back does not hide it.
+pub(crate) fn newest_deployment(deployments: &[Deployment]) -> Option<(&str, SystemTime)> {
+    let succeeded = deployments.iter().filter(|deployment| deployment.has_succeeded && !deployment.is_rollback);
+    let dated = succeeded.filter_map(|deployment| Some((deployment.execution_id.as_str(), deployment.changed?)));
+    dated.max_by_key(|(_, succeeded)| *succeeded)
+}
+
+/// The occurrence of a deployment.
+pub(crate) fn deployment(execution_id: &str, at: Option<SystemTime>, memory: Memory) -> Occurrence {
+    // The event and a heartbeat have to send the same request, so the description has no time.
+    let description = describe(&format!("CodePipeline execution {execution_id} succeeded"));
+    let key = execution_id.to_owned();
+    Occurrence { trigger: Trigger::Deployment, key, at, memory, description, parameters: JobParameters::new() }
+}
+
+/// What a scheduled event means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TickMeaning {
+    Retraining(Occurrence),
+    Heartbeat,
+    Ignored(String),
+}
+
+/// The names that distinguish the ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TickNames<'n> {
+    /// The rule of the retraining schedule.
+    pub(crate) schedule_rule: Option<&'n str>,
+    /// The schedule of EventBridge Scheduler.
+    pub(crate) schedule: Option<&'n str>,
+    /// The heartbeat's rule, or its schedule.
+    pub(crate) heartbeat: Option<&'n str>,
+}
+
+/// Distinguishes the ticks of the retraining schedules from the heartbeat's. A tick of any other name is ignored: otherwise a
+/// mistyped name would retrain at every heartbeat. A tick without a time (a person may send one) happens `now`. A tick of a
+/// schedule is not found again, as only rules have the tag of an owed tick.
+pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> TickMeaning {
+    let fired = |name: &str| received.resources.iter().any(|arn| last_segment(arn) == name);
+    if names.heartbeat.is_some_and(fired) {
+        return TickMeaning::Heartbeat;
+    }
+    let (name, kind, memory) = match received.sender {
+        TickSender::Rule if heartbeat_starts => (names.schedule_rule, "rule", Memory::TickTag),
+        TickSender::Rule => (names.schedule_rule, "rule", Memory::Event),
+        TickSender::Schedule => (names.schedule, "schedule", Memory::Event),
+    };
+    match name {
+        Some(name) if fired(name) => TickMeaning::Retraining(tick(kind, name, received.time.unwrap_or(now), memory)),
+        _ => TickMeaning::Ignored(format!(
+            "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or HEARTBEAT_NAME ({})",
+            received.resources,
+            names.schedule_rule.unwrap_or("unset"),
+            names.schedule.unwrap_or("unset"),
+            names.heartbeat.unwrap_or("unset"),
+        )),
+    }
+}
+
+/// The occurrence of a tick. `kind` is `rule` or `schedule`.
+pub(crate) fn tick(kind: &str, name: &str, at: SystemTime, memory: Memory) -> Occurrence {
+    let time = rfc3339(at);
+    let description = describe(&format!("EventBridge {kind} {name}, tick of {time}"));
+    let key = format!("{name} {time}");
+    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory, description, parameters: JobParameters::new() }
+}
+
+/// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
+pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
+    (!pipeline.eq_ignore_ascii_case(ours))
+        .then(|| format!("the event is of SageMaker pipeline {pipeline}, and SAGEMAKER_PIPELINE_NAME is {ours}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::CodePipeline;
+    use crate::policy::fixtures::{MINUTE, NO_PARAMETERS, noon};
+
+    #[test]
+    fn an_alarm_has_the_same_key_by_every_route() {
+        let exact = SystemTime::UNIX_EPOCH + Duration::from_millis(1_627_455_724_149);
+        let as_the_sdk_reads_it = exact - Duration::from_millis(1);
+        for changed in [exact, as_the_sdk_reads_it] {
+            assert_eq!(drift("a", changed, Memory::Event).key, "a 2021-07-28T07:02:04Z");
+        }
+    }
+
+    #[test]
+    fn a_time_that_nobody_can_write_gives_a_key_all_the_same() {
+        for years in [-100, -1, 300_000] {
+            let length = Duration::from_hours(24 * 365).saturating_mul(i32::abs(years).unsigned_abs());
+            let at = if years < 0 { SystemTime::UNIX_EPOCH - length } else { SystemTime::UNIX_EPOCH + length };
+            assert!(drift("a", at, Memory::Event).key.starts_with("a "), "{years}");
+            assert!(tick("rule", "a", at, Memory::Event).key.starts_with("a "), "{years}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_finds_only_the_alarms_of_its_own_account_and_region() {
+        let change = |account: &str, region: &str| AlarmChange {
+            name: "a".to_owned(),
+            state: "ALARM".to_owned(),
+            changed: noon(),
+            place: Place { account: Some(account.to_owned()), region: Some(region.to_owned()) },
+            suppressed_by: None,
+            is_muted: false,
+            is_contributor: false,
+        };
+        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router");
+        let memory = |change: &AlarmChange, listed: &[String]| match of_alarm(change, listed, true, home.as_ref()) {
+            Relevance::Relevant(occurrence) => occurrence.memory,
+            other => panic!("{other:?}"),
+        };
+        let listed = ["a".to_owned()];
+        assert_eq!(memory(&change("123456789012", "us-east-1"), &listed), Memory::AwsState);
+        assert_eq!(memory(&change("210987654321", "us-east-1"), &listed), Memory::Event);
+        assert_eq!(memory(&change("123456789012", "eu-west-1"), &listed), Memory::Event);
+        assert_eq!(memory(&change("123456789012", "us-east-1"), &[]), Memory::Event);
+        let unknown = AlarmChange { place: Place::default(), ..change("", "") };
+        assert_eq!(memory(&unknown, &listed), Memory::Event);
+        let contributor = AlarmChange { is_contributor: true, ..change("123456789012", "us-east-1") };
+        assert_eq!(memory(&contributor, &listed), Memory::Event);
+        // Without a readable function ARN no alarm is ours, also not one whose event states nothing.
+        let Relevance::Relevant(occurrence) = of_alarm(&unknown, &listed, true, None) else { panic!("ignored") };
+        assert_eq!(occurrence.memory, Memory::Event);
+    }
+
+    #[test]
+    fn an_emulators_account_is_compared_with_nothing() {
+        let place =
+            |account: &str, region: &str| Place { account: Some(account.to_owned()), region: Some(region.to_owned()) };
+        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router:live");
+        let is_foreign = |place: &Place| foreign_place(place, home.as_ref()).is_some();
+        assert!(!is_foreign(&place("123456789012", "us-east-1")));
+        assert!(is_foreign(&place("210987654321", "us-east-1")));
+        assert!(is_foreign(&place("123456789012", "eu-west-1")));
+        assert!(!is_foreign(&Place::default()), "an event that does not say where it comes from");
+        assert!(is_foreign(&Place { account: None, ..place("", "eu-west-1") }));
+        for emulator in [
+            "function-arn",
+            "",
+            "arn:aws:lambda:us-east-1:012345678912:function:f",
+            "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "arn:aws:lambda:us-east-1::function:f",
+            "arn:aws:sqs:us-east-1:123456789012:queue",
+        ] {
+            assert_eq!(Home::of_function(emulator), None, "{emulator}");
+        }
+    }
+
+    fn deployed(trigger_type: Option<&str>) -> DeploymentChange {
+        DeploymentChange {
+            pipeline: "build".to_owned(),
+            execution_id: "new".to_owned(),
+            state: "SUCCEEDED".to_owned(),
+            changed: Some(noon()),
+            trigger_type: trigger_type.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn codepipelines_list_is_asked_when_the_event_leaves_something_open() {
+        let relevance = |trigger_type, parameters: &Parameters| {
+            let build = CodePipeline { name: "build".to_owned(), build_stage: "Build".to_owned() };
+            of_deployment(&deployed(trigger_type), &DeploymentTrigger::Event(build), true, parameters)
+        };
+        assert!(matches!(relevance(Some("Webhook"), &NO_PARAMETERS), Relevance::Relevant(_)));
+        assert!(matches!(relevance(None, &NO_PARAMETERS), Relevance::AskTheList(_)));
+        let timed = Parameters::parse([("At", "{time}")]).unwrap();
+        assert!(matches!(relevance(Some("Webhook"), &timed), Relevance::AskTheList(_)));
+        for rollback in ["ManualRollback", "AutomatedRollback"] {
+            assert!(matches!(relevance(Some(rollback), &timed), Relevance::Ignored(_)), "{rollback}");
+        }
+    }
+
+    #[test]
+    fn the_list_says_what_was_a_rollback_and_gives_the_time_that_heartbeats_use() {
+        let listed = |id: &str, is_rollback| Deployment {
+            execution_id: id.to_owned(),
+            has_succeeded: true,
+            is_rollback,
+            changed: Some(noon() - MINUTE),
+        };
+        let timed = Parameters::parse([("At", "{time}")]).unwrap();
+        let with = |deployments: &[Deployment], parameters: &Parameters| {
+            ask_the_list(deployment("new", Some(noon()), Memory::AwsState), deployments, parameters)
+        };
+        let decide = |deployments: &[Deployment]| with(deployments, &timed);
+        assert!(matches!(decide(&[listed("new", true)]), ListAnswer::Rollback(_)));
+        let at = |answer| match answer {
+            ListAnswer::NewCode(occurrence) => occurrence.at,
+            other => panic!("{other:?}"),
+        };
+        let running = [Deployment { has_succeeded: false, ..listed("new", false) }];
+        assert_eq!(decide(&running), ListAnswer::Lags);
+        assert_eq!(at(with(&running, &NO_PARAMETERS)), Some(noon()), "nothing needs the time");
+        let deployments = [listed("old", true), listed("new", false)];
+        assert_eq!(at(decide(&deployments)), Some(noon() - MINUTE));
+        assert_eq!(at(decide(&deployments[..1])), Some(noon()), "not listed any more");
+        assert_eq!(newest_deployment(&deployments), Some(("new", noon() - MINUTE)));
+    }
+
+    #[test]
+    fn a_tick_is_known_by_its_sender_and_its_name() {
+        let names = TickNames { schedule_rule: Some("a"), schedule: Some("b"), heartbeat: Some("c") };
+        let meaning = |sender, name: &str| {
+            let tick = Tick { sender, resources: vec![format!("arn:aws:x:y:z/{name}")], time: Some(noon()) };
+            match of_tick(&tick, names, true, noon()) {
+                TickMeaning::Retraining(occurrence) if occurrence.memory == Memory::TickTag => "tick with a tag",
+                TickMeaning::Retraining(_) => "tick",
+                TickMeaning::Heartbeat => "heartbeat",
+                TickMeaning::Ignored(_) => "ignored",
+            }
+        };
+        let meanings = |sender| ["a", "b", "c", "d"].map(|name| meaning(sender, name));
+        assert_eq!(meanings(TickSender::Rule), ["tick with a tag", "ignored", "heartbeat", "ignored"]);
+        assert_eq!(meanings(TickSender::Schedule), ["ignored", "tick", "heartbeat", "ignored"]);
+        let (resources, time) = (vec!["arn:aws:scheduler:x:y:schedule/default/a".to_owned()], Some(noon()));
+        let tick = Tick { sender: TickSender::Schedule, resources, time };
+        let without_schedule = of_tick(&tick, TickNames { schedule: None, ..names }, true, noon());
+        assert!(matches!(without_schedule, TickMeaning::Ignored(_)), "a rule of this name is no schedule");
+    }
+
+    #[test]
+    fn a_description_is_one_line_within_sagemakers_length() {
+        let alarm = format!("fare\ndrift\u{7}{}", "é".repeat(244));
+        let description = drift(&alarm, noon(), Memory::Event).description;
+        assert!(description.starts_with("Started by drift-router: CloudWatch alarm fare drift "), "{description}");
+        assert!(description.ends_with(" changed to ALARM at 2021-06-01T12:00:00Z."), "{description}");
+        assert!(description.chars().count() <= 3072 && !description.contains(char::is_control));
+    }
+}
