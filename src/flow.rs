@@ -46,6 +46,14 @@ pub(crate) enum Fault {
         "CodePipeline's list does not show yet when the execution succeeded, and a pipeline parameter needs that time; the event will be tried again"
     )]
     DeploymentListLags,
+    /// SageMaker returned the ARN of an execution that it does not find. The pipeline was deleted and made again, for example, and the
+    /// start's token is known from before.
+    #[error(
+        "SageMaker answered the start with {execution_arn}, but finds no such execution: start one by hand (aws sagemaker start-pipeline-execution)"
+    )]
+    NotStarted { execution_arn: String },
+    #[error("Lambda's deadline is near, and AWS has not answered all calls; the event will be tried again")]
+    Deadline,
 }
 
 impl Error {
@@ -54,7 +62,12 @@ impl Error {
         self.0.iter().all(|fault| match fault {
             Fault::Call(error) => error.is_retryable(),
             // A guard's fault does not concern a start.
-            Fault::Guard(_) | Fault::DidNotConverge { .. } | Fault::ListLags { .. } | Fault::DeploymentListLags => true,
+            Fault::Guard(_)
+            | Fault::DidNotConverge { .. }
+            | Fault::ListLags { .. }
+            | Fault::DeploymentListLags
+            | Fault::NotStarted { .. }
+            | Fault::Deadline => true,
         })
     }
 
@@ -68,6 +81,8 @@ impl Error {
         match self.0.first() {
             Some(Fault::DidNotConverge { .. }) => "DidNotConverge",
             Some(Fault::ListLags { .. } | Fault::DeploymentListLags) => "ListLags",
+            Some(Fault::NotStarted { .. }) => "NotStarted",
+            Some(Fault::Deadline) => "Deadline",
             Some(Fault::Call(_) | Fault::Guard(_)) | None => "AwsCallError",
         }
     }

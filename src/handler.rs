@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
@@ -15,7 +16,7 @@ use crate::event::{Event, EventError, Received};
 use crate::flow::heartbeat::heartbeat;
 use crate::flow::interlock::{drain, reconcile};
 use crate::flow::retrain::{retrain, retrain_listed};
-use crate::flow::{self, Invocation, chain, job};
+use crate::flow::{self, Fault, Invocation, chain, job};
 use crate::metrics;
 use crate::model::{GuardRole, Mode};
 use crate::outcome::{EventKind, GuardStates, Outcome};
@@ -35,6 +36,9 @@ impl fmt::Debug for Router {
         f.debug_struct("Router").field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+/// What an invocation that nears its deadline leaves for its log line and its metrics.
+const TIME_TO_REPORT: Duration = Duration::from_secs(2);
 
 /// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,13 @@ impl Router {
         let (kind, key) = describe(&received.event);
         let mut outcome = Outcome::new(kind, key);
         outcome.dry_run = self.config.mode == Mode::DryRun;
+        let time_left = self.time_left(&context);
         // Boxed, as the SDK's futures are large and nest deeply.
-        let result = Box::pin(self.dispatch(received, &context, &mut outcome)).await;
+        let dispatched = Box::pin(self.dispatch(received, &context, &mut outcome));
+        let result = match time_left {
+            Some(left) => tokio::time::timeout(left, dispatched).await.unwrap_or_else(|_| Err(Fault::Deadline.into())),
+            None => dispatched.await,
+        };
         log(&outcome, result.as_ref().err());
         self.count(&outcome, &context.env_config.function_name);
         match result {
@@ -143,6 +152,14 @@ impl Router {
             Relevance::AskTheList(occurrence) => retrain_listed(invocation, occurrence, outcome).await?,
         }
         Ok(())
+    }
+
+    /// The time until shortly before Lambda's deadline, after which Lambda would end the invocation without a line in the log. `None`
+    /// if the deadline has passed already: emulators send one of 1970.
+    fn time_left(&self, context: &Context) -> Option<Duration> {
+        let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(context.deadline))?;
+        let left = deadline.duration_since(self.aws.now()).ok()?;
+        Some(left.saturating_sub(TIME_TO_REPORT))
     }
 
     /// Writes the invocation's metrics. A metric that cannot be written does not fail the event.

@@ -45,6 +45,8 @@ pub(crate) struct Occurrence {
     pub(crate) key: String,
     /// When it happened. A job's event does not contain it, and a deployment's may not.
     pub(crate) at: Option<SystemTime>,
+    /// The rule that cancels the occurrence while somebody else has disabled it.
+    pub(crate) rule: Option<GuardRole>,
     /// What finds the occurrence again if its event is lost or its start fails.
     pub(crate) memory: Memory,
     /// Why the execution starts, for people. SageMaker Studio shows it.
@@ -260,8 +262,10 @@ pub(crate) struct DeploymentChange {
 pub(crate) struct Deployment {
     pub(crate) execution_id: String,
     pub(crate) has_succeeded: bool,
-    /// Whether it put an earlier version of the code back.
+    /// Whether it put earlier code back.
     pub(crate) is_rollback: bool,
+    /// The execution whose code a rollback put back.
+    pub(crate) rollback_target: Option<String>,
     /// When its status last changed.
     pub(crate) changed: Option<SystemTime>,
 }
@@ -274,6 +278,8 @@ pub(crate) struct Alarm {
     pub(crate) changed: SystemTime,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
+    /// Whether the alarm's actions are enabled (`ActionsEnabled`).
+    pub(crate) has_actions: bool,
     pub(crate) mutes: Mutes,
 }
 

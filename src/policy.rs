@@ -90,7 +90,9 @@ mod fixtures {
     use std::time::{Duration, SystemTime};
 
     use super::{Hold, Situation};
-    use crate::model::{Execution, ExecutionArn, ExecutionStatus, JobParameters, Memory, Occurrence, Trigger};
+    use crate::model::{
+        Execution, ExecutionArn, ExecutionStatus, GuardRole, JobParameters, Memory, Occurrence, Trigger,
+    };
     use crate::policy::parameters::Parameters;
 
     pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -125,6 +127,11 @@ mod fixtures {
             trigger,
             key: key.to_owned(),
             at: Some(noon()),
+            rule: match trigger {
+                Trigger::Drift => Some(GuardRole::DriftRule),
+                Trigger::Schedule => Some(GuardRole::ScheduleRule),
+                Trigger::Deployment | Trigger::Job => None,
+            },
             memory: Memory::Event,
             description: String::new(),
             parameters: JobParameters::new(),

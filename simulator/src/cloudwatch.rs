@@ -9,13 +9,26 @@ use crate::place::Place;
 use crate::shape::{ALARM_NAME, ApiError, Input};
 use crate::time::{Time, milliseconds, seconds, shifted};
 
+/// The types of alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmKind {
+    /// On a metric or an expression of metrics.
+    Metric,
+    /// On the states of other alarms.
+    Composite,
+    /// On a query of logs.
+    Log,
+}
+
 /// One alarm.
 #[derive(Clone, Debug)]
 pub struct Alarm {
     /// Its name.
     pub name: String,
-    /// Whether it is a composite alarm.
-    pub is_composite: bool,
+    /// Whether it is a metric alarm, a composite alarm or a log alarm.
+    pub kind: AlarmKind,
+    /// Whether its actions are enabled.
+    pub has_actions: bool,
     /// What suppresses its actions, if they are suppressed: `WaitPeriod`, `ExtensionPeriod` or `Alarm`.
     pub suppressed_by: Option<String>,
     /// Whether an active mute rule names it.
@@ -50,17 +63,19 @@ pub struct CloudWatch {
     pub clock_skew: i64,
     /// The time of a change is this many milliseconds later in a description than in the event.
     pub description_skew: i64,
+    /// Whether this endpoint knows mute rules.
+    pub has_mute_rules: bool,
 }
 
 impl CloudWatch {
     pub(crate) fn new(place: Place) -> Self {
-        Self { place, alarms: Vec::new(), page_limit: None, clock_skew: 0, description_skew: 0 }
+        Self { place, alarms: Vec::new(), page_limit: None, clock_skew: 0, description_skew: 0, has_mute_rules: true }
     }
 
     pub(crate) fn call(&mut self, operation: &str, input: Input<'_>) -> Result<Value, ApiError> {
         match operation {
             "DescribeAlarms" => self.describe_alarms(input),
-            "ListAlarmMuteRules" => self.list_alarm_mute_rules(input),
+            "ListAlarmMuteRules" if self.has_mute_rules => self.list_alarm_mute_rules(input),
             _ => Err(ApiError::refused("UnknownOperationException", operation)),
         }
     }
@@ -76,7 +91,8 @@ impl CloudWatch {
         let position = self.alarms.iter().position(|alarm| alarm.name == name).unwrap_or_else(|| {
             self.alarms.push(Alarm {
                 name: name.to_owned(),
-                is_composite: false,
+                kind: AlarmKind::Metric,
+                has_actions: true,
                 suppressed_by: None,
                 is_muted: false,
                 history: Vec::new(),
@@ -114,7 +130,8 @@ impl CloudWatch {
         if alarm.state() != state {
             alarm.history.push((now, state.to_owned()));
         }
-        alarm.is_composite = !detail["configuration"]["alarmRule"].is_null();
+        let is_composite = !detail["configuration"]["alarmRule"].is_null();
+        alarm.kind = if is_composite { AlarmKind::Composite } else { AlarmKind::Metric };
         alarm.suppressed_by = detail["state"]["actionsSuppressedBy"].as_str().map(str::to_owned);
         alarm.is_muted = !detail["muteDetail"].is_null();
     }
@@ -135,20 +152,26 @@ impl CloudWatch {
         }
         // Without types, only metric alarms are described.
         let types = texts(&input.0["AlarmTypes"]);
-        let describes_composite = types.contains(&"CompositeAlarm");
-        let describes_metric = types.is_empty() || types.contains(&"MetricAlarm");
+        let describes = |kind| match kind {
+            AlarmKind::Metric => types.is_empty() || types.contains(&"MetricAlarm"),
+            AlarmKind::Composite => types.contains(&"CompositeAlarm"),
+            AlarmKind::Log => types.contains(&"LogAlarm"),
+        };
         let chosen: Vec<&Alarm> = self
             .alarms
             .iter()
             .filter(|alarm| names.is_empty() || names.contains(&alarm.name.as_str()))
-            .filter(|alarm| if alarm.is_composite { describes_composite } else { describes_metric })
+            .filter(|alarm| describes(alarm.kind))
             .collect();
         let (page, next) = self.page(input, "MaxRecords", &chosen)?;
-        let describe = |is_composite: bool| -> Vec<Value> {
-            let alarms = page.iter().filter(|alarm| alarm.is_composite == is_composite);
-            alarms.map(|alarm| self.description(alarm)).collect()
+        let describe = |kind| -> Vec<Value> {
+            page.iter().filter(|alarm| alarm.kind == kind).map(|alarm| self.description(alarm)).collect()
         };
-        let mut answer = json!({ "MetricAlarms": describe(false), "CompositeAlarms": describe(true) });
+        let mut answer = json!({
+            "MetricAlarms": describe(AlarmKind::Metric),
+            "CompositeAlarms": describe(AlarmKind::Composite),
+            "LogAlarms": describe(AlarmKind::Log),
+        });
         answer["NextToken"] = next;
         Ok(answer)
     }
@@ -161,6 +184,7 @@ impl CloudWatch {
             "StateValue": alarm.state(),
             "StateTransitionedTimestamp": changed,
             "StateUpdatedTimestamp": changed,
+            "ActionsEnabled": alarm.has_actions,
         });
         if let Some(suppressor) = &alarm.suppressed_by {
             description["ActionsSuppressedBy"] = suppressor.as_str().into();

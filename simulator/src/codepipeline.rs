@@ -59,6 +59,8 @@ pub struct EndedExecution {
     pub status: String,
     /// Whether it rolled the pipeline back to an earlier execution.
     pub is_rollback: bool,
+    /// The execution whose code it put back.
+    pub rollback_target: Option<String>,
     /// When it ended.
     pub ended: Time,
 }
@@ -152,11 +154,34 @@ impl CodePipeline {
         self.stages.retain(|s| s.name != stage);
     }
 
-    /// An execution of the pipeline ends. Does nothing if one of this id has ended already.
+    /// An execution of the pipeline ends. Does nothing if one of this id has ended already. A rollback puts back the code of the
+    /// success before the newest one.
     pub fn end_execution(&mut self, id: &str, status: &str, is_rollback: bool, now: Time) {
-        if self.executions.iter().all(|execution| execution.id != id) {
-            let (id, status) = (id.to_owned(), status.to_owned());
-            self.executions.push(EndedExecution { id, status, is_rollback, ended: now });
+        let mut successes = self.executions.iter().rev().filter(|e| e.status == "Succeeded" && !e.is_rollback);
+        let rollback_target = successes.nth(1).filter(|_| is_rollback).map(|execution| execution.id.clone());
+        self.add(EndedExecution {
+            id: id.to_owned(),
+            status: status.to_owned(),
+            is_rollback,
+            rollback_target,
+            ended: now,
+        });
+    }
+
+    /// A rollback succeeds: it puts the code of the execution `target` back.
+    pub fn roll_back(&mut self, id: &str, target: &str, now: Time) {
+        self.add(EndedExecution {
+            id: id.to_owned(),
+            status: "Succeeded".to_owned(),
+            is_rollback: true,
+            rollback_target: Some(target.to_owned()),
+            ended: now,
+        });
+    }
+
+    fn add(&mut self, ended: EndedExecution) {
+        if self.executions.iter().all(|execution| execution.id != ended.id) {
+            self.executions.push(ended);
         }
     }
 
@@ -281,6 +306,9 @@ impl CodePipeline {
                 json!({
                     "pipelineExecutionId": execution.id,
                     "status": if is_shown { execution.status.as_str() } else { "InProgress" },
+                    "rollbackMetadata": execution.rollback_target.as_ref().map(|target| {
+                        json!({ "rollbackTargetPipelineExecutionId": target })
+                    }),
                     "executionType": if execution.is_rollback { "ROLLBACK" } else { "STANDARD" },
                     "startTime": seconds(shifted(began, self.clock_skew)),
                     "lastUpdateTime": seconds(updated),

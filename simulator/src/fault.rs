@@ -1,5 +1,7 @@
 //! The simulated faults of calls.
 
+use serde_json::Value;
+
 use crate::shape::ApiError;
 
 /// One fault of a call.
@@ -61,6 +63,8 @@ pub struct Called<'c> {
     pub service: &'static str,
     /// The operation.
     pub operation: &'c str,
+    /// The request's input.
+    pub input: &'c Value,
 }
 
 /// A source of faults. It returns the fault of a call, if it has one.
@@ -76,6 +80,15 @@ impl<F: FnMut(Called<'_>) -> Option<Fault> + Send + Clone + 'static> Decide for 
     fn copy(&self) -> FaultSource {
         Box::new(self.clone())
     }
+}
+
+/// A source that gives every call of `operation` this fault whose input holds `text`.
+#[must_use]
+pub fn about(operation: &'static str, text: &'static str, fault: Fault) -> FaultSource {
+    Box::new(move |called: Called<'_>| {
+        let is_about = called.operation == operation && called.input.to_string().contains(text);
+        is_about.then(|| fault.clone())
+    })
 }
 
 /// A source that gives the next `times` calls of `operation` this fault. `operation` is an operation's name, or

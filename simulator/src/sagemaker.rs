@@ -198,6 +198,12 @@ impl SageMaker {
         self.pipelines.iter().any(|pipeline| self.arn_of(pipeline) == arn)
     }
 
+    /// Forgets all executions and tokens.
+    pub fn clear(&mut self) {
+        self.executions.clear();
+        self.tokens.clear();
+    }
+
     /// Starts an execution of a pipeline, as a person or another program does, without a token.
     pub fn start(&mut self, pipeline: &str, display_name: Option<&str>, now: Time) -> String {
         let arn = format!("{}/execution/{}", self.arn_of(pipeline), execution_id(self.executions.len()));

@@ -125,9 +125,10 @@ impl World {
         let Some((service, operation)) = Service::of_target(target) else {
             return Err(Symptom::Answer(ApiError::refused("UnknownOperationException", target)));
         };
-        let called = Called { service: service.name(), operation };
+        let input: Result<Value, _> = serde_json::from_slice(body);
+        let called = Called { service: service.name(), operation, input: input.as_ref().unwrap_or(&Value::Null) };
         let fault = self.faults.iter_mut().find_map(|source| source(called));
-        let (input, answer) = match (serde_json::from_slice(body), &fault) {
+        let (input, answer) = match (input, &fault) {
             (Err(error), _) => (Value::Null, Err(ApiError::refused("SerializationException", error.to_string()))),
             (Ok(input), Some(fault)) if !fault.is_applied() => (input, Ok(Value::Null)),
             (Ok(input), _) => {

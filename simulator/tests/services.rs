@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::cloudwatch::AlarmKind;
 use simulator::fault::{self, Symptom};
 use simulator::nyctaxi::{CODE_PIPELINE, DRIFT_RULE, SAGEMAKER_PIPELINE, STAGE};
 use simulator::protocol::Request;
@@ -358,7 +359,7 @@ async fn alarms_are_described_by_type_and_in_pages_and_only_a_change_is_an_event
     for alarm in ["one", "two", "three"] {
         world.change_alarm(alarm, "OK");
     }
-    world.cloudwatch.alarm_mut("two").is_composite = true;
+    world.cloudwatch.alarm_mut("two").kind = AlarmKind::Composite;
     let event = world.change_alarm("one", "ALARM").unwrap();
     assert_eq!(event["detail"]["state"]["value"], "ALARM");
     assert_eq!(event["detail"]["previousState"]["value"], "OK");

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType, StateValue};
 
@@ -37,6 +38,9 @@ pub(crate) struct ObservedAlarms {
 /// The most alarms that one page holds.
 const PAGE: i32 = 100;
 
+/// The most pages of one list: as many as there may be listed alarms.
+const MOST_PAGES: usize = 100;
+
 impl Alarms {
     /// The listed alarms, all pages. Makes no call if none is listed.
     pub(crate) async fn observe(&self) -> Result<ObservedAlarms, CallError> {
@@ -46,17 +50,33 @@ impl Alarms {
         }
         let call = self.client().describe_alarms().set_alarm_names(Some(self.names.clone())).max_records(PAGE);
         // Without types, only metric alarms are described.
-        let call = call.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
+        let types = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm, AlarmType::LogAlarm];
+        let call = call.set_alarm_types(Some(types.to_vec()));
         let mut pages = call.into_paginator().send();
-        while let Some(page) = pages.next().await {
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { break };
             let remedy = remedy("cloudwatch:DescribeAlarms");
             let page = page.map_err(|error| CallError::new("read the drift alarms", remedy, error))?;
+            // The three types have no type in common. Only the actions of a composite alarm can be suppressed.
+            macro_rules! add {
+                ($alarm:ident, $suppressed_by:expr) => {
+                    observed.add(
+                        $alarm.alarm_name,
+                        $alarm.state_value,
+                        $alarm.state_transitioned_timestamp,
+                        $suppressed_by,
+                        $alarm.actions_enabled.unwrap_or(true),
+                    )
+                };
+            }
             for alarm in page.metric_alarms.unwrap_or_default() {
-                observed.add(alarm.alarm_name, alarm.state_value, alarm.state_transitioned_timestamp, None);
+                add!(alarm, None);
+            }
+            for alarm in page.log_alarms.unwrap_or_default() {
+                add!(alarm, None);
             }
             for alarm in page.composite_alarms.unwrap_or_default() {
-                let suppressor = alarm.actions_suppressed_by.map(|by| by.as_str().to_owned());
-                observed.add(alarm.alarm_name, alarm.state_value, alarm.state_transitioned_timestamp, suppressor);
+                add!(alarm, alarm.actions_suppressed_by.map(|by| by.as_str().to_owned()));
             }
         }
         Ok(observed)
@@ -66,11 +86,19 @@ impl Alarms {
     pub(crate) async fn is_muted(&self, alarm: &str) -> Result<bool, CallError> {
         let call = self.client().list_alarm_mute_rules().alarm_name(alarm).statuses(AlarmMuteRuleStatus::Active);
         let mut pages = call.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                let operation = format!("read the mute rules of alarm {alarm}");
-                CallError::new(operation, remedy("cloudwatch:ListAlarmMuteRules"), error)
-            })?;
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { break };
+            let page = match page {
+                Ok(page) => page,
+                // An endpoint without mute rules, as in a partition that gets them later, mutes nothing.
+                Err(error) if error.code().is_some_and(|code| code.starts_with("UnknownOperation")) => {
+                    return Ok(false);
+                }
+                Err(error) => {
+                    let operation = format!("read the mute rules of alarm {alarm}");
+                    return Err(CallError::new(operation, remedy("cloudwatch:ListAlarmMuteRules"), error));
+                }
+            };
             if page.alarm_mute_rule_summaries.is_some_and(|rules| !rules.is_empty()) {
                 return Ok(true);
             }
@@ -90,6 +118,7 @@ impl ObservedAlarms {
         state: Option<StateValue>,
         changed: Option<DateTime>,
         suppressed_by: Option<String>,
+        has_actions: bool,
     ) {
         let Some(name) = name else { return };
         self.missing.retain(|missing| *missing != name);
@@ -97,7 +126,9 @@ impl ObservedAlarms {
             return;
         }
         match changed.and_then(|changed| SystemTime::try_from(changed).ok()) {
-            Some(changed) => self.in_alarm.push(Alarm { name, changed, suppressed_by, mutes: Mutes::NotAsked }),
+            Some(changed) => {
+                self.in_alarm.push(Alarm { name, changed, suppressed_by, has_actions, mutes: Mutes::NotAsked })
+            }
             None if suppressed_by.is_none() => self.undated.push(name),
             None => {}
         }

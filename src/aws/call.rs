@@ -32,6 +32,8 @@ enum Cause {
     NotFound,
     /// The service does not accept the request.
     Invalid,
+    /// AWS itself manages what the call would change.
+    Managed,
     /// A quota of the account is used up.
     Limit,
     /// The service throttles the calls.
@@ -47,7 +49,8 @@ impl Cause {
         match code {
             Some("AccessDeniedException" | "AccessDenied") => Self::Denied,
             Some(code) if code.contains("NotFound") => Self::NotFound,
-            Some("ValidationException" | "ValidationError") => Self::Invalid,
+            Some("ValidationException" | "ValidationError" | "LimitExceededException") => Self::Invalid,
+            Some("ManagedRuleException") => Self::Managed,
             Some("ResourceLimitExceeded") => Self::Limit,
             Some(code) if code.contains("Throttl") || code == "TooManyRequestsException" => Self::Throttled,
             Some(code) if !code.starts_with("Internal") && !code.contains("Unavailable") => Self::Refused,
@@ -59,6 +62,9 @@ impl Cause {
         match self {
             Self::Denied => format!("check the permission {}", remedy.permission),
             Self::NotFound | Self::Invalid => format!("check {}", remedy.setting),
+            Self::Managed => {
+                format!("AWS manages this rule, so only AWS changes it: name another one in {}", remedy.setting)
+            }
             Self::Limit => {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
@@ -95,7 +101,7 @@ impl CallError {
     /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need an
     /// operator.
     pub(crate) fn is_retryable(&self) -> bool {
-        !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid)
+        !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid | Cause::Managed)
     }
 
     /// Whether a quota of the account is used up.

@@ -21,20 +21,29 @@ pub(crate) struct Deployments {
 const NEWEST: usize = 100;
 const PAGE: i32 = 100;
 
+/// If none of them has succeeded, so many are read.
+const MOST: usize = 500;
+
+/// The most pages, as a page may be short.
+const MOST_PAGES: usize = 100;
+
 impl Deployments {
-    /// The newest 100, or a few more if pages are short.
+    /// The newest 100, or a few more if pages are short. Up to 500 if none of them succeeded and was no rollback: so many that failed
+    /// must not hide the newest deployment.
     pub(crate) async fn list(&self) -> Result<Vec<Deployment>, CallError> {
         let call = self.client.list_pipeline_executions().pipeline_name(&self.pipeline).max_results(PAGE);
         let mut pages = call.into_paginator().send();
-        let mut deployments = Vec::new();
-        while let Some(page) = pages.next().await {
+        let mut deployments: Vec<Deployment> = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| {
                 let operation = format!("list the executions of CodePipeline {}", self.pipeline);
                 let permission = "codepipeline:ListPipelineExecutions";
                 CallError::new(operation, Remedy { setting: "CODE_PIPELINE_NAME", permission }, error)
             })?;
             deployments.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(read));
-            if deployments.len() >= NEWEST {
+            let has_newest = deployments.iter().any(|deployment| deployment.has_succeeded && !deployment.is_rollback);
+            if deployments.len() >= if has_newest { NEWEST } else { MOST } {
                 break;
             }
         }
@@ -47,6 +56,7 @@ fn read(execution: PipelineExecutionSummary) -> Option<Deployment> {
         execution_id: execution.pipeline_execution_id?,
         has_succeeded: execution.status == Some(PipelineExecutionStatus::Succeeded),
         is_rollback: execution.execution_type == Some(ExecutionType::Rollback),
+        rollback_target: execution.rollback_metadata.and_then(|it| it.rollback_target_pipeline_execution_id),
         changed: execution.last_update_time.and_then(|time| SystemTime::try_from(time).ok()),
     })
 }

@@ -32,9 +32,10 @@ pub(crate) fn rule_mark(owner: &str, execution_id: &str) -> String {
     format!("{owner}/{}", printable(execution_id))
 }
 
-/// Reads the value of [`RULE_MARK`]. The first version wrote no owner; such a mark is ours.
-pub(crate) fn rule_mark_owner<'m>(mark: &'m str, ours: &'m str) -> &'m str {
-    mark.split_once('/').map_or(ours, |(owner, _)| owner)
+/// The owner of a rule's mark, or `None` if no router wrote the value.
+pub(crate) fn rule_mark_owner(mark: &str) -> Option<&str> {
+    let (owner, execution_id) = mark.split_once('/')?;
+    (is_owner(owner) && is_printable(execution_id)).then_some(owner)
 }
 
 /// The tag key on the schedule rule while a tick is owed.
@@ -63,32 +64,46 @@ pub(crate) enum TagWrite {
     Foreign,
 }
 
-/// Decides how the owed tick of `at` is noted, given the tag that was found.
-pub(crate) fn tag_write(found: Option<&TickTag>, at: SystemTime) -> TagWrite {
+/// Decides how the owed tick of `at` is noted, given the tag that was found. A tag that is ahead of the clock would hide later ticks.
+pub(crate) fn tag_write(found: Option<&TickTag>, at: SystemTime, now: SystemTime) -> TagWrite {
     match found {
-        Some(TickTag::Since(since)) if *since >= at => TagWrite::Keep,
+        Some(TickTag::Since(since)) if (at..=now).contains(since) => TagWrite::Keep,
         Some(TickTag::OtherRouter) => TagWrite::Foreign,
         Some(TickTag::Since(_) | TickTag::Unreadable) | None => TagWrite::Write,
     }
 }
 
-/// The first words of the reason of every transition that a router disabled.
-const STAGE_MARK: &str = "Disabled by drift-router";
+/// The three parts of the reason of every transition that a router disabled. Between them are the owner and the execution's id.
+const STAGE_MARK: [&str; 3] = [
+    "Disabled by drift-router (",
+    ") while SageMaker pipeline execution ",
+    " runs. It is enabled again when no execution runs.",
+];
 
 /// The reason of a disabled transition. CodePipeline accepts 1 to 300 characters of `[a-zA-Z0-9!@ ().*?-]`
 /// (<https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DisableStageTransition.html>). People read it in the console.
 pub(crate) fn stage_mark(owner: &str, execution_id: &str) -> String {
-    let id = printable(execution_id);
-    format!(
-        "{STAGE_MARK} ({owner}) while SageMaker pipeline execution {id} runs. It is enabled again when no execution runs."
-    )
+    let [before, between, after] = STAGE_MARK;
+    format!("{before}{owner}{between}{}{after}", printable(execution_id))
 }
 
-/// The owner of a disabled transition, or `None` if no router disabled it. The first version wrote no owner; such a mark is ours.
-pub(crate) fn stage_mark_owner<'m>(reason: &'m str, ours: &'m str) -> Option<&'m str> {
-    let rest = reason.strip_prefix(STAGE_MARK)?;
-    let owner = rest.strip_prefix(" (").and_then(|rest| rest.split_once(')')).map(|(owner, _)| owner);
-    Some(owner.unwrap_or(ours))
+/// The owner of a disabled transition, or `None` if no router disabled it. Only the whole sentence is a mark: a person may begin a
+/// reason with the same words.
+pub(crate) fn stage_mark_owner(reason: &str) -> Option<&str> {
+    let [before, between, after] = STAGE_MARK;
+    let (owner, execution_id) = reason.strip_prefix(before)?.strip_suffix(after)?.split_once(between)?;
+    (is_owner(owner) && is_printable(execution_id)).then_some(owner)
+}
+
+/// Whether [`owner`] may have made this name.
+fn is_owner(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=OWNER_LENGTH).contains(&name.len()) && name.chars().all(is_part)
+}
+
+/// Whether [`printable`] may have made this id.
+fn is_printable(id: &str) -> bool {
+    printable(id) == id
 }
 
 /// An execution's id, with only the characters that marks may contain, cut to 100.
@@ -123,24 +138,39 @@ mod tests {
             (Some(TickTag::Since(noon() - HOUR)), TagWrite::Write),
             (Some(TickTag::Since(noon())), TagWrite::Keep),
             (Some(TickTag::Since(noon() + HOUR)), TagWrite::Keep),
+            (Some(TickTag::Since(noon() + 3 * HOUR)), TagWrite::Write),
             (Some(TickTag::Unreadable), TagWrite::Write),
             (Some(TickTag::OtherRouter), TagWrite::Foreign),
         ] {
-            assert_eq!(tag_write(found.as_ref(), noon()), write, "{found:?}");
+            assert_eq!(tag_write(found.as_ref(), noon(), noon() + 2 * HOUR), write, "{found:?}");
         }
     }
 
     #[test]
-    fn a_mark_names_its_owner_and_one_of_the_first_version_is_ours() {
+    fn a_mark_names_its_owner_and_only_the_whole_sentence_is_one() {
         let id = "abc123def456";
-        for (ours, other) in [("a", "a-b"), ("a-b", "a"), ("nyctaxi-pipeline", "nyctaxi-pipeline-2")] {
-            assert_eq!(stage_mark_owner(&stage_mark(ours, id), other), Some(ours));
-            assert_eq!(rule_mark_owner(&rule_mark(ours, id), other), ours);
+        for owner in ["a", "a-b", "nyctaxi-pipeline-2"] {
+            assert_eq!(stage_mark_owner(&stage_mark(owner, id)), Some(owner));
+            assert_eq!(rule_mark_owner(&rule_mark(owner, id)), Some(owner));
         }
-        let first = "Disabled by drift-router while SageMaker pipeline execution abc runs. It is enabled again when no execution runs.";
-        assert_eq!(stage_mark_owner(first, "ours"), Some("ours"));
-        assert_eq!(rule_mark_owner(id, "ours"), "ours");
-        assert_eq!(stage_mark_owner("release freeze", "ours"), None);
+        let sentence = stage_mark("a", id);
+        for by_hand in [
+            "release freeze",
+            "Disabled by drift-router",
+            "Disabled by drift-router maintenance, do not enable",
+            "Disabled by drift-router (ops) until Friday",
+            // Version 0.1 wrote no owner.
+            "Disabled by drift-router while SageMaker pipeline execution abc runs. It is enabled again when no execution runs.",
+            &format!("{sentence} Do not enable."),
+            &format!("Note: {sentence}"),
+            &sentence.replace("(a)", "(the ops team)"),
+            &sentence.replace(id, "none (really)"),
+        ] {
+            assert_eq!(stage_mark_owner(by_hand), None, "{by_hand}");
+        }
+        for by_hand in [id, "", "ops", "/abc", "The Ops/abc", "a/b/c", "a/b c"] {
+            assert_eq!(rule_mark_owner(by_hand), None, "{by_hand}");
+        }
     }
 
     #[test]
@@ -159,7 +189,7 @@ mod tests {
                 let reason = stage_mark(owner, id);
                 assert!(reason.len() <= 300 && rule_mark(owner, id).len() <= 256, "{reason}");
                 assert!(reason.chars().all(|c| c.is_ascii_alphanumeric() || "!@ ().*?-".contains(c)), "{reason}");
-                assert_eq!(stage_mark_owner(&reason, "other"), Some(owner.as_str()));
+                assert_eq!(stage_mark_owner(&reason), Some(owner.as_str()));
             }
         }
     }

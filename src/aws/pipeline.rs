@@ -26,6 +26,9 @@ const NEWEST: usize = 100;
 /// The most executions that one page holds.
 const PAGE: i32 = 100;
 
+/// The most pages of one list, as a page may be short.
+const MOST_PAGES: usize = 100;
+
 impl Pipeline {
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -37,7 +40,8 @@ impl Pipeline {
         let call = call.sort_by(SortPipelineExecutionsBy::CreationTime).sort_order(SortOrder::Descending);
         let mut pages = call.into_paginator().send();
         let mut executions = Vec::new();
-        while let Some(page) = pages.next().await {
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| {
                 let operation = format!("list the executions of SageMaker pipeline {}", self.name);
                 let permission = "sagemaker:ListPipelineExecutions";

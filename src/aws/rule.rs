@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use aws_sdk_eventbridge::types::{RuleState, Tag};
 
 use crate::aws::call::{CallError, Remedy};
@@ -93,7 +94,7 @@ impl Rule {
         };
         let value = |key| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
         let is_disabled = rule.state == Some(RuleState::Disabled);
-        let state = match value(RULE_MARK).map(|mark| mark::rule_mark_owner(mark, &self.owner)) {
+        let state = match value(RULE_MARK).and_then(mark::rule_mark_owner) {
             Some(owner) if owner != self.owner => GuardState::MarkedByOtherRouter { owner: owner.to_owned() },
             Some(_) if is_disabled => GuardState::DisabledByRouter,
             Some(_) => GuardState::Inconsistent,
@@ -146,7 +147,16 @@ impl Rule {
         let tag = Tag::builder().key(key).value(value).build();
         let tag = tag.map_err(|error| CallError::unusable(self.to(verb), error))?;
         let tagged = self.client.tag_resource().resource_arn(arn).tags(tag).send().await;
-        tagged.map(drop).map_err(|error| CallError::new(self.to(verb), self.remedy("events:TagResource"), error))
+        tagged.map(drop).map_err(|error| {
+            let mut remedy = self.remedy("events:TagResource");
+            let setting =
+                format!("{}, and that the rule has fewer than 50 tags, the most that EventBridge takes", self.variable);
+            // A rule that AWS manages has another remedy.
+            if error.code() != Some("ManagedRuleException") {
+                remedy.setting = &setting;
+            }
+            CallError::new(self.to(verb), remedy, error)
+        })
     }
 
     async fn untag(&self, arn: &str, key: &str, verb: &str) -> Result<(), CallError> {

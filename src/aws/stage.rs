@@ -34,7 +34,7 @@ impl Stage {
             })?;
         Ok(match stage.inbound_transition_state() {
             Some(transition) if !transition.enabled() => {
-                match mark::stage_mark_owner(transition.disabled_reason().unwrap_or_default(), &self.owner) {
+                match mark::stage_mark_owner(transition.disabled_reason().unwrap_or_default()) {
                     Some(owner) if owner == self.owner => GuardState::DisabledByRouter,
                     Some(owner) => GuardState::MarkedByOtherRouter { owner: owner.to_owned() },
                     None => GuardState::DisabledByOther,

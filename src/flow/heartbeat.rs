@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
 use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
-use crate::flow::retrain::{Finder, finish, forget_tick, start_execution};
+use crate::flow::retrain::{Attempt, Ensured, Finder, finish, forget_tick, start_execution};
 use crate::flow::{Error, Invocation, both};
 use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag};
 use crate::outcome::{Action, Outcome};
@@ -32,7 +32,8 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
     outcome.missing_alarms = missing;
     let caught_up = match observed {
         Ok(observed) => {
-            let found = Found { deployments, tick: None, alarms: in_alarm };
+            let tick = tick_tag(&observed.snapshot);
+            let found = Found { deployments, tick, alarms: in_alarm };
             catch_up(invocation, observed, found, &mut failures, outcome).await
         }
         Err(error) => Err(error),
@@ -56,8 +57,8 @@ struct Observed<'g> {
 
 /// Observes and sets the guards.
 async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) -> Result<Observed<'a>, Error> {
-    let snapshot = observe(invocation, None, &[], outcome).await?;
-    let snapshot = converge_and_answer(invocation, None, snapshot, outcome).await?.snapshot;
+    let snapshot = observe(invocation, vec![], &[], outcome).await?;
+    let snapshot = converge_and_answer(invocation, snapshot, outcome).await?.snapshot;
     Ok(Observed { snapshot, at: Instant::now() })
 }
 
@@ -99,52 +100,59 @@ async fn read_sources(invocation: &Invocation<'_>) -> Sources {
 /// rule since.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Makes the plan and carries it out: starts what is next, and removes the tag of a tick that is not owed any more.
-async fn catch_up(
-    invocation: &Invocation<'_>,
-    observed: Observed<'_>,
+/// How many findings a heartbeat tries to start, if SageMaker refuses them for good.
+const TRIES: usize = 3;
+
+/// Makes the plan and carries it out. If SageMaker refuses the start for good, the following finding is next, and the heartbeat fails at
+/// its end: one kind of trigger whose request is wrong does not stop the others.
+async fn catch_up<'a>(
+    invocation: &Invocation<'a>,
+    mut observed: Observed<'a>,
     mut found: Found,
     failures: &mut Vec<CallError>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let Observed { mut snapshot, at } = observed;
-    let per_day = invocation.config.catch_up_per_day;
-    found.tick = tick_tag(&snapshot);
-    let mut plan = plan::make(&found, per_day, &snapshot.situation(invocation));
-    let mut is_final = true;
-    if let Next::ReadMutes(names) = plan.next.clone() {
-        failures.extend(read_mutes(invocation, names, &mut found.alarms).await);
-        is_final = false;
-    }
-    if at.elapsed() > FRESH && snapshot.mode == Mode::Active {
-        snapshot = observe_guards(invocation, outcome).await?.snapshot;
-        found.tick = tick_tag(&snapshot);
-        is_final = false;
-    }
-    if !is_final {
-        plan = plan::make(&found, per_day, &snapshot.situation(invocation));
-    }
-    if failures.is_empty() {
-        outcome.owed_seconds = Some(plan.longest_owed.as_secs());
-    }
-    let waiting = sentences(&plan, invocation);
-    let obsolete = aws::schedule_rule(&snapshot.guards)
-        .filter(|_| plan.tag_is_obsolete && snapshot.mode == Mode::Active)
-        .map(|(rule, found)| (rule.clone(), found.arn.clone()));
-    // Do both at once: after the start, this would also remove a tag that another invocation writes in between.
-    let forget = async {
-        match obsolete {
-            Some((rule, arn)) => rule.forget_tick(&arn).await,
-            None => Ok(()),
+    let mut refusals = Vec::new();
+    for _ in 0..TRIES {
+        let plan = make_plan(invocation, &mut observed, &mut found, failures, outcome).await?;
+        if failures.is_empty() && refusals.is_empty() {
+            outcome.owed_seconds = Some(plan.longest_owed.as_secs());
         }
-    };
-    let tag = found.tick.map(|(_, tag)| tag);
-    let (carried_out, forgotten) =
-        tokio::join!(carry_out(invocation, plan.next, snapshot, tag.as_ref(), outcome), forget);
-    for sentence in waiting {
-        outcome.add_reason(&sentence);
+        let waiting = sentences(&plan, invocation);
+        let carried_out = carry_out(invocation, plan, observed, found.tick.as_ref(), outcome).await;
+        for sentence in waiting {
+            outcome.add_reason(&sentence);
+        }
+        let Some(refused) = carried_out? else { break };
+        found.leave_out(&refused.occurrence);
+        refusals.push(refused.error);
+        observed = refused.observed;
     }
-    both(carried_out, forgotten).map(drop)
+    Error::of_calls(refusals).map_or(Ok(()), Err)
+}
+
+/// Makes the plan. If drift may be started next, reads the mutes first. If the observation has become old, repeats it.
+async fn make_plan<'a>(
+    invocation: &Invocation<'a>,
+    observed: &mut Observed<'a>,
+    found: &mut Found,
+    failures: &mut Vec<CallError>,
+    outcome: &mut Outcome,
+) -> Result<Plan, Error> {
+    let per_day = invocation.config.catch_up_per_day;
+    found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
+    let plan = plan::make(found, per_day, &observed.snapshot.situation(invocation));
+    let mut is_final = true;
+    if let Next::ReadMutes(names) = &plan.next {
+        failures.extend(read_mutes(invocation, names.clone(), &mut found.alarms).await);
+        is_final = false;
+    }
+    if observed.at.elapsed() > FRESH && observed.snapshot.mode == Mode::Active {
+        *observed = observe_guards(invocation, outcome).await?;
+        found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
+        is_final = false;
+    }
+    Ok(if is_final { plan } else { plan::make(found, per_day, &observed.snapshot.situation(invocation)) })
 }
 
 /// The schedule rule's name, and its tag.
@@ -153,12 +161,16 @@ fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
     Some((rule.name.clone(), found.tick_tag.clone()?))
 }
 
-/// How many alarms' mutes are read at once.
-const MUTES_AT_ONCE: usize = 4;
+/// How many alarms' mutes are read at once: 100 alarms that take a second each take 13 seconds.
+const MUTES_AT_ONCE: usize = 8;
 
-/// Reads the mutes of the alarms with these names. If one cannot be read, no more are, as more calls would fail as well; then none
-/// of the alarms starts anything. Returns the failure.
-async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mut [Alarm]) -> Option<CallError> {
+/// After so many failures no more mutes are read, as CloudWatch seems to be down. Those that are left are read by a later heartbeat.
+const MOST_MUTES_FAILED: usize = 3;
+
+/// Reads the mutes of the alarms with these names, newest first, until one is found that is not muted: it can be started, and that
+/// execution serves the others. Returns the failures.
+async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mut [Alarm]) -> Vec<CallError> {
+    let mut failures = Vec::new();
     let aws = invocation.aws;
     let answers = stream::iter(names).map(|name| async move {
         let is_muted = aws.alarms.is_muted(&name).await;
@@ -166,18 +178,20 @@ async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mu
     });
     let mut answers = answers.buffered(MUTES_AT_ONCE);
     while let Some((name, is_muted)) = answers.next().await {
-        match is_muted {
-            Ok(is_muted) => {
-                let mutes = if is_muted { Mutes::Active } else { Mutes::None };
-                alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
-            }
+        let mutes = match is_muted {
+            Ok(true) => Mutes::Active,
+            Ok(false) => Mutes::None,
             Err(failure) => {
-                alarms.iter_mut().for_each(|alarm| alarm.mutes = Mutes::NotRead);
-                return Some(failure);
+                failures.push(failure);
+                Mutes::NotRead
             }
+        };
+        alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
+        if mutes == Mutes::None || failures.len() >= MOST_MUTES_FAILED {
+            break;
         }
     }
-    None
+    failures
 }
 
 /// Why something waits or is not started any more, for the outcome's reason: the newest drift in the cooldown, and what expired.
@@ -188,54 +202,81 @@ fn sentences(plan: &Plan, invocation: &Invocation<'_>) -> Vec<String> {
     cooling.into_iter().chain(expired).map(|finding| finding.verdict.sentence(&finding.occurrence, now)).collect()
 }
 
-/// Starts what is next if its time has come, or says why nothing starts.
-async fn carry_out(
-    invocation: &Invocation<'_>,
-    next: Next,
-    snapshot: Snapshot<'_>,
-    tag: Option<&TickTag>,
+/// A finding that SageMaker refuses to start for good.
+#[derive(Debug)]
+struct Refused<'g> {
+    occurrence: Occurrence,
+    error: CallError,
+    observed: Observed<'g>,
+}
+
+/// Starts what is next, and removes the tag of a tick that is not owed any more. Does both at once: after the start, this would also
+/// remove a tag that another invocation writes in between.
+async fn carry_out<'a>(
+    invocation: &Invocation<'a>,
+    plan: Plan,
+    observed: Observed<'a>,
+    tick: Option<&(String, TickTag)>,
     outcome: &mut Outcome,
-) -> Result<(), Error> {
-    match next {
-        Next::Start { occurrence, earliest } if earliest <= invocation.aws.now() => {
-            start_next(invocation, &occurrence, snapshot, tag, outcome).await?;
+) -> Result<Option<Refused<'a>>, Error> {
+    let obsolete = aws::schedule_rule(&observed.snapshot.guards)
+        .filter(|_| plan.tag_is_obsolete && observed.snapshot.mode == Mode::Active)
+        .map(|(rule, found)| (rule.clone(), found.arn.clone()));
+    let forget = async {
+        match obsolete {
+            Some((rule, arn)) => rule.forget_tick(&arn).await,
+            None => Ok(()),
         }
+    };
+    let start = start_next(invocation, plan.next, observed, tick, outcome);
+    let (started, forgotten) = tokio::join!(start, forget);
+    both(started, forgotten).map(|(refused, ())| refused)
+}
+
+/// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
+/// the two loses nothing.
+async fn start_next<'a>(
+    invocation: &Invocation<'a>,
+    next: Next,
+    Observed { snapshot, at }: Observed<'a>,
+    tick: Option<&(String, TickTag)>,
+    outcome: &mut Outcome,
+) -> Result<Option<Refused<'a>>, Error> {
+    let occurrence = match next {
+        Next::Start { occurrence, earliest } if earliest <= invocation.aws.now() => occurrence,
         // The next heartbeat plans again.
-        Next::Start { .. } | Next::ReadMutes(_) => {}
-        Next::Nothing(WhyNothing::NothingOwed | WhyNothing::ExecutionActive(_)) => {}
+        Next::Start { .. } | Next::ReadMutes(_) => return Ok(None),
+        Next::Nothing(WhyNothing::NothingOwed | WhyNothing::ExecutionActive(_)) => return Ok(None),
         Next::Nothing(WhyNothing::Braked { started }) => {
             outcome.action = Some(Action::Braked);
             outcome.add_reason(&format!(
                 "a retraining is owed, but {started} executions started within 24 hours, and CATCH_UP_PER_DAY is {}: a later heartbeat starts it",
                 invocation.config.catch_up_per_day
             ));
+            return Ok(None);
         }
         Next::Nothing(WhyNothing::NoStartTime) => {
             outcome.add_reason("a retraining is owed, but SageMaker returns no start time for the newest execution");
+            return Ok(None);
         }
-    }
-    Ok(())
-}
-
-/// Starts the execution of an occurrence whose event was lost, or whose start had to wait. Then removes the tick's tag: after the
-/// start, so that a kill between the two loses nothing.
-async fn start_next(
-    invocation: &Invocation<'_>,
-    occurrence: &Occurrence,
-    snapshot: Snapshot<'_>,
-    tag: Option<&TickTag>,
-    outcome: &mut Outcome,
-) -> Result<(), Error> {
+    };
     outcome.key = Some(occurrence.key.clone());
     outcome.reason = None;
-    let attempt = start_execution(invocation, occurrence, Finder::Heartbeat, snapshot, outcome).await?;
-    let (snapshot, is_started) = finish(invocation, occurrence, attempt, outcome).await?;
-    if !is_started {
-        return Ok(());
+    let attempt = start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await?;
+    let attempt = match attempt {
+        Attempt { result: Ensured::Refused(error), snapshot } => {
+            return Ok(Some(Refused { occurrence, error, observed: Observed { snapshot, at } }));
+        }
+        attempt => attempt,
+    };
+    let (snapshot, is_started) = finish(invocation, &occurrence, attempt, outcome).await?;
+    if is_started {
+        outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
     }
-    outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
-    match tag {
-        Some(tag) if occurrence.memory == Memory::TickTag => forget_tick(&snapshot, tag).await,
-        _ => Ok(()),
+    match tick {
+        Some((_, tag)) if is_started && occurrence.memory == Memory::TickTag => {
+            forget_tick(&snapshot, tag).await.map(|()| None)
+        }
+        _ => Ok(None),
     }
 }

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use crate::aws::{self, CallError, ObservedGuard};
 use crate::flow::{Error, Fault, Invocation, both};
-use crate::model::{DesiredState, Execution, GuardRole, GuardState, Mode, StatusHint, TickTag};
+use crate::model::{DesiredState, Execution, ExecutionArn, GuardRole, GuardState, Mode, StatusHint, TickTag};
 use crate::outcome::{Action, GuardStates, Outcome};
 use crate::policy::action::failure_message;
-use crate::policy::interlock::{desired_state, named_execution};
+use crate::policy::interlock::{Named, active_execution, desired_state, named_execution};
 use crate::policy::{Hold, Situation};
 
 /// Executions and guards, observed together.
@@ -20,8 +22,10 @@ pub(crate) struct Snapshot<'g> {
     pub(crate) mode: Mode,
     /// The newest executions, newest first.
     pub(crate) executions: Vec<Execution>,
-    /// The execution that a hint names.
-    pub(crate) named: Option<Execution>,
+    /// The executions that were looked at one by one, as their own records are better than the list's. Further observations do so too.
+    pub(crate) hints: Vec<StatusHint>,
+    /// What was found of them.
+    pub(crate) named: Vec<Named>,
     pub(crate) guards: Vec<ObservedGuard<'g>>,
 }
 
@@ -45,7 +49,29 @@ fn read_errors(guards: Vec<ObservedGuard<'_>>) -> impl Iterator<Item = CallError
 
 impl Snapshot<'_> {
     pub(crate) fn desired_state(&self) -> DesiredState {
-        desired_state(self.mode, &self.executions, self.named.as_ref())
+        desired_state(self.mode, &self.executions, &self.named)
+    }
+
+    /// Replaces the list's record of an execution by its own.
+    pub(crate) fn correct(&mut self, record: Execution) {
+        self.hints.push(StatusHint { arn: record.arn.clone(), status: record.status.clone() });
+        self.executions
+            .iter_mut()
+            .filter(|listed| listed.arn == record.arn)
+            .for_each(|listed| *listed = record.clone());
+        self.named.push(Named { execution: record, is_found: true });
+    }
+
+    /// The same with a newer list. Records that are better than the list's stay.
+    pub(crate) fn with_list(self, executions: Vec<Execution>) -> Self {
+        let named = |listed: &Execution| self.named.iter().find(|named| named.execution.arn == listed.arn);
+        let better = |listed: Execution| named(&listed).map(|named| named.execution.clone()).unwrap_or(listed);
+        Self { executions: executions.into_iter().map(better).collect(), ..self }
+    }
+
+    /// Whether SageMaker finds an execution that a hint names.
+    pub(crate) fn finds(&self, arn: &ExecutionArn) -> bool {
+        self.named.iter().any(|named| named.is_found && named.execution.arn == *arn)
     }
 
     /// Names every guard that could not be read, of which there is at least one.
@@ -88,17 +114,35 @@ pub(crate) async fn reconcile(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     outcome.execution_arn = Some(hint.arn.as_str().to_owned());
-    let snapshot = observe(invocation, Some(hint), &[], outcome).await?;
+    let mut snapshot = observe(invocation, vec![hint.clone()], &[], outcome).await?;
     // Only an event that reports the end counts: a late `Executing` event of a failed execution reports no failure.
     let reports_failure = hint.status.is_failure();
-    let failed = snapshot.named.as_ref().filter(|named| reports_failure && named.status.is_failure());
+    let failed = snapshot.named.iter().map(|named| &named.execution).find(|named| named.status.is_failure());
+    let failed = failed.filter(|_| reports_failure);
     outcome.retraining_failed = failed.is_some();
     let failure = failed.and_then(failure_message);
-    converge_and_answer(invocation, Some(hint), snapshot, outcome).await?;
+    if !hint.status.is_active() {
+        distrust_the_list(invocation, &mut snapshot).await;
+    }
+    converge_and_answer(invocation, snapshot, outcome).await?;
     if let Some(failure) = failure {
         outcome.add_reason(&failure);
     }
     Ok(())
+}
+
+/// How many executions that only the list shows as active are looked at.
+const MOST_DISTRUSTED: usize = 5;
+
+/// An execution ended, and the list shows another one as active. Lists lag, and no event may follow that opens the guards again. So
+/// that execution is described before the guards stay shut for it. If that fails, the list counts.
+async fn distrust_the_list(invocation: &Invocation<'_>, snapshot: &mut Snapshot<'_>) {
+    for _ in 0..MOST_DISTRUSTED {
+        let active = active_execution(&snapshot.executions, &snapshot.named);
+        let Some(active) = active.filter(|active| !snapshot.finds(&active.arn)) else { return };
+        let Ok(Some(described)) = invocation.aws.pipeline.describe(&active.arn).await else { return };
+        snapshot.correct(described);
+    }
 }
 
 /// Guards that are as they should be.
@@ -112,11 +156,10 @@ pub(crate) struct Converged<'g> {
 /// Sets the guards, given a first observation, and answers what was done.
 pub(crate) async fn converge_and_answer<'a>(
     invocation: &Invocation<'a>,
-    hint: Option<&StatusHint>,
     snapshot: Snapshot<'a>,
     outcome: &mut Outcome,
 ) -> Result<Converged<'a>, Error> {
-    let snapshot = converge(invocation, hint, snapshot, outcome).await?;
+    let snapshot = converge(invocation, snapshot, outcome).await?;
     let (action, reason) = match snapshot.desired_state() {
         DesiredState::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
         DesiredState::Released if snapshot.mode == Mode::Drain => {
@@ -134,7 +177,7 @@ pub(crate) async fn converge_and_answer<'a>(
 /// Enables what this router has disabled and removes the tag of its owed tick, even while an execution is active (`MODE=drain`).
 /// Returns whether it enabled anything.
 pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<bool, Error> {
-    let snapshot = observe(invocation, None, &[], outcome).await?;
+    let snapshot = observe(invocation, vec![], &[], outcome).await?;
     // The tag is removed even if a guard cannot be set. A tick that keeps it would be started when the router is active again.
     let forgotten = match aws::schedule_rule(&snapshot.guards) {
         Some((rule, found)) if matches!(found.tick_tag, Some(TickTag::Since(_) | TickTag::Unreadable)) => {
@@ -142,18 +185,18 @@ pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) ->
         }
         _ => Ok(()),
     };
-    let ((), converged) = both(forgotten, converge_and_answer(invocation, None, snapshot, outcome).await)?;
+    let ((), converged) = both(forgotten, converge_and_answer(invocation, snapshot, outcome).await)?;
     Ok(converged.has_changed)
 }
 
-/// Reads the executions, the execution that `hint` names, and the guards, all at once. `before` is what this invocation observed
-/// last. Lists may lag, so the named execution is also described: its own record is better.
+/// Reads the executions, those that `hints` name, and the guards, all at once. `before` is what this invocation observed last. Lists
+/// may lag, so the named executions are also described: their own records are better.
 ///
 /// If the SageMaker pipeline does not exist any more, nothing can run: what this router disabled is enabled, and the error is
 /// returned. A router that drains needs no list, and enables what it disabled even if the named execution cannot be described.
 pub(crate) async fn observe<'a>(
     invocation: &Invocation<'a>,
-    hint: Option<&StatusHint>,
+    hints: Vec<StatusHint>,
     before: &[ObservedGuard<'_>],
     outcome: &mut Outcome,
 ) -> Result<Snapshot<'a>, Unobserved<'a>> {
@@ -164,18 +207,14 @@ pub(crate) async fn observe<'a>(
             Mode::Drain => Ok(vec![]),
         }
     };
-    let describe = async {
-        match hint {
-            Some(hint) => pipeline.describe(&hint.arn).await,
-            None => Ok(None),
-        }
-    };
+    let describe = try_join_all(hints.iter().map(|hint| pipeline.describe(&hint.arn)));
     let (listed, described, guards) = tokio::join!(list, describe, read_guards(invocation, before));
     note_states(&guards, outcome);
     match both(listed, described) {
         Ok((executions, described)) => {
-            let named = hint.map(|hint| named_execution(hint, described, &executions));
-            Ok(Snapshot { mode, executions, named, guards })
+            let described = hints.iter().zip(described);
+            let named = described.map(|(hint, described)| named_execution(hint, described, &executions)).collect();
+            Ok(Snapshot { mode, executions, hints, named, guards })
         }
         Err(error) if mode == Mode::Drain || error.is_not_found() => {
             Err(release(invocation, error, guards, outcome).await)
@@ -222,7 +261,6 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1
 /// [`Error`] names every guard that could not be read or set. If there is none, the guards did not converge.
 pub(crate) async fn converge<'a>(
     invocation: &Invocation<'a>,
-    hint: Option<&StatusHint>,
     mut snapshot: Snapshot<'a>,
     outcome: &mut Outcome,
 ) -> Result<Snapshot<'a>, Error> {
@@ -237,7 +275,7 @@ pub(crate) async fn converge<'a>(
         }
         let desired = snapshot.desired_state();
         failures.extend(aws::set_all(&mut snapshot.guards, &desired).await);
-        snapshot = match observe_until_current(invocation, hint, &snapshot, pause, outcome).await {
+        snapshot = match observe_until_current(invocation, snapshot, pause, outcome).await {
             Ok(snapshot) => snapshot,
             // It is unknown which guards are as they should be, so every failure is named.
             Err(unobserved) => return Err(Error::from(unobserved).and(Error::of_guards(failures.into_values()))),
@@ -258,15 +296,14 @@ pub(crate) async fn converge<'a>(
 /// Observes. If there is still something to set, waits for `pause` and observes again: reads may lag behind writes.
 async fn observe_until_current<'a>(
     invocation: &Invocation<'a>,
-    hint: Option<&StatusHint>,
-    before: &Snapshot<'_>,
+    before: Snapshot<'_>,
     pause: Duration,
     outcome: &mut Outcome,
 ) -> Result<Snapshot<'a>, Unobserved<'a>> {
-    let snapshot = observe(invocation, hint, &before.guards, outcome).await?;
+    let snapshot = observe(invocation, before.hints, &before.guards, outcome).await?;
     if snapshot.is_settled() {
         return Ok(snapshot);
     }
     tokio::time::sleep(pause).await;
-    observe(invocation, hint, &snapshot.guards, outcome).await
+    observe(invocation, snapshot.hints, &snapshot.guards, outcome).await
 }

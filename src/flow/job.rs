@@ -61,7 +61,7 @@ async fn start_or_find(
         Ensured::Started(arn) | Ensured::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
-        Ensured::Deferred | Ensured::Nothing => {
+        Ensured::Deferred | Ensured::Refused(_) | Ensured::Nothing => {
             ContinuationToken::NotStarted { first_job: occurrence.key.clone(), asked: occurrence.at }
         }
     };
@@ -143,18 +143,14 @@ async fn continue_job(
     }
     // The status event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
     let hint = StatusHint { arn: arn.clone(), status: execution.status };
-    let (accepted, ()) = both(accepted, set_guards(invocation, Some(&hint), outcome).await)?;
+    let (accepted, ()) = both(accepted, set_guards(invocation, vec![hint], outcome).await)?;
     note_accepted(accepted, outcome);
     Ok(())
 }
 
-async fn set_guards(
-    invocation: &Invocation<'_>,
-    hint: Option<&StatusHint>,
-    outcome: &mut Outcome,
-) -> Result<(), Error> {
-    let snapshot = observe(invocation, hint, &[], outcome).await?;
-    converge(invocation, hint, snapshot, outcome).await.map(drop)
+async fn set_guards(invocation: &Invocation<'_>, hints: Vec<StatusHint>, outcome: &mut Outcome) -> Result<(), Error> {
+    let snapshot = observe(invocation, hints, &[], outcome).await?;
+    converge(invocation, snapshot, outcome).await.map(drop)
 }
 
 /// Answers that CodePipeline has to call again. It calls about every half minute, so nothing else is done.
@@ -205,7 +201,7 @@ async fn refuse_and_reconcile(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let refused = refuse(invocation, job_id, reason, outcome).await;
-    both(refused, set_guards(invocation, None, outcome).await).map(drop)
+    both(refused, set_guards(invocation, vec![], outcome).await).map(drop)
 }
 
 fn note_accepted(accepted: Accepted, outcome: &mut Outcome) {

@@ -1,7 +1,9 @@
 //! The retrain flow: make sure that an occurrence has its execution, and that the interlock is engaged while it is active.
 
+use std::time::Duration;
+
 use crate::aws::{self, CallError, ObservedGuard, TagWrite};
-use crate::flow::interlock::{Snapshot, converge, observe};
+use crate::flow::interlock::{Snapshot, Unobserved, converge, observe};
 use crate::flow::{Error, Fault, Invocation, both};
 use crate::model::{
     DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag,
@@ -9,7 +11,7 @@ use crate::model::{
 use crate::outcome::{Action, Outcome};
 use crate::policy::start::{self, StartRequest};
 use crate::policy::trigger::{ListAnswer, ask_the_list};
-use crate::policy::verdict::{self, Verdict};
+use crate::policy::verdict::{self, Evidence, Verdict};
 
 /// Starts or finds the execution of an occurrence that an event reports, and engages the interlock.
 pub(crate) async fn retrain(
@@ -18,7 +20,7 @@ pub(crate) async fn retrain(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let ensured = observe_and_ensure(invocation, occurrence, outcome).await?;
-    let is_deferred = ensured.result == Ensured::Deferred;
+    let is_deferred = matches!(ensured.result, Ensured::Deferred);
     let (snapshot, _) = finish(invocation, occurrence, ensured, outcome).await?;
     match (occurrence.memory, occurrence.at) {
         // An earlier try may have noted that the tick is owed. The tick is answered now.
@@ -59,7 +61,7 @@ pub(crate) enum Finder {
 }
 
 /// Whether an occurrence has its execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Ensured {
     /// It was started.
     Started(ExecutionArn),
@@ -67,6 +69,8 @@ pub(crate) enum Ensured {
     Found(ExecutionArn),
     /// There is none, and something finds the occurrence again.
     Deferred,
+    /// SageMaker refused the start, and another try would not help.
+    Refused(CallError),
     /// There is none, and the outcome says why.
     Nothing,
 }
@@ -85,22 +89,52 @@ pub(crate) async fn observe_and_ensure<'a>(
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<Attempt<'a>, Error> {
-    let snapshot = match observe(invocation, None, &[], outcome).await {
+    let mut snapshot = match observe(invocation, vec![], &[], outcome).await {
         Ok(snapshot) => snapshot,
-        Err(unobserved) => {
-            let remembered = match unobserved.error.is_retryable() {
-                true => remember_tick(invocation, occurrence, &unobserved.guards).await.err(),
-                false => None,
-            };
-            return Err(Error::from(unobserved).and(Error::of_calls(remembered)));
+        Err(Unobserved { error, guards }) => {
+            let error = remember_and_fail(invocation, occurrence, error, &guards).await;
+            return Err(Unobserved { error, guards }.into());
         }
     };
-    let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
-    match answer(verdict, occurrence, invocation, outcome) {
-        Answer::Start => start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await,
-        Answer::NoStart(result) => Ok(Attempt { result, snapshot }),
-        Answer::RuleUnread => Err(snapshot.into_read_error()),
+    let mut verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+    if let Verdict::Running(active) = &verdict
+        && matches!(occurrence.memory, Memory::Event | Memory::TickTag)
+    {
+        // Nothing finds the occurrence again, so it must not be refused for an execution that has ended: lists lag.
+        match invocation.aws.pipeline.describe(&active.arn).await {
+            Ok(Some(described)) if !described.status.is_active() => {
+                snapshot.correct(described);
+                verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await);
+            }
+        }
     }
+    let attempt = match answer(verdict, occurrence, invocation, outcome) {
+        Answer::Start => start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await?,
+        Answer::NoStart(result) => Attempt { result, snapshot },
+        Answer::RuleUnread => return Err(snapshot.into_read_error()),
+    };
+    match attempt.result {
+        Ensured::Refused(refused) => Err(refused.into()),
+        _ => Ok(attempt),
+    }
+}
+
+/// The error, after noting that a tick is owed if another try may help.
+async fn remember_and_fail(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    error: Error,
+    guards: &[ObservedGuard<'_>],
+) -> Error {
+    let remembered = match error.is_retryable() {
+        true => remember_tick(invocation, occurrence, guards).await.err(),
+        false => None,
+    };
+    error.and(Error::of_calls(remembered))
 }
 
 /// What a verdict means for an event.
@@ -128,7 +162,9 @@ fn answer(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>
         // Only a heartbeat gets these.
         Verdict::OwedUnlessMuted
         | Verdict::Expired
+        | Verdict::RolledBack { .. }
         | Verdict::Suppressed { .. }
+        | Verdict::ActionsOff
         | Verdict::Muted
         | Verdict::MutesNotRead
         | Verdict::TooYoung { .. } => (Action::Ignored, None, Some(sentence)),
@@ -164,11 +200,11 @@ pub(crate) async fn start_execution<'a>(
     };
     // Another router may have started it, or the start was carried out and only its answer was lost.
     if let Ok(executions) = invocation.aws.pipeline.list().await {
-        snapshot = Snapshot { executions, ..snapshot };
+        snapshot = snapshot.with_list(executions);
         let situation = snapshot.situation(invocation);
         let verdict = match finder {
             Finder::Event => verdict::of_event(occurrence, &situation),
-            Finder::Heartbeat => verdict::of_finding(occurrence, None, &situation),
+            Finder::Heartbeat => verdict::of_finding(occurrence, Evidence::None, &situation),
         };
         match answer(verdict, occurrence, invocation, outcome) {
             Answer::Start => {}
@@ -179,11 +215,10 @@ pub(crate) async fn start_execution<'a>(
     if refused.is_limit() {
         return defer(invocation, occurrence, refused, snapshot, outcome).await;
     }
-    let remembered = match refused.is_retryable() {
-        true => remember_tick(invocation, occurrence, &snapshot.guards).await.err(),
-        false => None,
-    };
-    Err(Error::from(refused).and(Error::of_calls(remembered)))
+    if !refused.is_retryable() {
+        return Ok(Attempt { result: Ensured::Refused(refused), snapshot });
+    }
+    Err(remember_and_fail(invocation, occurrence, refused.into(), &snapshot.guards).await)
 }
 
 /// Sends the request. The status event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
@@ -236,7 +271,10 @@ async fn remember_tick(
     if found.state == GuardState::DisabledByOther {
         return Ok(false);
     }
-    match aws::tag_write(found.tick_tag.as_ref(), at) {
+    // A time that is ahead of the clock would hide this tick, and later ones, until then.
+    let now = invocation.aws.now();
+    let at = at.min(now);
+    match aws::tag_write(found.tick_tag.as_ref(), at, now) {
         TagWrite::Write => rule.note_tick(&found.arn, at).await.map(|()| true),
         TagWrite::Keep => Ok(true),
         TagWrite::Foreign => Ok(false),
@@ -254,27 +292,46 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
     }
 }
 
+/// How long a started execution is looked for, if neither its description nor the list shows it: 15 seconds in all.
+const LOOKS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
 /// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns the
 /// newest observation, and whether the occurrence's own execution was started.
 ///
 /// # Errors
-/// [`Error`] as [`converge`], or if SageMaker returned the ended execution of another occurrence.
+/// [`Error`] as [`converge`]; if SageMaker returned the ended execution of another occurrence, or one that it does not find.
 pub(crate) async fn finish<'a>(
     invocation: &Invocation<'a>,
     occurrence: &Occurrence,
     attempt: Attempt<'a>,
     outcome: &mut Outcome,
 ) -> Result<(Snapshot<'a>, bool), Error> {
-    let Attempt { result, snapshot } = attempt;
+    let Attempt { result, mut snapshot } = attempt;
     let Ensured::Started(arn) = result else {
-        return Ok((converge(invocation, None, snapshot, outcome).await?, false));
+        return Ok((converge(invocation, snapshot, outcome).await?, false));
     };
-    let hint = StatusHint { arn: arn.clone(), status: ExecutionStatus::Active };
-    let snapshot = observe(invocation, Some(&hint), &snapshot.guards, outcome).await?;
+    snapshot.hints.push(StatusHint { arn: arn.clone(), status: ExecutionStatus::Active });
+    snapshot = observe(invocation, snapshot.hints, &snapshot.guards, outcome).await?;
+    for pause in LOOKS {
+        if snapshot.finds(&arn) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        snapshot = observe(invocation, snapshot.hints, &snapshot.guards, outcome).await?;
+    }
     // For a token that was used before, SageMaker may return the execution that the token started.
-    let other = snapshot.named.as_ref().filter(|named| start::is_of_another_occurrence(named, occurrence));
+    let own = snapshot.named.iter().find(|named| named.execution.arn == arn);
+    let other = own.filter(|named| start::is_of_another_occurrence(&named.execution, occurrence));
     let is_own = match other {
-        Some(other) if other.status.is_active() => {
+        _ if !snapshot.finds(&arn) => {
+            outcome.action = None;
+            // The list decides what the guards should be.
+            snapshot.hints.pop();
+            snapshot.named.retain(|named| named.is_found);
+            Err(Fault::NotStarted { execution_arn: arn.as_str().to_owned() })
+        }
+        Some(other) if other.execution.status.is_active() => {
             outcome.action = Some(Action::AlreadyRunning);
             Ok(false)
         }
@@ -284,6 +341,6 @@ pub(crate) async fn finish<'a>(
         }
         None => Ok(true),
     };
-    let converged = converge(invocation, Some(&hint), snapshot, outcome).await;
+    let converged = converge(invocation, snapshot, outcome).await;
     both(is_own, converged).map(|(is_own, snapshot)| (snapshot, is_own))
 }

@@ -31,6 +31,7 @@ fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) ->
         trigger: Trigger::Job,
         key: first_job.to_owned(),
         at: asked,
+        rule: None,
         memory: Memory::Job,
         description: describe(&format!("an action of the CodePipeline asked, job {first_job}")),
         parameters,

@@ -156,6 +156,7 @@ mod tests {
             trigger: Trigger::Drift,
             key: "fare-drift 2021-05-28T07:33:21Z".into(),
             at: None,
+            rule: None,
             memory: Memory::Event,
             description: String::new(),
             parameters: JobParameters::new(),

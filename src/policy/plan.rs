@@ -6,8 +6,8 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Occurrence, TickTag, Trigger};
-use crate::policy::verdict::{self, Verdict};
+use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Occurrence, TickSender, TickTag, Trigger};
+use crate::policy::verdict::{self, Evidence, Verdict};
 use crate::policy::{Situation, age, trigger};
 
 /// What a heartbeat found that may ask for a retraining.
@@ -19,6 +19,18 @@ pub(crate) struct Found {
     pub(crate) tick: Option<(String, TickTag)>,
     /// The listed alarms that are in ALARM.
     pub(crate) alarms: Vec<Alarm>,
+}
+
+impl Found {
+    /// Leaves a finding out: SageMaker refuses to start it.
+    pub(crate) fn leave_out(&mut self, occurrence: &Occurrence) {
+        match occurrence.trigger {
+            Trigger::Deployment => self.deployments.clear(),
+            Trigger::Schedule => self.tick = None,
+            Trigger::Drift => self.alarms.clear(),
+            Trigger::Job => {}
+        }
+    }
 }
 
 /// What a heartbeat does, and why.
@@ -69,22 +81,28 @@ pub(crate) enum WhyNothing {
 
 /// Makes the plan. `per_day` is the number of executions within 24 hours at which a heartbeat starts nothing.
 pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> Plan {
-    let deployment = trigger::newest_deployment(&found.deployments)
-        .map(|(id, succeeded)| (trigger::deployment(id, Some(succeeded), Memory::AwsState), None));
+    let deployment = trigger::newest_deployment(&found.deployments, situation.now).map(|newest| {
+        let occurrence = trigger::deployment(newest.execution_id, Some(newest.succeeded), Memory::AwsState);
+        (occurrence, newest.rolled_back_by.map_or(Evidence::None, Evidence::RolledBackBy))
+    });
     let tick = match &found.tick {
-        Some((rule, TickTag::Since(at))) => Some((trigger::tick("rule", rule, *at, Memory::TickTag), None)),
+        Some((rule, TickTag::Since(at))) => {
+            Some((trigger::tick(TickSender::Rule, rule, *at, Memory::TickTag), Evidence::None))
+        }
         Some((_, TickTag::Unreadable | TickTag::OtherRouter)) | None => None,
     };
     let mut alarms: Vec<&Alarm> = found.alarms.iter().collect();
     alarms.sort_by_key(|alarm| Reverse(alarm.changed));
-    let drift = alarms.into_iter().map(|a| (trigger::drift(&a.name, a.changed, Memory::AwsState), Some(a)));
-    let judged = deployment.into_iter().chain(tick).chain(drift).map(|(occurrence, alarm)| {
-        let verdict = verdict::of_finding(&occurrence, alarm, situation);
-        (Finding { occurrence, verdict }, alarm)
-    });
-    let (findings, alarms): (Vec<Finding>, Vec<Option<&Alarm>>) = judged.unzip();
-    let unasked = findings.iter().zip(alarms).filter(|(finding, _)| finding.verdict == Verdict::OwedUnlessMuted);
-    let unasked: Vec<String> = unasked.filter_map(|(_, alarm)| Some(alarm?.name.clone())).collect();
+    let drift = alarms.into_iter().map(|a| (trigger::drift(&a.name, a.changed, Memory::AwsState), Evidence::Alarm(a)));
+    let mut findings = Vec::new();
+    let mut unasked = Vec::new();
+    for (occurrence, evidence) in deployment.into_iter().chain(tick).chain(drift) {
+        let verdict = verdict::of_finding(&occurrence, evidence, situation);
+        if let (Verdict::OwedUnlessMuted, Evidence::Alarm(alarm)) = (&verdict, evidence) {
+            unasked.push(alarm.name.clone());
+        }
+        findings.push(Finding { occurrence, verdict });
+    }
     let is_settled = |finding: &Finding| finding.occurrence.trigger == Trigger::Schedule && finding.verdict.is_final();
     let tag_is_obsolete = matches!(found.tick, Some((_, TickTag::Unreadable))) || findings.iter().any(is_settled);
     let owed_since = |finding: &Finding| finding.verdict.owed_since(&finding.occurrence, situation);
@@ -128,7 +146,9 @@ fn later(findings: &[Finding]) -> Option<Next> {
         | Verdict::Held
         | Verdict::Unread
         | Verdict::Expired
+        | Verdict::RolledBack { .. }
         | Verdict::Suppressed { .. }
+        | Verdict::ActionsOff
         | Verdict::Muted
         | Verdict::MutesNotRead => None,
     });
@@ -144,7 +164,7 @@ mod tests {
     use crate::policy::fixtures::{HOUR, MINUTE, execution, noon, situation, started};
 
     fn alarm(name: &str, age: Duration, mutes: Mutes) -> Alarm {
-        Alarm { name: name.to_owned(), changed: noon() - age, suppressed_by: None, mutes }
+        Alarm { name: name.to_owned(), changed: noon() - age, suppressed_by: None, has_actions: true, mutes }
     }
 
     /// A deployment, an owed tick and two alarms that are not muted, each as old as said.
@@ -154,6 +174,7 @@ mod tests {
                 execution_id: "new".to_owned(),
                 has_succeeded: true,
                 is_rollback: false,
+                rollback_target: None,
                 changed: Some(noon() - deployment),
             }],
             tick: Some(("rule".to_owned(), TickTag::Since(noon() - tick))),

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use crate::model::{
-    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, JobParameters, Memory, Occurrence, Place, Tick,
-    TickSender, Trigger, last_segment,
+    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, GuardRole, JobParameters, Memory, Occurrence, Place,
+    Tick, TickSender, Trigger, last_segment,
 };
 use crate::policy::parameters::Parameters;
 use crate::policy::rfc3339;
@@ -108,6 +108,7 @@ pub(crate) fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurre
         trigger: Trigger::Drift,
         key,
         at: Some(changed),
+        rule: Some(GuardRole::DriftRule),
         memory,
         description,
         parameters: JobParameters::new(),
@@ -196,11 +197,33 @@ fn rolled_back(execution_id: &str) -> String {
     format!("CodePipeline execution {execution_id} is a rollback: it deployed no new code")
 }
 
-/// The newest deployment of new code, and when it succeeded. A later one that failed or rolled back does not hide it.
-pub(crate) fn newest_deployment(deployments: &[Deployment]) -> Option<(&str, SystemTime)> {
-    let succeeded = deployments.iter().filter(|deployment| deployment.has_succeeded && !deployment.is_rollback);
-    let dated = succeeded.filter_map(|deployment| Some((deployment.execution_id.as_str(), deployment.changed?)));
-    dated.max_by_key(|(_, succeeded)| *succeeded)
+/// The newest deployment of new code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewestDeployment<'d> {
+    pub(crate) execution_id: &'d str,
+    pub(crate) succeeded: SystemTime,
+    /// The rollback that has put earlier code back since.
+    pub(crate) rolled_back_by: Option<&'d str>,
+}
+
+/// Finds the newest deployment in CodePipeline's list, which is newest first. A later one that failed does not hide it. If times are
+/// ahead of the clock, the list's order decides.
+///
+/// A rollback cancels it, unless it restored this very deployment: when a later one fails, CodePipeline may roll back to it.
+pub(crate) fn newest_deployment(deployments: &[Deployment], now: SystemTime) -> Option<NewestDeployment<'_>> {
+    let newest = |is_rollback: bool| {
+        let succeeded = deployments.iter().rev().filter(move |d| d.has_succeeded && d.is_rollback == is_rollback);
+        succeeded.filter_map(|d| Some((d, d.changed?.min(now)))).max_by_key(|(_, changed)| *changed)
+    };
+    let (deployment, at) = newest(false)?;
+    let rollback = newest(true).filter(|(rollback, rolled_back)| {
+        *rolled_back > at && rollback.rollback_target.as_ref() != Some(&deployment.execution_id)
+    });
+    Some(NewestDeployment {
+        execution_id: &deployment.execution_id,
+        succeeded: deployment.changed?,
+        rolled_back_by: rollback.map(|(rollback, _)| rollback.execution_id.as_str()),
+    })
 }
 
 /// The occurrence of a deployment.
@@ -208,7 +231,8 @@ pub(crate) fn deployment(execution_id: &str, at: Option<SystemTime>, memory: Mem
     // The event and a heartbeat have to send the same request, so the description has no time.
     let description = describe(&format!("CodePipeline execution {execution_id} succeeded"));
     let key = execution_id.to_owned();
-    Occurrence { trigger: Trigger::Deployment, key, at, memory, description, parameters: JobParameters::new() }
+    let parameters = JobParameters::new();
+    Occurrence { trigger: Trigger::Deployment, key, at, rule: None, memory, description, parameters }
 }
 
 /// What a scheduled event means.
@@ -238,13 +262,15 @@ pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: b
     if names.heartbeat.is_some_and(fired) {
         return TickMeaning::Heartbeat;
     }
-    let (name, kind, memory) = match received.sender {
-        TickSender::Rule if heartbeat_starts => (names.schedule_rule, "rule", Memory::TickTag),
-        TickSender::Rule => (names.schedule_rule, "rule", Memory::Event),
-        TickSender::Schedule => (names.schedule, "schedule", Memory::Event),
+    let (name, memory) = match received.sender {
+        TickSender::Rule if heartbeat_starts => (names.schedule_rule, Memory::TickTag),
+        TickSender::Rule => (names.schedule_rule, Memory::Event),
+        TickSender::Schedule => (names.schedule, Memory::Event),
     };
     match name {
-        Some(name) if fired(name) => TickMeaning::Retraining(tick(kind, name, received.time.unwrap_or(now), memory)),
+        Some(name) if fired(name) => {
+            TickMeaning::Retraining(tick(received.sender, name, received.time.unwrap_or(now), memory))
+        }
         _ => TickMeaning::Ignored(format!(
             "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or HEARTBEAT_NAME ({})",
             received.resources,
@@ -255,12 +281,18 @@ pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: b
     }
 }
 
-/// The occurrence of a tick. `kind` is `rule` or `schedule`.
-pub(crate) fn tick(kind: &str, name: &str, at: SystemTime, memory: Memory) -> Occurrence {
+/// The occurrence of a tick.
+pub(crate) fn tick(sender: TickSender, name: &str, at: SystemTime, memory: Memory) -> Occurrence {
+    let (kind, rule) = match sender {
+        TickSender::Rule => ("rule", Some(GuardRole::ScheduleRule)),
+        // No rule sends it, so no rule holds it.
+        TickSender::Schedule => ("schedule", None),
+    };
     let time = rfc3339(at);
     let description = describe(&format!("EventBridge {kind} {name}, tick of {time}"));
     let key = format!("{name} {time}");
-    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), memory, description, parameters: JobParameters::new() }
+    let parameters = JobParameters::new();
+    Occurrence { trigger: Trigger::Schedule, key, at: Some(at), rule, memory, description, parameters }
 }
 
 /// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
@@ -292,7 +324,7 @@ mod tests {
             let length = Duration::from_hours(24 * 365).saturating_mul(i32::abs(years).unsigned_abs());
             let at = if years < 0 { SystemTime::UNIX_EPOCH - length } else { SystemTime::UNIX_EPOCH + length };
             assert!(drift("a", at, Memory::Event).key.starts_with("a "), "{years}");
-            assert!(tick("rule", "a", at, Memory::Event).key.starts_with("a "), "{years}");
+            assert!(tick(TickSender::Rule, "a", at, Memory::Event).key.starts_with("a "), "{years}");
         }
     }
 
@@ -380,6 +412,7 @@ mod tests {
             execution_id: id.to_owned(),
             has_succeeded: true,
             is_rollback,
+            rollback_target: None,
             changed: Some(noon() - MINUTE),
         };
         let timed = Parameters::parse([("At", "{time}")]).unwrap();
@@ -398,7 +431,53 @@ mod tests {
         let deployments = [listed("old", true), listed("new", false)];
         assert_eq!(at(decide(&deployments)), Some(noon() - MINUTE));
         assert_eq!(at(decide(&deployments[..1])), Some(noon()), "not listed any more");
-        assert_eq!(newest_deployment(&deployments), Some(("new", noon() - MINUTE)));
+        let newest = newest_deployment(&deployments, noon()).unwrap();
+        assert_eq!((newest.execution_id, newest.succeeded), ("new", noon() - MINUTE));
+    }
+
+    #[test]
+    fn a_rollback_cancels_the_newest_deployment_unless_it_restored_it() {
+        let listed = |id: &str, rollback_target: Option<&str>, minutes: u32| Deployment {
+            execution_id: id.to_owned(),
+            has_succeeded: true,
+            is_rollback: rollback_target.is_some(),
+            rollback_target: rollback_target.map(str::to_owned),
+            changed: Some(noon() - minutes * MINUTE),
+        };
+        let failed = |deployment: Deployment| Deployment { has_succeeded: false, ..deployment };
+        let cancelled_by = |deployments: &[Deployment]| {
+            let newest = newest_deployment(deployments, noon()).unwrap();
+            (newest.execution_id.to_owned(), newest.rolled_back_by.map(str::to_owned))
+        };
+        let cancelled = |id: &str, by: Option<&str>| (id.to_owned(), by.map(str::to_owned));
+        let b = || listed("b", None, 30);
+        assert_eq!(cancelled_by(&[listed("back", Some("a"), 10), b()]), cancelled("b", Some("back")));
+        // C failed, and CodePipeline restored B, the newest success.
+        assert_eq!(
+            cancelled_by(&[listed("back", Some("b"), 10), failed(listed("c", None, 20)), b()]),
+            cancelled("b", None)
+        );
+        assert_eq!(cancelled_by(&[failed(listed("back", Some("a"), 10)), b()]), cancelled("b", None));
+        assert_eq!(cancelled_by(&[b(), listed("back", Some("a"), 40)]), cancelled("b", None), "it came before");
+        // Back to A, and forward to B again.
+        let there_and_back = [listed("forward", Some("b"), 5), listed("back", Some("a"), 10), b()];
+        assert_eq!(cancelled_by(&there_and_back), cancelled("b", None));
+    }
+
+    #[test]
+    fn among_deployments_that_are_ahead_of_the_clock_the_lists_order_decides() {
+        let ahead = |id: &str, minutes: u32| Deployment {
+            execution_id: id.to_owned(),
+            has_succeeded: true,
+            is_rollback: false,
+            rollback_target: None,
+            changed: Some(noon() + minutes * MINUTE),
+        };
+        let newest =
+            |deployments: &[Deployment]| newest_deployment(deployments, noon()).unwrap().execution_id.to_owned();
+        assert_eq!(newest(&[ahead("newer", 1), ahead("older", 60)]), "newer");
+        let past = Deployment { changed: Some(noon() - MINUTE), ..ahead("newest", 0) };
+        assert_eq!(newest(&[past, ahead("older", 60)]), "older", "its time has not come yet");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Alarm, Execution, ExecutionStatus, Memory, Mutes, Occurrence, Trigger};
+use crate::model::{Alarm, Execution, ExecutionStatus, GuardRole, Memory, Mutes, Occurrence, Trigger};
 use crate::policy::start::display_name;
 use crate::policy::{Hold, Situation, age, rfc3339, whole_seconds};
 
@@ -30,8 +30,12 @@ pub(crate) enum Verdict {
     Expired,
     /// This execution was started last, and drift starts nothing until the cooldown is over.
     CoolingDown { after: Execution, until: SystemTime },
+    /// This rollback has put earlier code back since.
+    RolledBack { by: String },
     /// What suppresses its alarm's actions.
     Suppressed { by: String },
+    /// Its alarm's actions are disabled.
+    ActionsOff,
     /// A mute rule mutes its alarm.
     Muted,
     /// Its alarm's mute rules could not be read.
@@ -62,11 +66,28 @@ pub(crate) fn of_event(occurrence: &Occurrence, situation: &Situation<'_>) -> Ve
         .unwrap_or(Verdict::Owed)
 }
 
-/// The verdict on an occurrence that a heartbeat found in AWS's state; `alarm` is the one that it was found by. A heartbeat starts
-/// nothing beside an active execution. It sees only the newest deployment, so a later execution serves that one too.
-pub(crate) fn of_finding(occurrence: &Occurrence, alarm: Option<&Alarm>, situation: &Situation<'_>) -> Verdict {
+/// What AWS's state says about a finding, beside that it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence<'a> {
+    None,
+    /// The deployment was rolled back, by this execution of the CodePipeline.
+    RolledBackBy(&'a str),
+    /// The alarm that it was found by.
+    Alarm(&'a Alarm),
+}
+
+/// The verdict on an occurrence that a heartbeat found in AWS's state. A heartbeat starts nothing beside an active execution. It sees
+/// only the newest deployment, so a later execution serves that one too.
+pub(crate) fn of_finding(occurrence: &Occurrence, evidence: Evidence<'_>, situation: &Situation<'_>) -> Verdict {
+    let (alarm, rollback) = match evidence {
+        Evidence::None => (None, None),
+        Evidence::RolledBackBy(rollback) => (None, Some(rollback)),
+        Evidence::Alarm(alarm) => (Some(alarm), None),
+    };
     served_by_name(occurrence, situation)
+        .or_else(|| rollback.map(|by| Verdict::RolledBack { by: by.to_owned() }))
         .or_else(|| suppressed(alarm))
+        .or_else(|| actions_off(alarm))
         .or_else(|| served_by_time(occurrence, situation))
         .or_else(|| running(situation))
         .or_else(|| stopped(occurrence, situation))
@@ -87,6 +108,10 @@ fn served_by_name(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<
 
 fn suppressed(alarm: Option<&Alarm>) -> Option<Verdict> {
     alarm?.suppressed_by.clone().map(|by| Verdict::Suppressed { by })
+}
+
+fn actions_off(alarm: Option<&Alarm>) -> Option<Verdict> {
+    (!alarm?.has_actions).then_some(Verdict::ActionsOff)
 }
 
 fn served_by_time(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
@@ -110,10 +135,10 @@ fn stopped(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict
 }
 
 fn hold(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
-    let hold = match occurrence.trigger {
-        Trigger::Drift => situation.drift_rule,
-        Trigger::Schedule => situation.schedule_rule,
-        Trigger::Deployment | Trigger::Job => Hold::No,
+    let hold = match occurrence.rule {
+        Some(GuardRole::DriftRule) => situation.drift_rule,
+        Some(GuardRole::ScheduleRule) => situation.schedule_rule,
+        Some(GuardRole::Stage) | None => Hold::No,
     };
     match hold {
         Hold::Yes => Some(Verdict::Held),
@@ -151,8 +176,11 @@ fn muted(alarm: Option<&Alarm>) -> Option<Verdict> {
 }
 
 fn too_young(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
-    let left = YOUNGEST.checked_sub(age(occurrence.at?, situation.now)).filter(|left| !left.is_zero())?;
-    Some(Verdict::TooYoung { until: situation.now + left })
+    let (at, now) = (occurrence.at?, situation.now);
+    // A time that is far ahead of the clock says nothing about the event.
+    let is_far_ahead = at.duration_since(now).is_ok_and(|ahead| ahead > YOUNGEST);
+    let left = YOUNGEST.checked_sub(age(at, now)).filter(|left| !left.is_zero() && !is_far_ahead)?;
+    Some(Verdict::TooYoung { until: now + left })
 }
 
 /// Whether something finds the occurrence again when SageMaker is at its limit, so that its start can wait.
@@ -174,7 +202,9 @@ impl Verdict {
             | Self::Running(_)
             | Self::Unread
             | Self::CoolingDown { .. }
+            | Self::RolledBack { .. }
             | Self::Suppressed { .. }
+            | Self::ActionsOff
             | Self::Muted
             | Self::MutesNotRead
             | Self::TooYoung { .. } => false,
@@ -201,7 +231,9 @@ impl Verdict {
             | Self::Unread
             | Self::Expired
             | Self::CoolingDown { .. }
+            | Self::RolledBack { .. }
             | Self::Suppressed { .. }
+            | Self::ActionsOff
             | Self::Muted
             | Self::MutesNotRead
             | Self::TooYoung { .. } => None,
@@ -231,7 +263,9 @@ impl Verdict {
                 left(until)
             ),
             Self::CoolingDown { until, .. } => format!("{key} waits for the cooldown, another {}", left(until)),
+            Self::RolledBack { by } => format!("{key} was rolled back by CodePipeline execution {by}"),
             Self::Suppressed { by } => format!("the alarm of {key} is suppressed by {by}"),
+            Self::ActionsOff => format!("the actions of the alarm of {key} are disabled"),
             Self::Muted => format!("the alarm of {key} is muted"),
             Self::MutesNotRead => format!("the mute rules of the alarm of {key} cannot be read"),
             Self::TooYoung { until } => format!("the event of {key} may still come, within {}", left(until)),
@@ -257,7 +291,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn alarm(mutes: Mutes) -> Alarm {
-        Alarm { name: "a".to_owned(), changed: noon(), suppressed_by: None, mutes }
+        Alarm { name: "a".to_owned(), changed: noon(), suppressed_by: None, has_actions: true, mutes }
     }
 
     #[test]
@@ -300,7 +334,8 @@ mod tests {
             let history = [started(start)];
             matches!(judge(&occurrence(trigger, "a"), &situation(&history)), Verdict::ServedByTime(_))
         };
-        let heartbeat = |occurrence: &Occurrence, situation: &Situation<'_>| of_finding(occurrence, None, situation);
+        let heartbeat =
+            |occurrence: &Occurrence, situation: &Situation<'_>| of_finding(occurrence, Evidence::None, situation);
         for judge in [&of_event as &dyn Fn(&Occurrence, &Situation<'_>) -> Verdict, &heartbeat] {
             assert!(served(Trigger::Schedule, judge, noon()) && !served(Trigger::Schedule, judge, noon() - SECOND));
             assert!(served(Trigger::Drift, judge, noon() - 10 * MINUTE + SECOND));
@@ -316,7 +351,7 @@ mod tests {
     fn what_failed_or_was_stopped_serves_as_well() {
         for word in ["Failed", "Stopped"] {
             let history = [Execution { status: ExecutionStatus::from(word), ..started(noon()) }];
-            let verdict = of_finding(&occurrence(Trigger::Drift, "a"), None, &situation(&history));
+            let verdict = of_finding(&occurrence(Trigger::Drift, "a"), Evidence::None, &situation(&history));
             assert_eq!(verdict, Verdict::ServedByTime(history[0].clone()), "{word}");
         }
     }
@@ -351,20 +386,29 @@ mod tests {
         let week = 7 * 24 * HOUR;
         let after = |age| Situation { drift_cooldown: Some(HOUR), now: noon() + age, ..situation(&[]) };
         let drift = occurrence(Trigger::Drift, "a");
-        assert_eq!(of_finding(&drift, None, &after(week + HOUR)), Verdict::Owed);
-        assert_eq!(of_finding(&drift, None, &after(week + HOUR + MINUTE)), Verdict::Expired);
+        assert_eq!(of_finding(&drift, Evidence::None, &after(week + HOUR)), Verdict::Owed);
+        assert_eq!(of_finding(&drift, Evidence::None, &after(week + HOUR + MINUTE)), Verdict::Expired);
         assert_eq!(of_event(&drift, &after(1000 * week)), Verdict::Owed);
         let timeless = Occurrence { at: None, ..occurrence(Trigger::Deployment, "a") };
-        assert_eq!(of_finding(&timeless, None, &situation(&[])), Verdict::Expired);
+        assert_eq!(of_finding(&timeless, Evidence::None, &situation(&[])), Verdict::Expired);
     }
 
     #[test]
     fn a_finding_that_is_younger_than_five_minutes_is_left_to_its_event() {
         let after = |age| {
-            of_finding(&occurrence(Trigger::Deployment, "a"), None, &Situation { now: noon() + age, ..situation(&[]) })
+            of_finding(
+                &occurrence(Trigger::Deployment, "a"),
+                Evidence::None,
+                &Situation { now: noon() + age, ..situation(&[]) },
+            )
         };
         assert_eq!(after(5 * MINUTE), Verdict::Owed);
         assert_eq!(after(5 * MINUTE - SECOND), Verdict::TooYoung { until: noon() + 5 * MINUTE });
+        // Clocks differ by seconds. A time that is further ahead is no reason to wait.
+        let ahead = |by| Occurrence { at: Some(noon() + by), ..occurrence(Trigger::Deployment, "a") };
+        let verdict = |by| of_finding(&ahead(by), Evidence::None, &situation(&[]));
+        assert_eq!(verdict(5 * MINUTE), Verdict::TooYoung { until: noon() + 5 * MINUTE });
+        assert_eq!(verdict(5 * MINUTE + SECOND), Verdict::Owed);
     }
 
     /// Every reason at once; then the first one is taken away, and so on.
@@ -374,17 +418,26 @@ mod tests {
         let later = Execution { started: Some(noon()), ..execution("later", false, "by hand") };
         let active = Execution { started: Some(noon() - 12 * MINUTE), ..execution("active", true, "by hand") };
         let before = started(noon() - 30 * MINUTE);
+        let rolled_back = of_finding(
+            &occurrence(Trigger::Deployment, "a"),
+            Evidence::RolledBackBy("back"),
+            &situation(std::slice::from_ref(&later)),
+        );
+        assert_eq!(rolled_back, Verdict::RolledBack { by: "back".to_owned() }, "before served by time");
         let mut history = vec![own.clone(), later.clone(), active.clone(), before.clone()];
         let mut alarm = Alarm { suppressed_by: Some("b".to_owned()), ..alarm(Mutes::Active) };
         let verdict = |drift_rule, history: &[Execution], alarm: &Alarm, age| {
             let (drift_cooldown, now) = (Some(40 * MINUTE), noon() + age);
             let situation = Situation { drift_rule, drift_cooldown, now, ..situation(history) };
-            of_finding(&occurrence(Trigger::Drift, "a"), Some(alarm), &situation)
+            of_finding(&occurrence(Trigger::Drift, "a"), Evidence::Alarm(alarm), &situation)
         };
         assert_eq!(verdict(Hold::Yes, &history, &alarm, MINUTE), Verdict::ServedByName(own));
         history.remove(0);
         assert_eq!(verdict(Hold::Yes, &history, &alarm, MINUTE), Verdict::Suppressed { by: "b".to_owned() });
         alarm.suppressed_by = None;
+        alarm.has_actions = false;
+        assert_eq!(verdict(Hold::Yes, &history, &alarm, MINUTE), Verdict::ActionsOff);
+        alarm.has_actions = true;
         assert_eq!(verdict(Hold::Yes, &history, &alarm, MINUTE), Verdict::ServedByTime(later));
         history.remove(0);
         assert_eq!(verdict(Hold::Yes, &history, &alarm, MINUTE), Verdict::Running(active));
@@ -457,7 +510,12 @@ mod tests {
                 Verdict::CoolingDown { after: by(), until: noon() + HOUR },
                 "fare 12:00 waits for the cooldown, another 1h",
             ),
+            (
+                Verdict::RolledBack { by: "ef01".to_owned() },
+                "fare 12:00 was rolled back by CodePipeline execution ef01",
+            ),
             (Verdict::Suppressed { by: "deploys".to_owned() }, "the alarm of fare 12:00 is suppressed by deploys"),
+            (Verdict::ActionsOff, "the actions of the alarm of fare 12:00 are disabled"),
             (Verdict::Muted, "the alarm of fare 12:00 is muted"),
             (Verdict::MutesNotRead, "the mute rules of the alarm of fare 12:00 cannot be read"),
             (Verdict::TooYoung { until: noon() + 3 * MINUTE }, "the event of fare 12:00 may still come, within 3m"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
@@ -62,6 +63,13 @@ impl Lab {
     /// Invokes the router under another function ARN. An emulator gives an ARN of another account.
     pub fn with_function_arn(mut self, arn: &str) -> Self {
         self.instance.context.invoked_function_arn = arn.to_owned();
+        self
+    }
+
+    /// Lambda ends every invocation of this lab after the time `left`, from now.
+    pub fn with_deadline(mut self, left: Duration) -> Self {
+        let deadline = self.simulator.world().now() + left;
+        self.instance.context.deadline = u64::try_from(deadline.as_millis()).unwrap();
         self
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{ALARM, ALARM_NAMES, DRIFT_RULE, HEARTBEAT_RULE, SCHEDULE_RULE, STAGING_ALARM};
 use simulator::samples::{sample_event, sample_with};
 use simulator::time::{DAY, HOUR, MINUTE};
@@ -173,10 +174,10 @@ async fn an_alarm_that_is_not_listed_is_no_drift() {
 
 #[tokio::test(start_paused = true)]
 async fn every_listed_alarm_is_seen_however_short_the_pages_and_whatever_its_type() {
-    for is_composite in [false, true] {
+    for kind in [AlarmKind::Metric, AlarmKind::Composite, AlarmKind::Log] {
         let lab = Lab::with_alarms(&[]);
         lab.simulator.world().cloudwatch.page_limit = Some(1);
-        lab.simulator.world().cloudwatch.alarm_mut(STAGING_ALARM).is_composite = is_composite;
+        lab.simulator.world().cloudwatch.alarm_mut(STAGING_ALARM).kind = kind;
         lab.goes_off(STAGING_ALARM);
         let answer = lab.heartbeat_after(HOUR).await;
         assert_eq!(answer["action"], "started");
@@ -185,8 +186,8 @@ async fn every_listed_alarm_is_seen_however_short_the_pages_and_whatever_its_typ
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
-    for state in ["ok", "muted", "suppressed", "held"] {
+async fn an_alarm_that_is_ok_again_muted_suppressed_without_actions_or_held_asks_for_nothing() {
+    for state in ["ok", "muted", "suppressed", "actions off", "held"] {
         let lab = Lab::with_alarms(&[]);
         lab.goes_off(ALARM);
         lab.simulator.world().cloudwatch.page_limit = Some(2);
@@ -194,10 +195,11 @@ async fn an_alarm_that_is_ok_again_muted_suppressed_or_held_asks_for_nothing() {
             let mut world = lab.simulator.world();
             match state {
                 "ok" => drop(world.change_alarm(ALARM, "OK")),
+                "actions off" => world.cloudwatch.alarm_mut(ALARM).has_actions = false,
                 "muted" => world.cloudwatch.alarm_mut(ALARM).is_muted = true,
                 "suppressed" => {
                     let alarm = world.cloudwatch.alarm_mut(ALARM);
-                    (alarm.is_composite, alarm.suppressed_by) = (true, Some("Alarm".to_owned()));
+                    (alarm.kind, alarm.suppressed_by) = (AlarmKind::Composite, Some("Alarm".to_owned()));
                 }
                 _ => world.operate_rule(DRIFT_RULE, false),
             }
@@ -237,15 +239,16 @@ async fn an_execution_that_started_shortly_before_the_alarm_serves_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_deployment_is_retrained_and_a_later_failure_or_rollback_does_not_hide_it() {
+async fn a_lost_deployment_is_retrained_and_so_many_later_failures_do_not_hide_it() {
     let lab = Lab::new();
-    lab.simulator.world().codepipeline.page_limit = Some(1);
+    lab.simulator.world().codepipeline.page_limit = Some(3);
     lab.deployed("3f0c");
     {
         let mut world = lab.simulator.world();
         let now = world.now() + MINUTE;
-        world.codepipeline.end_execution("failed", "Failed", false, now);
-        world.codepipeline.end_execution("back", "Succeeded", true, now);
+        for number in 0..120 {
+            world.codepipeline.end_execution(&format!("failed-{number}"), "Failed", false, now);
+        }
     }
     assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged");
     let answer = lab.heartbeat_after(MINUTE).await;
@@ -579,6 +582,141 @@ async fn an_alarm_whose_mutes_cannot_be_read_starts_nothing() {
     assert_eq!(lab.executions().len(), 0);
     lab.simulator.world().heal();
     assert_eq!(lab.heartbeat().await["action"], "started");
+}
+
+/// One alarm's mutes cannot be read. The others are decided.
+#[tokio::test(start_paused = true)]
+async fn an_alarm_whose_mutes_cannot_be_read_does_not_stop_the_others() {
+    let lab = Lab::with_alarms(&[]);
+    lab.goes_off(STAGING_ALARM);
+    tokio::time::advance(MINUTE).await;
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    // The newest alarm is asked first.
+    let denied = Fault::Refused("AccessDeniedException");
+    lab.simulator.world().inject(fault::about("ListAlarmMuteRules", ALARM, denied));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("cloudwatch:ListAlarmMuteRules"), "{error}");
+    assert_eq!(lab.executions().len(), 1);
+    assert!(lab.executions()[0].contains(STAGING_ALARM), "{:?}", lab.executions());
+    assert!(!lab.take_metrics().iter().any(|metric| metric.starts_with("OwedSeconds")), "not all is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_without_mute_rules_mutes_nothing() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().cloudwatch.has_mute_rules = false;
+    lab.goes_off(ALARM);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+}
+
+/// Each mute takes a second to read. All alarms but the oldest are muted.
+#[tokio::test(start_paused = true)]
+async fn the_mutes_of_a_hundred_alarms_are_read_within_the_functions_time() {
+    let alarms: Vec<String> = (0..100).map(|number| format!("drift-{number:03}")).collect();
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &alarms.join(","))]);
+    for alarm in &alarms {
+        lab.goes_off(alarm);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    for alarm in &alarms[1..] {
+        lab.simulator.world().cloudwatch.alarm_mut(alarm).is_muted = true;
+    }
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().latency = Duration::from_secs(1);
+    let begins = tokio::time::Instant::now();
+    let answer = lab.heartbeat().await;
+    assert!(answer["key"].as_str().unwrap().starts_with("drift-000"), "{answer}");
+    assert!(begins.elapsed() < Duration::from_secs(30), "{:?}", begins.elapsed());
+    // If CloudWatch is down, the heartbeat ends too.
+    lab.end_all("Succeeded");
+    tokio::time::advance(HOUR).await;
+    for alarm in &alarms {
+        lab.simulator.world().change_alarm(alarm, "OK");
+        lab.goes_off(alarm);
+    }
+    tokio::time::advance(2 * DAY).await;
+    lab.simulator.world().inject(fault::next("ListAlarmMuteRules", 999, Fault::Hang));
+    let begins = tokio::time::Instant::now();
+    lab.refused(sample_event("heartbeat")).await;
+    assert!(begins.elapsed() < Duration::from_secs(60), "{:?}", begins.elapsed());
+}
+
+/// SageMaker refuses the request of one kind of trigger for good, for example because a parameter is wrong for it.
+#[tokio::test(start_paused = true)]
+async fn a_finding_that_sagemaker_refuses_for_good_does_not_stop_the_following_one() {
+    let lab = Lab::with_alarms(&[]);
+    lab.deployed("3f0c");
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    let refused = Fault::Refused("ValidationException");
+    lab.simulator.world().inject(fault::about("StartPipelineExecution", "code-3f0c", refused));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.starts_with("cannot start SageMaker pipeline nyctaxi-pipeline as code-3f0c"), "{error}");
+    assert_eq!(lab.executions().len(), 1);
+    assert!(lab.executions()[0].starts_with("drift-"), "{:?}", lab.executions());
+    lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_cancels_a_deployment_that_waited() {
+    let lab = Lab::new();
+    lab.deployed("aaaa");
+    lab.simulator.world().sagemaker.limit = Some(0);
+    let event = lab.simulator.world().code_deployed("bbbb");
+    assert_eq!(lab.send(event).await["action"], "deferred");
+    tokio::time::advance(MINUTE).await;
+    let now = lab.simulator.world().now();
+    lab.simulator.world().codepipeline.roll_back("back", "aaaa", now);
+    lab.simulator.world().sagemaker.limit = None;
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
+    assert_eq!(lab.take_metrics()[0], "OwedSeconds 0");
+    assert_eq!(lab.executions().len(), 0);
+}
+
+/// C fails, and CodePipeline rolls back to B, the newest success.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_to_the_newest_deployment_does_not_cancel_it() {
+    let lab = Lab::new();
+    lab.deployed("bbbb");
+    tokio::time::advance(MINUTE).await;
+    let now = lab.simulator.world().now();
+    lab.simulator.world().codepipeline.end_execution("cccc", "Failed", false, now);
+    lab.simulator.world().codepipeline.roll_back("back", "bbbb", now + MINUTE);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+    assert_eq!(lab.executions(), ["code-bbbb"]);
+}
+
+/// A tick is refused for an execution that has ended: nothing would find the tick again.
+#[tokio::test(start_paused = true)]
+async fn a_tick_is_not_lost_to_a_list_that_lags() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(None);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    let answer = lab.send(lab.tick()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    assert_eq!(lab.executions().len(), 2);
+    // One that really runs is described once, and refuses the tick.
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    assert_eq!(lab.send(lab.tick()).await["action"], "alreadyRunning");
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "DescribePipelineExecution").count(), 1);
+}
+
+/// A tick whose time is ahead of the clock used to hide every later one until then.
+#[tokio::test(start_paused = true)]
+async fn the_tag_of_a_tick_that_is_ahead_of_the_clock_has_the_clocks_time() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    let mut ahead = lab.tick();
+    ahead["time"] = "2031-01-01T00:00:00Z".into();
+    assert_eq!(lab.send(ahead).await["action"], "deferred");
+    assert_eq!(lab.tag().as_deref(), Some("nyctaxi-pipeline/2021-05-28T07:33:21Z"));
+    lab.at_the_limit(false);
+    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "started");
+    assert_eq!(lab.tag(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -171,10 +171,14 @@ async fn a_tick_of_eventbridge_scheduler_starts_a_retraining() {
     let answer = lab.send(sample_event("scheduler-tick")).await;
     assert_eq!((&answer["event"], &answer["action"]), (&json!("schedule"), &json!("started")));
     assert_eq!(answer["key"], "sagemaker-nyctaxi-weekly 2021-06-06T12:00:00Z");
-    // If somebody disables the schedule rule, the schedule is held. The route of its ticks does not matter.
+    // No rule sends it. So it depends neither on a hold of the schedule rule, nor on whether that rule can be read.
     let held = Lab::new();
     held.simulator.world().operate_rule(SCHEDULE_RULE, false);
-    assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "held");
+    assert_eq!(held.send(sample_event("scheduler-tick")).await["action"], "started");
+    let unread = Lab::new();
+    unread.simulator.world().inject(fault::next("DescribeRule", 99, Fault::Refused("AccessDeniedException")));
+    unread.refused(sample_event("scheduler-tick")).await;
+    assert_eq!(unread.executions().len(), 1, "it is started, and the guard's fault is reported");
 }
 
 #[tokio::test(start_paused = true)]

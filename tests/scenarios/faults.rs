@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use simulator::nyctaxi::STAGE;
+use simulator::nyctaxi::{SCHEDULE_RULE, STAGE};
 use simulator::sagemaker::ReusedToken;
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
@@ -67,6 +67,51 @@ async fn a_call_that_always_hangs_fails_the_invocation_within_the_operation_time
     assert!(begins.elapsed() <= Duration::from_secs(20), "{:?}", begins.elapsed());
     assert!(error.contains("cannot list the executions of SageMaker pipeline nyctaxi-pipeline"), "{error}");
     assert!(lab.take_writes().is_empty());
+}
+
+/// The pipeline was deleted and made again while its tokens live: SageMaker answers with an execution that does not exist.
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_sagemaker_does_not_find_is_no_start() {
+    let lab = Lab::new();
+    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
+    lab.simulator.world().sagemaker.executions.clear();
+    let error = lab.try_send(sample_event("code-deployed")).await.unwrap_err();
+    assert_eq!(error.error_type, "NotStarted");
+    assert!(error.error_message.contains("start one by hand"), "{}", error.error_message);
+    lab.assert_released();
+    assert!(!lab.take_metrics().contains(&"Started 1".to_owned()));
+}
+
+/// Lambda would end the invocation without a line in the log.
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_nears_its_deadline_ends_with_an_error_of_its_own() {
+    let lab = Lab::new().with_deadline(Duration::from_secs(10));
+    lab.simulator.world().inject(fault::next("GetPipelineState", 99, Fault::Hang));
+    let begins = tokio::time::Instant::now();
+    let error = lab.try_send(sample_event("heartbeat")).await.unwrap_err();
+    assert_eq!((error.error_type.as_str(), begins.elapsed()), ("Deadline", Duration::from_secs(8)));
+    assert!(error.error_message.starts_with("Lambda's deadline is near"), "{}", error.error_message);
+    // A deadline that has passed is none: emulators send one of 1970.
+    lab.simulator.world().heal();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_cannot_be_changed_says_what_to_change() {
+    for (code, advice) in [
+        (
+            "ManagedRuleException",
+            "AWS manages this rule, so only AWS changes it: name another one in SCHEDULE_RULE_NAME",
+        ),
+        ("LimitExceededException", "check SCHEDULE_RULE_NAME, and that the rule has fewer than 50 tags"),
+    ] {
+        let lab = Lab::new();
+        lab.simulator.world().start_execution(None);
+        lab.simulator.world().inject(fault::about("TagResource", SCHEDULE_RULE, Fault::Refused(code)));
+        let error = lab.refused(sample_event("heartbeat")).await;
+        assert!(error.contains(advice), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -448,23 +448,60 @@ async fn two_routers_on_one_stage_leave_each_others_mark_alone() {
     }
 }
 
+/// A mark is the router's whole sentence. A person may begin a reason, or a tag, with the same words.
 #[tokio::test(start_paused = true)]
-async fn a_stack_that_is_updated_while_it_is_engaged_releases_the_first_versions_marks() {
+async fn what_a_person_disables_with_words_like_the_routers_stays_disabled() {
+    for reason in [
+        "Disabled by drift-router maintenance, do not enable",
+        "Disabled by drift-router (ops) until Friday",
+        // Version 0.1 wrote no owner.
+        "Disabled by drift-router while SageMaker pipeline execution ib87gnc408me runs. It is enabled again when no execution runs.",
+    ] {
+        let lab = Lab::new();
+        {
+            let mut world = lab.simulator.world();
+            world.operate_stage(STAGE, Some(reason));
+            world.operate_rule(DRIFT_RULE, false);
+            let now = world.now();
+            world.eventbridge.set_tag(DRIFT_RULE, TAG, Some("the ops team"), now);
+        }
+        for sample in ["heartbeat", "execution-executing", "execution-succeeded"] {
+            let answer = lab.deliver(sample).await;
+            assert_eq!(
+                (&answer["interlock"]["stage"], &answer["interlock"]["driftRule"]),
+                (&"held".into(), &"held".into())
+            );
+        }
+        assert_eq!(lab.guards()["stage"], reason);
+        assert!(!lab.simulator.world().eventbridge.rule(DRIFT_RULE).unwrap().is_enabled());
+    }
+}
+
+/// SageMaker's list still shows another execution as active, although it has ended and its status event is lost.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_execution_opens_the_guards_although_the_list_shows_another_that_has_ended() {
     let lab = Lab::new();
-    lab.send(sample_event("code-deployed")).await;
+    let first = lab.simulator.world().start_execution(None);
+    let second = lab.simulator.world().start_execution(None);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    lab.send(sample_event("heartbeat")).await;
+    lab.assert_engaged();
     {
         let mut world = lab.simulator.world();
-        let reason = "Disabled by drift-router while SageMaker pipeline execution ib87gnc408me runs. It is enabled again when no execution runs.";
-        world.operate_stage(STAGE, Some(reason));
-        for rule in &mut world.eventbridge.rules {
-            if let Some(mark) = rule.tags.get_mut(TAG) {
-                "ib87gnc408me".clone_into(mark);
-            }
-        }
+        world.set_execution_status(&first, "Succeeded");
+        world.set_execution_status(&second, "Succeeded");
+        world.sagemaker.list_lag = Duration::from_secs(30);
     }
-    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
-    assert_eq!(lab.deliver("execution-succeeded").await["action"], "released");
+    let answer = lab.send(status_event(&first, "Succeeded")).await;
+    assert_eq!(answer["action"], "released");
     lab.assert_released();
+    // What really runs keeps them shut.
+    let lab = Lab::new();
+    let first = lab.simulator.world().start_execution(None);
+    lab.simulator.world().start_execution(None);
+    lab.simulator.world().set_execution_status(&first, "Succeeded");
+    assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "engaged");
+    lab.assert_engaged();
 }
 
 #[tokio::test(start_paused = true)]

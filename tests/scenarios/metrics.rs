@@ -123,7 +123,7 @@ async fn guards_that_somebody_else_disables_are_counted_at_every_look() {
     assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "Started 1", "InterlockEngaged 1", "GuardsHeld 1"]);
     // Another router's mark counts too. A router that was renamed without draining leaves one permanently.
     let other = Lab::new();
-    other.simulator.world().operate_stage(STAGE, Some("Disabled by drift-router (fraud-pipeline) while"));
+    other.simulator.world().operate_stage(STAGE, Some("Disabled by drift-router (fraud-pipeline) while SageMaker pipeline execution abc runs. It is enabled again when no execution runs."));
     assert_eq!(other.send(sample_event("heartbeat")).await["interlock"]["stage"]["heldBy"], "fraud-pipeline");
     assert_eq!(other.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 1"]);
     // While a guard cannot be read, it is not certain that none is held.

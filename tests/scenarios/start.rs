@@ -178,8 +178,8 @@ async fn a_list_that_lags_neither_starts_twice_nor_releases() {
     for reused_token in [ReusedToken::Refused, ReusedToken::SameExecution] {
         let lab = Lab::new();
         lab.simulator.world().sagemaker.reused_token = reused_token;
-        lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
-        lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(30);
+        lab.simulator.world().sagemaker.list_lag = Duration::from_secs(12);
+        lab.simulator.world().sagemaker.describe_lag = Duration::from_secs(12);
         assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "started");
         assert_eq!(lab.send(sample_event("code-deployed")).await["executionArn"], FIRST_EXECUTION_ARN);
         lab.assert_engaged();
@@ -411,7 +411,7 @@ async fn the_first_retrainings_of_two_pipelines_have_tokens_of_their_own() {
             lab.simulator.world().sagemaker.reused_token = reused_token;
             assert_eq!(lab.send(sample_event(sample)).await["action"], "started", "{sample}");
             assert_eq!(other.send(sample_event(sample)).await["action"], "started", "{sample}");
-            lab.simulator.world().sagemaker.executions.clear();
+            lab.simulator.world().sagemaker.clear();
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
 use tokio::time::Instant;
 
@@ -134,7 +135,7 @@ impl Run<'_> {
                 self.changes.alarms = now;
                 let mut world = self.simulator.world();
                 let alarm = world.cloudwatch.alarm_mut(ALARMS[alarm]);
-                alarm.is_composite = true;
+                alarm.kind = AlarmKind::Composite;
                 alarm.suppressed_by = is_suppressed.then(|| "Alarm".to_owned());
             }
             StepKind::DeploymentFails => {
