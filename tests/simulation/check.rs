@@ -125,6 +125,11 @@ impl Run<'_> {
         {
             return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
         }
+        if let Some(id) = name.strip_prefix("code-")
+            && owed::rolled_back(world, id).is_some_and(|at| at + calm + start.lag < new.created)
+        {
+            return Err(format!("invariant 9: a heartbeat started {name}, which was rolled back"));
+        }
         if cause.is_some_and(|cause| !owed::is_within_window(self.history, cause, new.created)) {
             return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
         }
@@ -172,7 +177,7 @@ impl Run<'_> {
         let active = !self.function.drains && world.sagemaker.executions.iter().any(Execution::is_active);
         let invariant = if active { "invariant 5" } else { "invariant 1" };
         let reason = world.codepipeline.stages[1].disabled_reason.as_deref();
-        let marked = reason.is_some_and(|reason| reason.starts_with(MARK));
+        let marked = reason.is_some_and(|reason| reason.starts_with(MARK) && reason != HOLD);
         let held = self.holds.stage != Hold::None && reason == Some(HOLD);
         if !held && (marked != active || reason.is_some() != active) {
             return Err(format!("{invariant}: {when}, active is {active}, and the stage is disabled for {reason:?}"));

@@ -13,13 +13,16 @@ use simulator::{Project, Simulator, Time};
 
 use crate::history::History;
 use crate::names::LISTED_ALARMS;
-use crate::wire::{INVOCATION, Invocation, Wire};
+use crate::wire::{Defect, INVOCATION, Invocation, Wire};
 
 /// The router, in the two modes that a history uses.
 pub struct Function {
     active: Arc<Router>,
     draining: Arc<Router>,
     context: Context,
+    region: String,
+    /// Whether events lose their account and Region, so that the router takes every event for its own.
+    believes_foreign_events: bool,
     /// Whether the router is set to drain.
     pub drains: bool,
     /// When it was last set to drain.
@@ -32,6 +35,7 @@ impl Function {
         let alarms = if history.lists_alarms { LISTED_ALARMS.join(",") } else { String::new() };
         let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
         let parameters = if history.has_parameters { r#"{"Why": "{trigger} {key} {time}"}"# } else { "" };
+        let believes_foreign_events = wire.defect() == Some(Defect::BelievesForeignEvents);
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
         let router = |mode| {
             let config = Config::from_lookup(project.lookup(&[
@@ -46,7 +50,19 @@ impl Function {
         };
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
-        Self { active: router("active"), draining: router("drain"), context, drains: false, drained_at: None }
+        Self {
+            active: router("active"),
+            draining: router("drain"),
+            context,
+            region: project.region.clone(),
+            believes_foreign_events,
+            drains: false,
+            drained_at: None,
+        }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     pub fn set_draining(&mut self, drains: bool, now: Time) {
@@ -60,7 +76,11 @@ impl Function {
     pub fn invoke(&self, event: &Value, polls: usize) -> impl Future<Output = Option<Result<Value, String>>> + use<> {
         let router = if self.drains { self.draining.clone() } else { self.active.clone() };
         let invocation = Mutex::new(Invocation::new(event.clone(), self.drains));
-        let event = LambdaEvent::new(event.clone(), self.context.clone());
+        let mut event = event.clone();
+        if let Some(fields) = event.as_object_mut().filter(|_| self.believes_foreign_events) {
+            fields.retain(|name, _| name != "account" && name != "region");
+        }
+        let event = LambdaEvent::new(event, self.context.clone());
         let handled = async move {
             match router.handle(event).await {
                 Ok(outcome) => Ok(serde_json::to_value(outcome).unwrap()),

@@ -96,6 +96,8 @@ pub enum StepKind {
     DeploymentFails,
     /// The CodePipeline is rolled back.
     Rollback,
+    /// Another account or Region has a schedule rule and a CodePipeline of the same names. Their events reach the function.
+    Foreign,
     /// The router of another SageMaker pipeline pauses a rule, or enables it.
     OtherRouter(usize, bool),
     /// SageMaker reaches its limit, or has room again.
@@ -243,6 +245,10 @@ impl History {
                     more.extend([(at, StepKind::OtherRouter(rule, true)), (later, StepKind::OtherRouter(rule, false))])
                 }
             }
+        }
+        let foreign = &mut rng_for(self.seed, "foreign events");
+        if foreign.u8(..4) == 0 {
+            more.push((last.mul_f64(foreign.f64()), StepKind::Foreign));
         }
         if self.weather == Weather::Drained {
             let from = last.mul_f64(rng.f64());

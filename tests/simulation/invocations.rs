@@ -90,6 +90,13 @@ impl Run<'_> {
         if delivery.drains && ["started", "engaged", "deferred"].iter().any(|action| answer["action"] == *action) {
             return Err(format!("{name} was {} while draining", answer["action"]));
         }
+        if name == "foreign event" && answer["action"] != "ignored" {
+            return Err(format!("an event of another account or Region was answered {}", answer["action"]));
+        }
+        let is_found_again = name.starts_with("alarm") && self.history.lists_alarms;
+        if answer["action"] == "alreadyRunning" && !is_found_again {
+            self.check_refusal(name, answer["executionArn"].as_str(), *begins)?;
+        }
         let is_deferred = answer["action"] == "deferred";
         if is_deferred && name.starts_with("alarm") && !self.history.lists_alarms {
             return Err(format!("{name} was deferred, and no heartbeat finds it"));
@@ -118,6 +125,19 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing finds this event again. So it must not be refused for an execution that had ended, although the list still showed it.
+    fn check_refusal(&self, name: &str, arn: Option<&str>, begins: Instant) -> Result<(), String> {
+        let world = self.simulator.world();
+        let began = world.now() - begins.elapsed();
+        let refused_for = world.sagemaker.executions.iter().find(|execution| Some(execution.arn.as_str()) == arn);
+        match refused_for.filter(|execution| !execution.is_active()) {
+            Some(ended) if ended.changed() + self.history.describe_lag < began => {
+                Err(format!("{name} was refused for {}, which had ended", ended.arn))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether Lambda tries the event again. If not, the event is in the dead-letter queue, for a reason.

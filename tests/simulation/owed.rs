@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use simulator::Time;
 use simulator::World;
 use simulator::cloudwatch::Alarm;
+use simulator::codepipeline::EndedExecution;
 use simulator::nyctaxi::{DRIFT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE};
 use simulator::sagemaker::Execution;
 use simulator::time::DAY;
@@ -140,6 +141,15 @@ pub fn is_within_window(history: &History, cause: Cause, now: Time) -> bool {
     cause.time() + WINDOW + history.kept_cooldown().unwrap_or_default() + TOLERANCE > now
 }
 
+/// When a rollback put earlier code back after this deployment, if one did. A rollback to the deployment itself cancels nothing.
+pub fn rolled_back(world: &World, id: &str) -> Option<Time> {
+    let executions = &world.codepipeline.executions;
+    let deployment = executions.iter().find(|e| e.id == id)?;
+    let later = |e: &&EndedExecution| e.is_rollback && e.status == "Succeeded" && e.ended > deployment.ended;
+    let newest = executions.iter().rev().find(later)?;
+    (newest.rollback_target.as_deref() != Some(id)).then_some(newest.ended)
+}
+
 /// Returns what a heartbeat at `now` must serve, by invariants 7 and 8, and the same for an owed tick.
 pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     let executions = &world.sagemaker.executions;
@@ -171,6 +181,7 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
     if !history.has_actions {
         let mut deployments = world.codepipeline.executions.iter().rev();
         let newest = deployments.find(|e| e.status == "Succeeded" && !e.is_rollback);
+        let newest = newest.filter(|newest| rolled_back(world, &newest.id).is_none());
         let open = newest.filter(|newest| is_open(Cause::Deployment(newest.ended)));
         let name = |id: &str| Some(format!("code-{id}"));
         let open = open.filter(|newest| executions.iter().all(|e| e.display_name != name(&newest.id)));

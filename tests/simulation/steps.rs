@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
+use simulator::samples::sample_with;
 use tokio::time::Instant;
 
 use crate::agenda::Planned;
@@ -146,12 +147,29 @@ impl Run<'_> {
                 let event = self.simulator.world().code_rolled_back(&id);
                 self.send("rollback", &event, &id);
             }
+            StepKind::Foreign => self.send_foreign_events(number),
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(RULES[rule], pauses),
             StepKind::Limit(is_reached) => self.set_limit(is_reached),
             StepKind::Drain(drains) => {
                 self.function.set_draining(drains, now);
                 self.ticks.drop_all(now);
             }
+        }
+    }
+
+    /// The events of a tick and of a deployment, as another account or another Region sends them.
+    fn send_foreign_events(&mut self, number: usize) {
+        let (field, elsewhere) = if self.rng_for(("foreign", number)).bool() {
+            ("account", "210987654321")
+        } else {
+            ("region", "moon-base-1")
+        };
+        let tick = self.simulator.world().tick(SCHEDULE_RULE);
+        let deployment = sample_with("code-deployed", &[("/detail/execution-id", format!("foreign-{number}").into())]);
+        for mut event in tick.into_iter().chain([deployment]) {
+            event["region"] = self.function.region().into();
+            event[field] = elsewhere.into();
+            self.send("foreign event", &event, &format!("foreign {number} {}", event["detail-type"]));
         }
     }
 

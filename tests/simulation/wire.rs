@@ -19,7 +19,7 @@ use simulator::time::DAY;
 use simulator::{Simulator, Time, sets_guard};
 
 use crate::history::{History, rng_for};
-use crate::marks::{MARK, OWED_TAG, TAG};
+use crate::marks::{HOLD, MARK, OWED_TAG, TAG, WHOLE_MARK, WHOLE_RULE_MARK};
 
 /// A deliberate defect of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +84,18 @@ pub enum Defect {
     DrainsOnlyWhenIdle,
     /// A router that drains leaves the tag of an owed tick.
     DrainLeavesTheTag,
+    /// A reason that begins like the router's mark counts as a mark.
+    TakesFirstWordsForAMark,
+    /// A heartbeat starts a deployment that was rolled back.
+    RollbackCancelsNothing,
+    /// An event of another account or Region counts as the router's own.
+    BelievesForeignEvents,
+    /// A tick is refused for an execution that has ended, as the list still shows it.
+    RefusesOnAStaleList,
 }
 
 impl Defect {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -118,6 +126,10 @@ impl Defect {
         Self::HasNoBrake,
         Self::DrainsOnlyWhenIdle,
         Self::DrainLeavesTheTag,
+        Self::TakesFirstWordsForAMark,
+        Self::RollbackCancelsNothing,
+        Self::BelievesForeignEvents,
+        Self::RefusesOnAStaleList,
     ];
 
     /// The histories that must catch this defect.
@@ -128,6 +140,7 @@ impl Defect {
             | Self::CatchesUpBesideAnActiveExecution
             | Self::CatchesUpDespiteAHold
             | Self::CountsRollbacks
+            | Self::RollbackCancelsNothing
             | Self::LetsTheLastFailureHideADeployment
             | Self::TakesAnotherRoutersMarkForAHold
             | Self::IgnoresMutes
@@ -186,6 +199,10 @@ impl Wire {
         let (latency, rng) = (history.latency, rng_for(history.seed, "latency"));
         let cooldown = history.kept_cooldown().unwrap_or_default();
         Self { simulator, latency, cooldown, rng: Arc::new(Mutex::new(rng)), defect, by_heartbeat: Arc::default() }
+    }
+
+    pub fn defect(&self) -> Option<Defect> {
+        self.defect
     }
 
     pub fn http_client(self) -> aws_smithy_runtime_api::client::http::SharedHttpClient {
@@ -308,8 +325,8 @@ impl Wire {
             "GetPipelineState" => {
                 for_each_transition(&mut answer, |transition| {
                     let reason = transition["disabledReason"].as_str();
-                    if reason.is_none_or(|reason| reason.starts_with(MARK)) {
-                        *transition = json!({ "enabled": !engaged, "disabledReason": MARK });
+                    if reason.is_none_or(|reason| reason.starts_with(MARK) && reason != HOLD) {
+                        *transition = json!({ "enabled": !engaged, "disabledReason": WHOLE_MARK });
                     }
                 });
             }
@@ -358,7 +375,21 @@ impl Wire {
                 for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
             }
             (Defect::IgnoresHolds, "GetPipelineState") => {
-                for_each_transition(answer, |transition| transition["disabledReason"] = MARK.into());
+                for_each_transition(answer, |transition| transition["disabledReason"] = WHOLE_MARK.into());
+            }
+            (Defect::TakesFirstWordsForAMark, "GetPipelineState") => {
+                for_each_transition(answer, |transition| {
+                    if transition["disabledReason"].as_str().is_some_and(|reason| reason.starts_with(MARK)) {
+                        transition["disabledReason"] = WHOLE_MARK.into();
+                    }
+                });
+            }
+            (Defect::RefusesOnAStaleList, "DescribePipelineExecution") if is_trigger() => {
+                answer["PipelineExecutionStatus"] = "Executing".into();
+            }
+            (Defect::RollbackCancelsNothing, "ListDeployments") => {
+                let deployments = answer["pipelineExecutionSummaries"].as_array_mut().unwrap();
+                deployments.retain(|deployment| deployment["executionType"] != "ROLLBACK");
             }
             (Defect::IgnoresHolds, "ListTagsForResource")
                 if !self.simulator.world().eventbridge.rule(rule.unwrap()).unwrap().is_enabled() =>
@@ -476,7 +507,7 @@ fn is_trigger() -> bool {
 }
 
 fn tags(tagged: bool) -> Value {
-    let tags = if tagged { vec![json!({ "Key": TAG, "Value": "x" })] } else { vec![] };
+    let tags = if tagged { vec![json!({ "Key": TAG, "Value": WHOLE_RULE_MARK })] } else { vec![] };
     json!({ "Tags": tags })
 }
 
