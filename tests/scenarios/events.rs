@@ -369,7 +369,7 @@ async fn a_status_event_without_the_pipelines_arn_names_it_by_the_executions() {
 async fn a_contributor_of_an_alarm_starts_a_retraining_and_is_never_left_to_a_heartbeat() {
     let mut event = sample_event("drift-alarm-action");
     event["alarmData"]["alarmContributor"] = json!({ "id": "6d44", "attributes": { "MonitoringSchedule": "drift" } });
-    let listed = [("DRIFT_ALARM_NAMES", "sagemaker-nyctaxi-prod-threshold")];
+    let listed = [("DRIFT_ALARM_NAMES", ALARM)];
     let lab = Lab::with(&listed);
     assert_eq!(lab.send(event.clone()).await["action"], "started");
     let at_the_limit = Lab::with(&listed);
