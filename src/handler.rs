@@ -87,7 +87,7 @@ impl Router {
             Some(left) => tokio::time::timeout(left, dispatched).await.unwrap_or_else(|_| Err(Fault::Deadline.into())),
             None => dispatched.await,
         };
-        log(&outcome, result.as_ref().err());
+        log(&outcome, result.as_ref().err(), &self.config.drift_alarms);
         self.count(&outcome, &context.env_config.function_name);
         match result {
             Ok(()) => Ok(outcome),
@@ -185,9 +185,9 @@ fn describe(event: &Event) -> (EventKind, Option<&str>) {
     }
 }
 
-/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Also logs a warning for listed alarms
-/// that do not exist, and one for a dry run that finds guards disabled by this router.
-fn log(outcome: &Outcome, error: Option<&flow::Error>) {
+/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Also logs a warning if none of the
+/// listed alarms exists, and one for a dry run that finds guards disabled by this router.
+fn log(outcome: &Outcome, error: Option<&flow::Error>, listed_alarms: &[String]) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
         ($level:ident, $message:literal) => {
@@ -206,11 +206,10 @@ fn log(outcome: &Outcome, error: Option<&flow::Error>) {
             )
         };
     }
-    if !outcome.missing_alarms.is_empty() {
-        let alarms = outcome.missing_alarms.join(", ");
+    if outcome.has_no_alarm {
         tracing::warn!(
-            alarms,
-            "DRIFT_ALARM_NAMES lists alarms that do not exist in this account and Region: correct the names"
+            alarms = listed_alarms.join(", "),
+            "none of the alarms that DRIFT_ALARM_NAMES lists exists in this account and Region: correct the names"
         );
     }
     if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardStates::is_engaged) {

@@ -40,9 +40,9 @@ pub struct Outcome {
     /// this.
     #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
-    /// The listed alarms that do not exist in this account and Region. A warning names them.
+    /// Whether alarms are listed, and none of them exists in this account and Region. A warning says so.
     #[serde(skip)]
-    pub(crate) missing_alarms: Vec<String>,
+    pub(crate) has_no_alarm: bool,
     /// Whether the trigger was counted already: a job's later calls belong to the same trigger.
     #[serde(skip)]
     pub(crate) is_later_call: bool,
@@ -61,7 +61,7 @@ impl Outcome {
             has_unread_guard: false,
             retraining_failed: false,
             owed_seconds: None,
-            missing_alarms: Vec::new(),
+            has_no_alarm: false,
             is_later_call: false,
         }
     }

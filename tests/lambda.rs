@@ -108,6 +108,10 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
     assert!(answer["key"].as_str().unwrap().starts_with(ALARM), "{answer}");
     let called = |operation: &str| simulator.world().calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!((called("DescribeAlarms"), called("ListAlarmMuteRules"), called("ListPipelineExecutions")), (1, 1, 3));
+    // Of the default names, some usually do not exist. Only if none does, the names are wrong.
+    assert!(function.stop().await.iter().all(|line| line["level"] != "WARN"));
+    let mut function = spawn(&serve(simulator).await, &[("DRIFT_ALARM_NAMES", "mistyped")]).await;
+    function.invoke(sample_event("heartbeat").to_string()).await;
     let log = function.stop().await;
     let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(warnings.len(), 1, "{log:#?}");

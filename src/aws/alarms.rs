@@ -31,8 +31,8 @@ pub(crate) struct ObservedAlarms {
     pub(crate) in_alarm: Vec<Alarm>,
     /// Those that are in ALARM and not suppressed, but for which CloudWatch returns no time of change.
     pub(crate) undated: Vec<String>,
-    /// Listed names that do not exist in this account and Region.
-    pub(crate) missing: Vec<String>,
+    /// Whether alarms are listed, and none of them exists in this account and Region. Some of the default names usually do not.
+    pub(crate) has_none: bool,
 }
 
 /// The most alarms that one page holds.
@@ -44,10 +44,10 @@ const MOST_PAGES: usize = 100;
 impl Alarms {
     /// The listed alarms, all pages. Makes no call if none is listed.
     pub(crate) async fn observe(&self) -> Result<ObservedAlarms, CallError> {
-        let mut observed = ObservedAlarms { missing: self.names.clone(), ..ObservedAlarms::default() };
         if self.names.is_empty() {
-            return Ok(observed);
+            return Ok(ObservedAlarms::default());
         }
+        let mut observed = ObservedAlarms { has_none: true, ..ObservedAlarms::default() };
         let call = self.client().describe_alarms().set_alarm_names(Some(self.names.clone())).max_records(PAGE);
         // Without types, only metric alarms are described.
         let types = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm, AlarmType::LogAlarm];
@@ -121,7 +121,7 @@ impl ObservedAlarms {
         has_actions: bool,
     ) {
         let Some(name) = name else { return };
-        self.missing.retain(|missing| *missing != name);
+        self.has_none = false;
         if state != Some(StateValue::Alarm) {
             return;
         }

@@ -28,8 +28,8 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         return observed.map(drop);
     }
     let Sources { deployments, alarms, mut failures } = sources;
-    let ObservedAlarms { in_alarm, undated, missing } = alarms;
-    outcome.missing_alarms = missing;
+    let ObservedAlarms { in_alarm, undated, has_none } = alarms;
+    outcome.has_no_alarm = has_none;
     let caught_up = match observed {
         Ok(observed) => {
             let tick = tick_tag(&observed.snapshot);
