@@ -206,7 +206,7 @@ fn log(outcome: &Outcome, error: Option<&flow::Error>, listed_alarms: &[String])
             )
         };
     }
-    if outcome.has_no_alarm {
+    if outcome.has_no_alarm == Some(true) {
         tracing::warn!(
             alarms = listed_alarms.join(", "),
             "none of the alarms that DRIFT_ALARM_NAMES lists exists in this account and Region: correct the names"

@@ -70,6 +70,7 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
         // Written if the guards were observed.
         ("InterlockEngaged", "Count", guards.and_then(|guards| count(guards.is_engaged().into()))),
         ("GuardsHeld", "Count", guards.and_then(|guards| count(guards.held() as u64))),
+        ("AlarmsMissing", "Count", outcome.has_no_alarm.map(u64::from)),
     ];
     all.into_iter().filter_map(|(name, unit, value)| Some((name, unit, value?))).collect()
 }

@@ -40,9 +40,10 @@ pub struct Outcome {
     /// this.
     #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
-    /// Whether alarms are listed, and none of them exists in this account and Region. A warning says so.
+    /// Whether none of the listed alarms exists in this account and Region. Then a warning says so. Only a heartbeat that could read
+    /// listed alarms sets this.
     #[serde(skip)]
-    pub(crate) has_no_alarm: bool,
+    pub(crate) has_no_alarm: Option<bool>,
     /// Whether the trigger was counted already: a job's later calls belong to the same trigger.
     #[serde(skip)]
     pub(crate) is_later_call: bool,
@@ -61,7 +62,7 @@ impl Outcome {
             has_unread_guard: false,
             retraining_failed: false,
             owed_seconds: None,
-            has_no_alarm: false,
+            has_no_alarm: None,
             is_later_call: false,
         }
     }

@@ -31,8 +31,9 @@ pub(crate) struct ObservedAlarms {
     pub(crate) in_alarm: Vec<Alarm>,
     /// Those that are in ALARM and not suppressed, but for which CloudWatch returns no time of change.
     pub(crate) undated: Vec<String>,
-    /// Whether alarms are listed, and none of them exists in this account and Region. Some of the default names usually do not.
-    pub(crate) has_none: bool,
+    /// Whether none of the listed alarms exists in this account and Region. Some of the default names usually do not. `None` if no
+    /// alarm is listed.
+    pub(crate) has_none: Option<bool>,
 }
 
 /// The most alarms that one page holds.
@@ -47,7 +48,7 @@ impl Alarms {
         if self.names.is_empty() {
             return Ok(ObservedAlarms::default());
         }
-        let mut observed = ObservedAlarms { has_none: true, ..ObservedAlarms::default() };
+        let mut observed = ObservedAlarms { has_none: Some(true), ..ObservedAlarms::default() };
         let call = self.client().describe_alarms().set_alarm_names(Some(self.names.clone())).max_records(PAGE);
         // Without types, only metric alarms are described.
         let types = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm, AlarmType::LogAlarm];
@@ -121,7 +122,7 @@ impl ObservedAlarms {
         has_actions: bool,
     ) {
         let Some(name) = name else { return };
-        self.has_none = false;
+        self.has_none = Some(false);
         if state != Some(StateValue::Alarm) {
             return;
         }

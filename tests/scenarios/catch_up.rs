@@ -81,7 +81,7 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     assert!(reason.contains("waits for the cooldown, another 22h 59m"), "{reason}");
     assert_eq!(
         lab.take_metrics(),
-        ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0"],
+        ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0", "AlarmsMissing 0"],
         "what waits for the cooldown is not owed"
     );
     assert_eq!(lab.heartbeat_after(22 * HOUR).await["action"], "unchanged");
@@ -89,7 +89,10 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     let answer = lab.heartbeat_after(HOUR).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("heartbeat")));
     assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
-    assert_eq!(lab.take_metrics(), ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1", "GuardsHeld 0"]);
+    assert_eq!(
+        lab.take_metrics(),
+        ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1", "GuardsHeld 0", "AlarmsMissing 0"]
+    );
     lab.assert_engaged();
     // The alarm stays in ALARM. It is answered once, however the retraining ends.
     lab.end_all("Failed");
@@ -206,7 +209,7 @@ async fn an_alarm_that_is_ok_again_muted_suppressed_without_actions_or_held_asks
         }
         assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "{state}");
         let held = if state == "held" { "GuardsHeld 1" } else { "GuardsHeld 0" };
-        assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", held], "{state}");
+        assert_eq!(lab.take_metrics(), ["OwedSeconds 0", "InterlockEngaged 0", held, "AlarmsMissing 0"], "{state}");
         assert_eq!(lab.executions().len(), 0, "{state}");
     }
 }
@@ -491,7 +494,7 @@ async fn beside_an_active_execution_a_heartbeat_starts_nothing() {
     assert_eq!(answer["action"], "engaged");
     assert_eq!(lab.executions().len(), 1);
     assert!(!lab.take_calls().contains(&"ListAlarmMuteRules".to_owned()), "no drift can be started");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1", "GuardsHeld 0"]);
+    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1", "GuardsHeld 0", "AlarmsMissing 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -564,11 +567,9 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         // The causes that could be read are served.
         lab.assert_engaged();
         assert!(lab.executions()[1].starts_with(served), "{operation}: {:?}", lab.executions());
-        assert_eq!(
-            lab.take_metrics(),
-            ["Started 1", "CaughtUp 1", "InterlockEngaged 1", "GuardsHeld 0"],
-            "{operation}"
-        );
+        let mut metrics = vec!["Started 1", "CaughtUp 1", "InterlockEngaged 1", "GuardsHeld 0"];
+        metrics.extend((operation != "DescribeAlarms").then_some("AlarmsMissing 0"));
+        assert_eq!(lab.take_metrics(), metrics, "{operation}");
     }
 }
 
@@ -600,6 +601,31 @@ async fn an_alarm_whose_mutes_cannot_be_read_does_not_stop_the_others() {
     assert_eq!(lab.executions().len(), 1);
     assert!(lab.executions()[0].contains(STAGING_ALARM), "{:?}", lab.executions());
     assert!(!lab.take_metrics().iter().any(|metric| metric.starts_with("OwedSeconds")), "not all is known");
+}
+
+/// Eight mutes are read at once, so those of 16 alarms take two round trips.
+#[tokio::test(start_paused = true)]
+async fn an_observation_is_repeated_before_a_start_if_it_is_older_than_five_seconds() {
+    let alarms: Vec<String> = (0..16).map(|number| format!("drift-{number:02}")).collect();
+    for (milliseconds, lists) in [(2_500, 2), (2_501, 3)] {
+        let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &alarms.join(","))]);
+        for alarm in alarms.iter().rev() {
+            lab.goes_off(alarm);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        for alarm in &alarms[..15] {
+            lab.simulator.world().cloudwatch.alarm_mut(alarm).is_muted = true;
+        }
+        tokio::time::advance(HOUR).await;
+        lab.take_calls();
+        lab.simulator.world().latency = Duration::from_millis(milliseconds);
+        let answer = lab.heartbeat().await;
+        assert!(answer["key"].as_str().unwrap().starts_with("drift-15"), "{answer}");
+        // One list before the start, one after it, and one more if the first is old.
+        let calls = lab.simulator.world().calls.clone();
+        let listed = calls.iter().filter(|c| c.service == "sagemaker" && c.operation == "ListPipelineExecutions");
+        assert_eq!(listed.count(), lists, "{milliseconds} ms a call");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -905,6 +931,11 @@ async fn listed_alarms_that_do_not_exist_start_nothing() {
     let lab = Lab::with(&[ALARMS]);
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged");
     assert_eq!(lab.executions().len(), 0);
+    assert_eq!(lab.take_metrics().last().unwrap(), "AlarmsMissing 1");
+    // Of the default names, some usually do not exist.
+    lab.simulator.world().change_alarm(ALARM, "OK");
+    lab.heartbeat().await;
+    assert_eq!(lab.take_metrics().last().unwrap(), "AlarmsMissing 0");
 }
 
 /// CloudWatch answers late. Meanwhile a person starts an execution, or disables the drift rule.

@@ -352,12 +352,13 @@ ALARMS = {
     "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "notBreaching"),
     "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "notBreaching"),
     "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "notBreaching"),
+    "AlarmsMissingAlarm": ("DriftRouter", "AlarmsMissing", FUNCTION, "Maximum", 3600, 1, ">=", 1, "ignore"),
     "RetrainingFailedAlarm": ("DriftRouter", "RetrainingsFailed", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
 }
 
 
 def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
-    stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47)
+    stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47, DriftAlarmNames="fare-drift")
     assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
     for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
@@ -573,8 +574,10 @@ def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():
     assert metrics_shown(Stack()) == emitted
 
 
-def test_the_dashboard_shows_every_alarm():
-    stack = Stack()
+@pytest.mark.parametrize("alarms", ["", "fare-drift"])
+def test_the_dashboard_shows_every_alarm(alarms):
+    stack = Stack(DriftAlarmNames=alarms)
+    assert ("AlarmsMissingAlarm" in stack.of_type("AWS::CloudWatch::Alarm")) == bool(alarms)
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
     (shown,) = [w["properties"]["alarms"] for w in json.loads(dashboard["DashboardBody"])["widgets"] if w["type"] == "alarm"]
     assert set(shown) == {stack.attribute([logical, "Arn"]) for logical in stack.of_type("AWS::CloudWatch::Alarm")}
