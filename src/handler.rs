@@ -102,7 +102,8 @@ impl Router {
         let heartbeat_starts = config.heartbeat_starts();
         let home = Home::of_function(&context.invoked_function_arn);
         let Received { event, place } = received;
-        if let (false, Some(reason)) = (matches!(event, Event::Alarm(_)), trigger::foreign_place(&place, home.as_ref()))
+        if !matches!(event, Event::Alarm(_))
+            && let Some(reason) = trigger::foreign_place(&place, home.as_ref())
         {
             outcome.ignore(reason);
             return Ok(());

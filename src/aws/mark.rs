@@ -3,7 +3,7 @@
 //! A mark says that this router disabled the guard. It names its owner, the SageMaker pipeline. The tag of a tick says that a
 //! retraining is owed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime::parse_rfc3339;
 
@@ -57,19 +57,26 @@ pub(crate) fn read_tick_tag(value: &str, ours: &str) -> TickTag {
 /// What is done with the schedule rule's tag when a tick is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagWrite {
-    Write,
+    /// It gets this time.
+    Write(SystemTime),
     /// The tag names this tick or a later one, which serves both.
     Keep,
     /// The tag is another router's and stays.
     Foreign,
 }
 
-/// Decides how the owed tick of `at` is noted, given the tag that was found. A tag that is ahead of the clock would hide later ticks.
+/// Clocks differ by less than this.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
+
+/// Decides how the owed tick of `at` is noted, given the tag that was found. A time that is far ahead of the clock would hide this tick
+/// and later ones until then, so such a tick gets the clock's time, and such a tag is replaced.
 pub(crate) fn tag_write(found: Option<&TickTag>, at: SystemTime, now: SystemTime) -> TagWrite {
+    let latest = now + CLOCKS_DIFFER;
+    let at = if at > latest { now } else { at };
     match found {
-        Some(TickTag::Since(since)) if (at..=now).contains(since) => TagWrite::Keep,
+        Some(TickTag::Since(since)) if (at..=latest).contains(since) => TagWrite::Keep,
         Some(TickTag::OtherRouter) => TagWrite::Foreign,
-        Some(TickTag::Since(_) | TickTag::Unreadable) | None => TagWrite::Write,
+        Some(TickTag::Since(_) | TickTag::Unreadable) | None => TagWrite::Write(at),
     }
 }
 
@@ -113,8 +120,6 @@ fn printable(execution_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -134,16 +139,21 @@ mod tests {
         let longest = tick_tag(&owner(&"x".repeat(256)), noon());
         assert!(longest.len() <= 256, "{longest}");
         for (found, write) in [
-            (None, TagWrite::Write),
-            (Some(TickTag::Since(noon() - HOUR)), TagWrite::Write),
+            (None, TagWrite::Write(noon())),
+            (Some(TickTag::Since(noon() - HOUR)), TagWrite::Write(noon())),
             (Some(TickTag::Since(noon())), TagWrite::Keep),
             (Some(TickTag::Since(noon() + HOUR)), TagWrite::Keep),
-            (Some(TickTag::Since(noon() + 3 * HOUR)), TagWrite::Write),
-            (Some(TickTag::Unreadable), TagWrite::Write),
+            (Some(TickTag::Since(noon() + 3 * HOUR)), TagWrite::Write(noon())),
+            (Some(TickTag::Unreadable), TagWrite::Write(noon())),
             (Some(TickTag::OtherRouter), TagWrite::Foreign),
         ] {
             assert_eq!(tag_write(found.as_ref(), noon(), noon() + 2 * HOUR), write, "{found:?}");
         }
+        // Clocks differ by seconds. What is further ahead gets the clock's time.
+        let minutes = |minutes: u32| noon() + minutes * Duration::from_mins(1);
+        assert_eq!(tag_write(None, minutes(5), noon()), TagWrite::Write(minutes(5)));
+        assert_eq!(tag_write(None, minutes(6), noon()), TagWrite::Write(noon()));
+        assert_eq!(tag_write(Some(&TickTag::Since(minutes(5))), noon(), noon()), TagWrite::Keep);
     }
 
     #[test]

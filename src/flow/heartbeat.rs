@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
 use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
-use crate::flow::retrain::{Attempt, Ensured, Finder, finish, forget_tick, start_execution};
+use crate::flow::retrain::{Finder, Tried, finish, forget_tick, start_execution};
 use crate::flow::{Error, Invocation, both};
 use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag};
 use crate::outcome::{Action, Outcome};
@@ -27,14 +27,14 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
     if !invocation.config.heartbeat_starts() {
         return observed.map(drop);
     }
-    let Sources { deployments, alarms, mut failures } = sources;
+    let Sources { deployments, alarms, failures } = sources;
     let ObservedAlarms { in_alarm, undated, has_none } = alarms;
     outcome.has_no_alarm = has_none;
     let caught_up = match observed {
         Ok(observed) => {
             let tick = tick_tag(&observed.snapshot);
             let found = Found { deployments, tick, alarms: in_alarm };
-            catch_up(invocation, observed, found, &mut failures, outcome).await
+            catch_up(invocation, observed, found, failures.is_empty(), outcome).await
         }
         Err(error) => Err(error),
     };
@@ -42,9 +42,14 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         outcome.add_reason(&format!("CloudWatch returns no time of change for alarm {alarm}"));
     }
     // A source that could not be read stops nothing else. It fails the heartbeat at its end.
+    join_failures(caught_up, failures)
+}
+
+/// The result, with calls that failed beside it.
+fn join_failures(result: Result<(), Error>, failures: Vec<CallError>) -> Result<(), Error> {
     match Error::of_calls(failures) {
-        Some(unread) => both(caught_up, Err::<(), _>(unread)).map(drop),
-        None => caught_up,
+        Some(failed) => both(result, Err::<(), _>(failed)).map(drop),
+        None => result,
     }
 }
 
@@ -104,31 +109,52 @@ const FRESH: Duration = Duration::from_secs(5);
 const TRIES: usize = 3;
 
 /// Makes the plan and carries it out. If SageMaker refuses the start for good, the following finding is next, and the heartbeat fails at
-/// its end: one kind of trigger whose request is wrong does not stop the others.
+/// its end: one kind of trigger whose request is wrong does not stop the others. `is_complete` says whether every source could be read.
 async fn catch_up<'a>(
     invocation: &Invocation<'a>,
     mut observed: Observed<'a>,
     mut found: Found,
-    failures: &mut Vec<CallError>,
+    is_complete: bool,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let mut refusals = Vec::new();
+    // Mutes, refused starts and the tag: none of them stops the others.
+    let mut failures = Vec::new();
+    let mut waiting = None;
+    let mut result = Ok(());
     for _ in 0..TRIES {
-        let plan = make_plan(invocation, &mut observed, &mut found, failures, outcome).await?;
-        if failures.is_empty() && refusals.is_empty() {
-            outcome.owed_seconds = Some(plan.longest_owed.as_secs());
+        let plan = match make_plan(invocation, &mut observed, &mut found, &mut failures, outcome).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        };
+        if waiting.is_none() {
+            outcome.owed_seconds = is_complete.then_some(plan.longest_owed.as_secs());
+            waiting = Some(sentences(&plan, invocation));
         }
-        let waiting = sentences(&plan, invocation);
-        let carried_out = carry_out(invocation, plan, observed, found.tick.as_ref(), outcome).await;
-        for sentence in waiting {
-            outcome.add_reason(&sentence);
+        let is_obsolete = plan.tag_is_obsolete;
+        let (started, forgotten) = carry_out(invocation, plan, observed, found.tick.as_ref(), outcome).await;
+        failures.extend(forgotten.err());
+        match started {
+            Ok(None) => break,
+            Ok(Some(refused)) => {
+                failures.push(refused.error);
+                found.leave_out(&refused.occurrence);
+                // It is removed once: another invocation may write one in between.
+                found.tick = found.tick.filter(|_| !is_obsolete);
+                observed = refused.observed;
+            }
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
         }
-        let Some(refused) = carried_out? else { break };
-        found.leave_out(&refused.occurrence);
-        refusals.push(refused.error);
-        observed = refused.observed;
     }
-    Error::of_calls(refusals).map_or(Ok(()), Err)
+    for sentence in waiting.into_iter().flatten() {
+        outcome.add_reason(&sentence);
+    }
+    join_failures(result, failures)
 }
 
 /// Makes the plan. If drift may be started next, reads the mutes first. If the observation has become old, repeats it.
@@ -164,13 +190,14 @@ fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
 /// How many alarms' mutes are read at once: 100 alarms that take a second each take 13 seconds.
 const MUTES_AT_ONCE: usize = 8;
 
-/// After so many failures no more mutes are read, as CloudWatch seems to be down. Those that are left are read by a later heartbeat.
+/// After so many calls that failed for a reason that passes, no more mutes are read: CloudWatch seems to be down.
 const MOST_MUTES_FAILED: usize = 3;
 
 /// Reads the mutes of the alarms with these names, newest first, until one is found that is not muted: it can be started, and that
 /// execution serves the others. Returns the failures.
 async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mut [Alarm]) -> Vec<CallError> {
     let mut failures = Vec::new();
+    let mut outages = 0;
     let aws = invocation.aws;
     let answers = stream::iter(names).map(|name| async move {
         let is_muted = aws.alarms.is_muted(&name).await;
@@ -182,12 +209,13 @@ async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mu
             Ok(true) => Mutes::Active,
             Ok(false) => Mutes::None,
             Err(failure) => {
+                outages += usize::from(failure.is_retryable());
                 failures.push(failure);
                 Mutes::NotRead
             }
         };
         alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
-        if mutes == Mutes::None || failures.len() >= MOST_MUTES_FAILED {
+        if mutes == Mutes::None || outages >= MOST_MUTES_FAILED {
             break;
         }
     }
@@ -218,7 +246,7 @@ async fn carry_out<'a>(
     observed: Observed<'a>,
     tick: Option<&(String, TickTag)>,
     outcome: &mut Outcome,
-) -> Result<Option<Refused<'a>>, Error> {
+) -> (Result<Option<Refused<'a>>, Error>, Result<(), CallError>) {
     let obsolete = aws::schedule_rule(&observed.snapshot.guards)
         .filter(|_| plan.tag_is_obsolete && observed.snapshot.mode == Mode::Active)
         .map(|(rule, found)| (rule.clone(), found.arn.clone()));
@@ -228,22 +256,21 @@ async fn carry_out<'a>(
             None => Ok(()),
         }
     };
-    let start = start_next(invocation, plan.next, observed, tick, outcome);
-    let (started, forgotten) = tokio::join!(start, forget);
-    both(started, forgotten).map(|(refused, ())| refused)
+    tokio::join!(start_next(invocation, plan, observed, tick, outcome), forget)
 }
 
 /// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
 /// the two loses nothing.
 async fn start_next<'a>(
     invocation: &Invocation<'a>,
-    next: Next,
+    plan: Plan,
     Observed { snapshot, at }: Observed<'a>,
     tick: Option<&(String, TickTag)>,
     outcome: &mut Outcome,
 ) -> Result<Option<Refused<'a>>, Error> {
-    let occurrence = match next {
-        Next::Start { occurrence, earliest } if earliest <= invocation.aws.now() => occurrence,
+    let occurrence = match plan.next {
+        // The time of the plan decides, so that nothing becomes due between its decision and here.
+        Next::Start { occurrence, earliest } if earliest <= plan.at => occurrence,
         // The next heartbeat plans again.
         Next::Start { .. } | Next::ReadMutes(_) => return Ok(None),
         Next::Nothing(WhyNothing::NothingOwed | WhyNothing::ExecutionActive(_)) => return Ok(None),
@@ -262,12 +289,11 @@ async fn start_next<'a>(
     };
     outcome.key = Some(occurrence.key.clone());
     outcome.reason = None;
-    let attempt = start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await?;
-    let attempt = match attempt {
-        Attempt { result: Ensured::Refused(error), snapshot } => {
+    let attempt = match start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await? {
+        Tried::Done(attempt) => attempt,
+        Tried::Refused(error, snapshot) => {
             return Ok(Some(Refused { occurrence, error, observed: Observed { snapshot, at } }));
         }
-        attempt => attempt,
     };
     let (snapshot, is_started) = finish(invocation, &occurrence, attempt, outcome).await?;
     if is_started {

@@ -61,7 +61,7 @@ async fn start_or_find(
         Ensured::Started(arn) | Ensured::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
-        Ensured::Deferred | Ensured::Refused(_) | Ensured::Nothing => {
+        Ensured::Deferred | Ensured::Nothing => {
             ContinuationToken::NotStarted { first_job: occurrence.key.clone(), asked: occurrence.at }
         }
     };

@@ -19,9 +19,9 @@ pub(crate) async fn retrain(
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let ensured = observe_and_ensure(invocation, occurrence, outcome).await?;
-    let is_deferred = matches!(ensured.result, Ensured::Deferred);
-    let (snapshot, _) = finish(invocation, occurrence, ensured, outcome).await?;
+    let attempt = observe_and_ensure(invocation, occurrence, outcome).await?;
+    let is_deferred = matches!(attempt.result, Ensured::Deferred);
+    let (snapshot, _) = finish(invocation, occurrence, attempt, outcome).await?;
     match (occurrence.memory, occurrence.at) {
         // An earlier try may have noted that the tick is owed. The tick is answered now.
         (Memory::TickTag, Some(at)) if !is_deferred => forget_tick(&snapshot, &TickTag::Since(at)).await,
@@ -69,8 +69,6 @@ pub(crate) enum Ensured {
     Found(ExecutionArn),
     /// There is none, and something finds the occurrence again.
     Deferred,
-    /// SageMaker refused the start, and another try would not help.
-    Refused(CallError),
     /// There is none, and the outcome says why.
     Nothing,
 }
@@ -96,30 +94,41 @@ pub(crate) async fn observe_and_ensure<'a>(
             return Err(Unobserved { error, guards }.into());
         }
     };
-    let mut verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
-    if let Verdict::Running(active) = &verdict
-        && matches!(occurrence.memory, Memory::Event | Memory::TickTag)
-    {
-        // Nothing finds the occurrence again, so it must not be refused for an execution that has ended: lists lag.
-        match invocation.aws.pipeline.describe(&active.arn).await {
-            Ok(Some(described)) if !described.status.is_active() => {
-                snapshot.correct(described);
-                verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await);
-            }
-        }
-    }
-    let attempt = match answer(verdict, occurrence, invocation, outcome) {
-        Answer::Start => start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await?,
-        Answer::NoStart(result) => Attempt { result, snapshot },
-        Answer::RuleUnread => return Err(snapshot.into_read_error()),
+    let verdict = match checked_verdict(invocation, occurrence, &mut snapshot).await {
+        Ok(verdict) => verdict,
+        Err(error) => return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await),
     };
-    match attempt.result {
-        Ensured::Refused(refused) => Err(refused.into()),
-        _ => Ok(attempt),
+    match answer(verdict, occurrence, invocation, outcome) {
+        Answer::NoStart(result) => Ok(Attempt { result, snapshot }),
+        Answer::RuleUnread => Err(snapshot.into_read_error()),
+        Answer::Start => match start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await? {
+            Tried::Done(attempt) => Ok(attempt),
+            Tried::Refused(error, _) => Err(error.into()),
+        },
+    }
+}
+
+/// The verdict on an occurrence that an event reports. Lists lag. If nothing finds the occurrence again, it must not be refused for an
+/// execution that has ended: so that execution is described first.
+async fn checked_verdict(
+    invocation: &Invocation<'_>,
+    occurrence: &Occurrence,
+    snapshot: &mut Snapshot<'_>,
+) -> Result<Verdict, CallError> {
+    let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+    let Verdict::Running(active) = &verdict else { return Ok(verdict) };
+    if !matches!(occurrence.memory, Memory::Event | Memory::TickTag) {
+        return Ok(verdict);
+    }
+    match invocation.aws.pipeline.describe(&active.arn).await {
+        Ok(Some(described)) if !described.status.is_active() => {
+            snapshot.correct(described);
+            Ok(verdict::of_event(occurrence, &snapshot.situation(invocation)))
+        }
+        Ok(_) => Ok(verdict),
+        // Another try would fail as well, so the list counts.
+        Err(error) if !error.is_retryable() => Ok(verdict),
+        Err(error) => Err(error),
     }
 }
 
@@ -180,6 +189,14 @@ fn answer(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>
     })
 }
 
+/// What became of a request to SageMaker.
+#[derive(Debug)]
+pub(crate) enum Tried<'g> {
+    Done(Attempt<'g>),
+    /// SageMaker refuses it, and another try would not help.
+    Refused(CallError, Snapshot<'g>),
+}
+
 /// Starts the occurrence's execution. If that fails, looks whether it was started anyway.
 pub(crate) async fn start_execution<'a>(
     invocation: &Invocation<'a>,
@@ -187,36 +204,42 @@ pub(crate) async fn start_execution<'a>(
     finder: Finder,
     mut snapshot: Snapshot<'a>,
     outcome: &mut Outcome,
-) -> Result<Attempt<'a>, Error> {
+) -> Result<Tried<'a>, Error> {
     let request = start::request(occurrence, &snapshot.situation(invocation));
     if snapshot.mode == Mode::DryRun {
         outcome.action = Some(Action::Started);
         outcome.reason = Some(format!("MODE is dry-run: the router would have started {}", request.display_name));
-        return Ok(Attempt { result: Ensured::Nothing, snapshot });
+        return Ok(Tried::Done(Attempt { result: Ensured::Nothing, snapshot }));
     }
     let refused = match send(invocation, &request, &mut snapshot, outcome).await {
-        Ok(arn) => return Ok(Attempt { result: Ensured::Started(arn), snapshot }),
+        Ok(arn) => return Ok(Tried::Done(Attempt { result: Ensured::Started(arn), snapshot })),
         Err(refused) => refused,
     };
     // Another router may have started it, or the start was carried out and only its answer was lost.
     if let Ok(executions) = invocation.aws.pipeline.list().await {
         snapshot = snapshot.with_list(executions);
-        let situation = snapshot.situation(invocation);
         let verdict = match finder {
-            Finder::Event => verdict::of_event(occurrence, &situation),
-            Finder::Heartbeat => verdict::of_finding(occurrence, Evidence::None, &situation),
+            Finder::Event => checked_verdict(invocation, occurrence, &mut snapshot).await,
+            Finder::Heartbeat => Ok(verdict::of_finding(occurrence, Evidence::None, &snapshot.situation(invocation))),
+        };
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                let error = Error::from(refused).and(Some(error.into()));
+                return Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await);
+            }
         };
         match answer(verdict, occurrence, invocation, outcome) {
             Answer::Start => {}
-            Answer::NoStart(result) => return Ok(Attempt { result, snapshot }),
+            Answer::NoStart(result) => return Ok(Tried::Done(Attempt { result, snapshot })),
             Answer::RuleUnread => return Err(snapshot.into_read_error()),
         }
     }
     if refused.is_limit() {
-        return defer(invocation, occurrence, refused, snapshot, outcome).await;
+        return defer(invocation, occurrence, refused, snapshot, outcome).await.map(Tried::Done);
     }
     if !refused.is_retryable() {
-        return Ok(Attempt { result: Ensured::Refused(refused), snapshot });
+        return Ok(Tried::Refused(refused, snapshot));
     }
     Err(remember_and_fail(invocation, occurrence, refused.into(), &snapshot.guards).await)
 }
@@ -271,11 +294,8 @@ async fn remember_tick(
     if found.state == GuardState::DisabledByOther {
         return Ok(false);
     }
-    // A time that is ahead of the clock would hide this tick, and later ones, until then.
-    let now = invocation.aws.now();
-    let at = at.min(now);
-    match aws::tag_write(found.tick_tag.as_ref(), at, now) {
-        TagWrite::Write => rule.note_tick(&found.arn, at).await.map(|()| true),
+    match aws::tag_write(found.tick_tag.as_ref(), at, invocation.aws.now()) {
+        TagWrite::Write(at) => rule.note_tick(&found.arn, at).await.map(|()| true),
         TagWrite::Keep => Ok(true),
         TagWrite::Foreign => Ok(false),
     }
@@ -292,7 +312,7 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
     }
 }
 
-/// How long a started execution is looked for, if neither its description nor the list shows it: 15 seconds in all.
+/// The pauses between the looks for a started execution that neither its description nor the list shows: 15 seconds in all.
 const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 

@@ -1,7 +1,6 @@
 //! The plan: what a heartbeat found in AWS's state, with a verdict for each finding, and what is started next.
 //!
-//! The plan is a value. A heartbeat carries it out, and decides nothing itself. An error means that something could not be read;
-//! "not now" is part of the plan.
+//! The plan is a value. A heartbeat carries it out, and decides nothing itself.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -27,7 +26,9 @@ impl Found {
         match occurrence.trigger {
             Trigger::Deployment => self.deployments.clear(),
             Trigger::Schedule => self.tick = None,
-            Trigger::Drift => self.alarms.clear(),
+            Trigger::Drift => self
+                .alarms
+                .retain(|alarm| trigger::drift(&alarm.name, alarm.changed, Memory::AwsState).key != occurrence.key),
             Trigger::Job => {}
         }
     }
@@ -36,6 +37,8 @@ impl Found {
 /// What a heartbeat does, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
+    /// When it was made.
+    pub(crate) at: SystemTime,
     /// In the order in which they are served: the newest deployment, a tick, drift from the newest to the oldest.
     pub(crate) findings: Vec<Finding>,
     pub(crate) next: Next,
@@ -108,7 +111,7 @@ pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> 
     let owed_since = |finding: &Finding| finding.verdict.owed_since(&finding.occurrence, situation);
     let longest_owed = findings.iter().filter_map(owed_since).map(|since| age(since, situation.now)).max();
     let next = next(&findings, unasked, per_day, situation);
-    Plan { findings, next, tag_is_obsolete, longest_owed: longest_owed.unwrap_or_default() }
+    Plan { at: situation.now, findings, next, tag_is_obsolete, longest_owed: longest_owed.unwrap_or_default() }
 }
 
 fn next(findings: &[Finding], unasked: Vec<String>, per_day: usize, situation: &Situation<'_>) -> Next {

@@ -253,7 +253,7 @@ impl Verdict {
                 format!("{key} is served by execution {}, which started at {started}", ended(execution))
             }
             Self::Running(execution) => format!("execution {} runs", execution.arn.id()),
-            Self::Held => "somebody else disabled the rule of this trigger".to_owned(),
+            Self::Held => format!("somebody else disabled the rule of {key}"),
             Self::Unread => format!("the rule of {key} cannot be read, and somebody may have disabled it"),
             Self::Expired => format!("{key} is older than 7 days plus the cooldown, so no heartbeat starts it"),
             // Nothing finds it again, so the cooldown ends without it.
@@ -503,7 +503,7 @@ mod tests {
                 "fare 12:00 is served by execution abc (Failed), which started at 2021-06-01T11:30:00Z",
             ),
             (Verdict::Running(by()), "execution abc runs"),
-            (Verdict::Held, "somebody else disabled the rule of this trigger"),
+            (Verdict::Held, "somebody else disabled the rule of fare 12:00"),
             (Verdict::Unread, "the rule of fare 12:00 cannot be read, and somebody may have disabled it"),
             (Verdict::Expired, "fare 12:00 is older than 7 days plus the cooldown, so no heartbeat starts it"),
             (
