@@ -1,9 +1,8 @@
-//! The ticks of the schedule rule: what each asked for, and how it was answered.
+//! The ticks of the schedule rule, and those of EventBridge Scheduler: what each asked for, and how it was answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use simulator::nyctaxi::SCHEDULE_RULE;
 use simulator::{Time, World};
 
 use crate::owed::{TOLERANCE, tick_name};
@@ -21,7 +20,7 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// The rule ticks.
+    /// The rule or the schedule ticks.
     pub fn tick(&mut self, event: &Value, now: Time) {
         self.times.insert(name(event), now);
     }
@@ -71,5 +70,6 @@ impl Ticks {
 
 /// The display name that the tick's execution has.
 fn name(event: &Value) -> String {
-    tick_name(SCHEDULE_RULE, event["time"].as_str().unwrap())
+    let sender = event["resources"][0].as_str().unwrap().rsplit('/').next().unwrap();
+    tick_name(sender, event["time"].as_str().unwrap())
 }
