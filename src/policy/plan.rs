@@ -222,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_that_is_left_out_makes_room_for_the_following_one() {
+        let mut found = found(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
+        let mut served = Vec::new();
+        while let Next::Start { occurrence, .. } = make(&found, 4, &situation(&[])).next {
+            found.leave_out(&occurrence);
+            served.push(occurrence.key);
+        }
+        let drift = ["newer 2021-06-01T09:00:00Z", "older 2021-06-01T08:00:00Z"];
+        assert_eq!(served, ["new", "rule 2021-06-01T10:00:00Z", drift[0], drift[1]]);
+    }
+
+    #[test]
     fn what_is_younger_than_five_minutes_is_next_when_its_event_cannot_come_any_more() {
         let minutes = |deployment, tick| {
             let found = Found { alarms: vec![], ..found(deployment * MINUTE, tick * MINUTE, [HOUR; 2]) };

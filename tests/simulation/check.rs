@@ -48,7 +48,11 @@ impl Start<'_> {
 
     /// Whether the router saw that the earlier execution runs.
     fn saw_active(&self, earlier: &Execution) -> bool {
-        earlier.active_since().is_some_and(|since| since + self.gap(earlier) + self.lag < self.execution.created)
+        earlier.active_since().is_some_and(|since| {
+            // A token is exclusive for new executions, not for one that is tried again.
+            let gap = if since > earlier.created { self.gap(earlier).max(GAP) } else { self.gap(earlier) };
+            since + gap + self.lag < self.execution.created
+        })
     }
 
     /// Whether the router's list contained the earlier execution.
