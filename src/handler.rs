@@ -77,7 +77,7 @@ impl Router {
                 return Err(error.into());
             }
         };
-        let (kind, key) = describe(&received.event);
+        let (kind, key) = kind_and_key(&received.event);
         let mut outcome = Outcome::new(kind, key);
         outcome.dry_run = self.config.mode == Mode::DryRun;
         let time_left = self.time_left(&context);
@@ -175,7 +175,7 @@ impl Router {
 }
 
 /// The event's kind, and the key that is known before a decision is made.
-fn describe(event: &Event) -> (EventKind, Option<&str>) {
+fn kind_and_key(event: &Event) -> (EventKind, Option<&str>) {
     match event {
         Event::Alarm(_) => (EventKind::DriftAlarm, None),
         Event::Deployment(_) => (EventKind::CodePipeline, None),

@@ -39,7 +39,7 @@ enum Cause {
     /// The service throttles the calls.
     Throttled,
     /// The service refuses the call for another reason, such as a conflict with another call. This is temporary.
-    Refused,
+    Conflict,
     /// An internal error of the service, or the network. This is temporary.
     Unavailable,
 }
@@ -53,7 +53,7 @@ impl Cause {
             Some("ManagedRuleException") => Self::Managed,
             Some("ResourceLimitExceeded") => Self::Limit,
             Some(code) if code.contains("Throttl") || code == "TooManyRequestsException" => Self::Throttled,
-            Some(code) if !code.starts_with("Internal") && !code.contains("Unavailable") => Self::Refused,
+            Some(code) if !code.starts_with("Internal") && !code.contains("Unavailable") => Self::Conflict,
             _ => Self::Unavailable,
         }
     }
@@ -69,7 +69,7 @@ impl Cause {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
             Self::Throttled => "AWS throttles the calls; the event will be tried again".into(),
-            Self::Refused => "AWS refused the call; the event will be tried again".into(),
+            Self::Conflict => "AWS refused the call; the event will be tried again".into(),
             Self::Unavailable => "AWS was unavailable; the event will be tried again".into(),
         }
     }

@@ -18,39 +18,39 @@ pub(crate) enum Guard {
 /// A guard as one observation found it.
 #[derive(Debug)]
 pub(crate) struct ObservedGuard<'g> {
-    found: Found<'g>,
+    reading: Reading<'g>,
     /// Whether this invocation has written to the guard.
     pub(crate) is_written: bool,
 }
 
 /// The guard, and what the read found.
 #[derive(Debug)]
-enum Found<'g> {
+enum Reading<'g> {
     Stage(&'g Stage, Result<GuardState, CallError>),
     Rule(&'g Rule, Result<ObservedRule, CallError>),
 }
 
 impl ObservedGuard<'_> {
     pub(crate) fn role(&self) -> GuardRole {
-        match &self.found {
-            Found::Stage(..) => GuardRole::Stage,
-            Found::Rule(rule, _) => rule.role,
+        match &self.reading {
+            Reading::Stage(..) => GuardRole::Stage,
+            Reading::Rule(rule, _) => rule.role,
         }
     }
 
     /// The state that was read, or `None` if the guard could not be read.
     pub(crate) fn state(&self) -> Option<&GuardState> {
-        match &self.found {
-            Found::Stage(_, found) => found.as_ref().ok(),
-            Found::Rule(_, found) => found.as_ref().ok().map(|rule| &rule.state),
+        match &self.reading {
+            Reading::Stage(_, found) => found.as_ref().ok(),
+            Reading::Rule(_, found) => found.as_ref().ok().map(|rule| &rule.state),
         }
     }
 
     /// Why the guard could not be read.
     pub(crate) fn into_read_error(self) -> Option<CallError> {
-        match self.found {
-            Found::Stage(_, found) => found.err(),
-            Found::Rule(_, found) => found.err(),
+        match self.reading {
+            Reading::Stage(_, found) => found.err(),
+            Reading::Rule(_, found) => found.err(),
         }
     }
 
@@ -65,20 +65,20 @@ impl ObservedGuard<'_> {
     }
 
     async fn set(&self, desired: &DesiredState) -> Result<(), CallError> {
-        match &self.found {
-            Found::Stage(stage, _) => stage.set(desired).await,
-            Found::Rule(rule, Ok(found)) => rule.set(&found.arn, desired).await,
+        match &self.reading {
+            Reading::Stage(stage, _) => stage.set(desired).await,
+            Reading::Rule(rule, Ok(found)) => rule.set(&found.arn, desired).await,
             // A rule that could not be read is not set.
-            Found::Rule(_, Err(_)) => Ok(()),
+            Reading::Rule(_, Err(_)) => Ok(()),
         }
     }
 }
 
 /// The schedule rule and what was found of it, if it is configured and could be read.
 pub(crate) fn schedule_rule<'o>(observed: &'o [ObservedGuard<'_>]) -> Option<(&'o Rule, &'o ObservedRule)> {
-    observed.iter().find_map(|guard| match &guard.found {
-        Found::Rule(rule, Ok(found)) if rule.role == GuardRole::ScheduleRule => Some((*rule, found)),
-        Found::Rule(..) | Found::Stage(..) => None,
+    observed.iter().find_map(|guard| match &guard.reading {
+        Reading::Rule(rule, Ok(found)) if rule.role == GuardRole::ScheduleRule => Some((*rule, found)),
+        Reading::Rule(..) | Reading::Stage(..) => None,
     })
 }
 
@@ -93,12 +93,12 @@ pub(crate) async fn read_all<'g>(
         let is_written = |role| before.iter().any(|guard| guard.role() == role && guard.is_written);
         match guard {
             Guard::Stage(stage) => ObservedGuard {
-                found: Found::Stage(stage, stage.read().await),
+                reading: Reading::Stage(stage, stage.read().await),
                 is_written: is_written(GuardRole::Stage),
             },
             Guard::Rule(rule) => {
                 let is_written = is_written(rule.role);
-                ObservedGuard { found: Found::Rule(rule, rule.read(arns, is_written).await), is_written }
+                ObservedGuard { reading: Reading::Rule(rule, rule.read(arns, is_written).await), is_written }
             }
         }
     }))

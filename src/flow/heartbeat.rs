@@ -168,17 +168,17 @@ async fn make_plan<'a>(
     let per_day = invocation.config.catch_up_per_day;
     found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
     let plan = plan::make(found, per_day, &observed.snapshot.situation(invocation));
-    let mut is_final = true;
+    let mut is_outdated = false;
     if let Next::ReadMutes(names) = &plan.next {
         failures.extend(read_mutes(invocation, names.clone(), &mut found.alarms).await);
-        is_final = false;
+        is_outdated = true;
     }
     if observed.at.elapsed() > FRESH && observed.snapshot.mode == Mode::Active {
         *observed = observe_guards(invocation, outcome).await?;
         found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
-        is_final = false;
+        is_outdated = true;
     }
-    Ok(if is_final { plan } else { plan::make(found, per_day, &observed.snapshot.situation(invocation)) })
+    Ok(if is_outdated { plan::make(found, per_day, &observed.snapshot.situation(invocation)) } else { plan })
 }
 
 /// The schedule rule's name, and its tag.

@@ -98,10 +98,10 @@ pub(crate) async fn observe_and_ensure<'a>(
         Ok(verdict) => verdict,
         Err(error) => return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await),
     };
-    match answer(verdict, occurrence, invocation, outcome) {
-        Answer::NoStart(result) => Ok(Attempt { result, snapshot }),
-        Answer::RuleUnread => Err(snapshot.into_read_error()),
-        Answer::Start => match start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await? {
+    match decide(verdict, occurrence, invocation, outcome) {
+        Decision::NoStart(result) => Ok(Attempt { result, snapshot }),
+        Decision::RuleUnread => Err(snapshot.into_read_error()),
+        Decision::Start => match start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await? {
             Tried::Done(attempt) => Ok(attempt),
             Tried::Refused(error, _) => Err(error.into()),
         },
@@ -147,7 +147,7 @@ async fn remember_and_fail(
 }
 
 /// What a verdict means for an event.
-enum Answer {
+enum Decision {
     Start,
     NoStart(Ensured),
     /// No answer is possible, as the occurrence's rule could not be read.
@@ -155,11 +155,11 @@ enum Answer {
 }
 
 /// Answers an event. Only `Owed` starts an execution: a verdict that is added later does not.
-fn answer(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>, outcome: &mut Outcome) -> Answer {
+fn decide(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>, outcome: &mut Outcome) -> Decision {
     let sentence = verdict.sentence(occurrence, invocation.aws.now());
     let (action, execution, reason) = match verdict {
-        Verdict::Owed => return Answer::Start,
-        Verdict::Unread => return Answer::RuleUnread,
+        Verdict::Owed => return Decision::Start,
+        Verdict::Unread => return Decision::RuleUnread,
         Verdict::ServedByName(execution) => (Action::Duplicate, Some(execution), None),
         Verdict::Running(execution) => (Action::AlreadyRunning, Some(execution), None),
         Verdict::ServedByTime(execution) => (Action::AlreadyServed, Some(execution), None),
@@ -180,7 +180,7 @@ fn answer(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>
     };
     outcome.action = Some(action);
     outcome.reason = reason.or(outcome.reason.take());
-    Answer::NoStart(match execution {
+    Decision::NoStart(match execution {
         Some(execution) => {
             outcome.execution_arn = Some(execution.arn.as_str().to_owned());
             Ensured::Found(execution.arn)
@@ -229,10 +229,10 @@ pub(crate) async fn start_execution<'a>(
                 return Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await);
             }
         };
-        match answer(verdict, occurrence, invocation, outcome) {
-            Answer::Start => {}
-            Answer::NoStart(result) => return Ok(Tried::Done(Attempt { result, snapshot })),
-            Answer::RuleUnread => return Err(snapshot.into_read_error()),
+        match decide(verdict, occurrence, invocation, outcome) {
+            Decision::Start => {}
+            Decision::NoStart(result) => return Ok(Tried::Done(Attempt { result, snapshot })),
+            Decision::RuleUnread => return Err(snapshot.into_read_error()),
         }
     }
     if refused.is_limit() {

@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::policy::DRAINED;
 use crate::policy::parameters::Parameters;
-use crate::policy::start::describe;
+use crate::policy::start::description;
 
 /// What a job requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) ->
         at: asked,
         rule: None,
         memory: Memory::Job,
-        description: describe(&format!("an action of the CodePipeline asked, job {first_job}")),
+        description: description(&format!("an action of the CodePipeline asked, job {first_job}")),
         parameters,
     }
 }

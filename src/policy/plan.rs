@@ -106,8 +106,8 @@ pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> 
         }
         findings.push(Finding { occurrence, verdict });
     }
-    let is_settled = |finding: &Finding| finding.occurrence.trigger == Trigger::Schedule && finding.verdict.is_final();
-    let tag_is_obsolete = matches!(found.tick, Some((_, TickTag::Unreadable))) || findings.iter().any(is_settled);
+    let is_answered = |finding: &Finding| finding.occurrence.trigger == Trigger::Schedule && finding.verdict.is_final();
+    let tag_is_obsolete = matches!(found.tick, Some((_, TickTag::Unreadable))) || findings.iter().any(is_answered);
     let owed_since = |finding: &Finding| finding.verdict.owed_since(&finding.occurrence, situation);
     let longest_owed = findings.iter().filter_map(owed_since).map(|since| age(since, situation.now)).max();
     let next = next(&findings, unasked, per_day, situation);

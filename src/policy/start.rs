@@ -49,7 +49,7 @@ pub(crate) fn is_of_another_occurrence(started: &Execution, occurrence: &Occurre
 }
 
 /// A `PipelineExecutionDescription`: why an execution was started, in one line. SageMaker takes 3,072 characters.
-pub(crate) fn describe(why: &str) -> String {
+pub(crate) fn description(why: &str) -> String {
     let why: String = why.chars().take(3000).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("Started by drift-router: {why}.")
 }

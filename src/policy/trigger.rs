@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::policy::parameters::Parameters;
 use crate::policy::rfc3339;
-use crate::policy::start::describe;
+use crate::policy::start::description;
 
 /// Whether an event calls for a retraining.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub(crate) fn of_alarm(
 pub(crate) fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurrence {
     // To the second: the SDK cuts the time of `DescribeAlarms`, a floating-point number, and may lose a millisecond.
     let time = rfc3339(changed);
-    let description = describe(&format!("CloudWatch alarm {alarm} changed to ALARM at {time}"));
+    let description = description(&format!("CloudWatch alarm {alarm} changed to ALARM at {time}"));
     let key = format!("{alarm} {time}");
     Occurrence {
         trigger: Trigger::Drift,
@@ -229,7 +229,7 @@ pub(crate) fn newest_deployment(deployments: &[Deployment], now: SystemTime) -> 
 /// The occurrence of a deployment.
 pub(crate) fn deployment(execution_id: &str, at: Option<SystemTime>, memory: Memory) -> Occurrence {
     // The event and a heartbeat have to send the same request, so the description has no time.
-    let description = describe(&format!("CodePipeline execution {execution_id} succeeded"));
+    let description = description(&format!("CodePipeline execution {execution_id} succeeded"));
     let key = execution_id.to_owned();
     let parameters = JobParameters::new();
     Occurrence { trigger: Trigger::Deployment, key, at, rule: None, memory, description, parameters }
@@ -289,7 +289,7 @@ pub(crate) fn tick(sender: TickSender, name: &str, at: SystemTime, memory: Memor
         TickSender::Schedule => ("schedule", None),
     };
     let time = rfc3339(at);
-    let description = describe(&format!("EventBridge {kind} {name}, tick of {time}"));
+    let description = description(&format!("EventBridge {kind} {name}, tick of {time}"));
     let key = format!("{name} {time}");
     let parameters = JobParameters::new();
     Occurrence { trigger: Trigger::Schedule, key, at: Some(at), rule, memory, description, parameters }

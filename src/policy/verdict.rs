@@ -90,7 +90,7 @@ pub(crate) fn of_finding(occurrence: &Occurrence, evidence: Evidence<'_>, situat
         .or_else(|| actions_off(alarm))
         .or_else(|| served_by_time(occurrence, situation))
         .or_else(|| running(situation))
-        .or_else(|| stopped(occurrence, situation))
+        .or_else(|| blocked(occurrence, situation))
         .or_else(|| cooling_down(occurrence, situation))
         .or_else(|| muted(alarm))
         .or_else(|| too_young(occurrence, situation))
@@ -130,7 +130,7 @@ fn running(situation: &Situation<'_>) -> Option<Verdict> {
 }
 
 /// Held, unread or expired.
-fn stopped(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
+fn blocked(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
     hold(occurrence, situation).or_else(|| (!is_within_window(occurrence, situation)).then_some(Verdict::Expired))
 }
 
@@ -222,7 +222,7 @@ impl Verdict {
                 occurrence.at.max(cooled)
             }
             Self::Owed => occurrence.at,
-            Self::Running(_) if !is_drift && stopped(occurrence, situation).is_none() => occurrence.at,
+            Self::Running(_) if !is_drift && blocked(occurrence, situation).is_none() => occurrence.at,
             Self::OwedUnlessMuted
             | Self::ServedByName(_)
             | Self::ServedByTime(_)
