@@ -384,7 +384,7 @@ impl Wire {
                     }
                 });
             }
-            (Defect::RefusesOnAStaleList, "DescribePipelineExecution") if is_trigger() => {
+            (Defect::RefusesOnAStaleList, "DescribePipelineExecution") if is_schedulers_tick() => {
                 answer["PipelineExecutionStatus"] = "Executing".into();
             }
             (Defect::RollbackCancelsNothing, "ListDeployments") => {
@@ -488,6 +488,11 @@ fn start_earlier(execution: &mut Value, seconds: f64) {
 /// Whether the invocation's event is a tick of a rule: of the schedule or of the heartbeat.
 fn is_tick() -> bool {
     with_invocation(|i| i.event["source"] == "aws.events")
+}
+
+/// Whether the invocation's event is a tick of EventBridge Scheduler.
+fn is_schedulers_tick() -> bool {
+    with_invocation(|i| i.event["source"] == "aws.scheduler")
 }
 
 /// Whether the invocation's event is a heartbeat.
