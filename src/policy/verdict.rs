@@ -471,6 +471,19 @@ mod tests {
     }
 
     #[test]
+    fn a_start_may_wait_if_something_finds_the_occurrence_again_within_the_window() {
+        let remembered = |memory, age| {
+            let occurrence = Occurrence { memory, ..occurrence(Trigger::Drift, "a") };
+            is_remembered(&occurrence, &Situation { now: noon() + age, ..situation(&[]) })
+        };
+        let (young, old) = (HOUR, 8 * 24 * HOUR);
+        assert!(!remembered(Memory::Event, young) && remembered(Memory::Job, old));
+        for memory in [Memory::AwsState, Memory::TickTag] {
+            assert!(remembered(memory, young) && !remembered(memory, old), "{memory:?}");
+        }
+    }
+
+    #[test]
     fn drift_has_been_owed_since_its_cooldown_was_over() {
         let history = [started(noon() - 25 * HOUR)];
         let cooled = Situation { drift_cooldown: Some(24 * HOUR), ..situation(&history) };
