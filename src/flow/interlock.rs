@@ -135,7 +135,7 @@ pub(crate) async fn reconcile(
 const MOST_DISTRUSTED: usize = 5;
 
 /// An execution ended, and the list shows another one as active. Lists lag, and no event may follow that opens the guards again. So
-/// that execution is described before the guards stay shut for it. If that fails, the list counts.
+/// that execution is described before the guards stay disabled for it. If that fails, the list counts.
 async fn distrust_the_list(invocation: &Invocation<'_>, snapshot: &mut Snapshot<'_>) {
     for _ in 0..MOST_DISTRUSTED {
         let active = active_execution(&snapshot.executions, &snapshot.named);
