@@ -29,7 +29,7 @@ pub(crate) use self::deployments::Deployments;
 pub(crate) use self::guard::{Guard, ObservedGuard, read_all, schedule_rule, set_all};
 pub(crate) use self::jobs::{Accepted, JobResult, Jobs};
 pub(crate) use self::mark::{TagWrite, tag_write};
-pub(crate) use self::pipeline::Pipeline;
+pub(crate) use self::pipeline::{Description, Pipeline};
 pub use self::preconnect::Preconnect;
 pub(crate) use self::rule::{Rule, RuleArns};
 use self::stage::Stage;

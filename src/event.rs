@@ -8,7 +8,8 @@
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html> (EventBridge Scheduler's default
 //! payload is the same, with `detail` as a string),
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html>,
-//! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html> (jobs).
+//! <https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html> (jobs). The router's own requests
+//! have the source `drift-router`; `docs/operations.md` describes them.
 
 use std::time::SystemTime;
 
@@ -18,8 +19,8 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, Place, StatusHint, Tick,
-    TickSender, UserParameters, last_segment,
+    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, Place, RetrainRequest,
+    StatusHint, Tick, TickSender, UserParameters, last_segment,
 };
 
 /// One event.
@@ -35,6 +36,10 @@ pub(crate) enum Event {
     ExecutionStatus { pipeline: String, hint: StatusHint },
     /// A CodePipeline Lambda action.
     Job(Job),
+    /// Somebody asks what the router sees, and what it does next.
+    Status,
+    /// Somebody asks for a retraining.
+    Retrain(RetrainRequest),
     /// An event of a known source, but of another type. People list several types in one rule.
     Other { source: String, detail_type: String },
 }
@@ -62,6 +67,16 @@ pub(crate) enum EventError {
         /// Quoted, or `missing`.
         detail_type: String,
     },
+    #[error("there is no request of type {detail_type}: give the detail-type Status or Retrain")]
+    UnknownRequest {
+        /// Quoted, or `missing`.
+        detail_type: String,
+    },
+    #[error("the event's detail has {field}, which no request has: give id, reason, parameters and force")]
+    UnknownField {
+        /// Quoted.
+        field: String,
+    },
     #[error("this is not an event itself: {wrapper}. {remedy}")]
     Wrapped { wrapper: &'static str, remedy: &'static str },
     #[error("the event has no {path}")]
@@ -72,7 +87,10 @@ pub(crate) enum EventError {
     Envelope { path: String, source: serde_json::Error },
 }
 
-/// The sources of the events that are handled.
+/// The source of requests to the router itself.
+const OUR_SOURCE: &str = "drift-router";
+
+/// The sources of AWS's events that are handled.
 const SOURCES: [&str; 5] = ["aws.cloudwatch", "aws.codepipeline", "aws.events", "aws.sagemaker", "aws.scheduler"];
 
 impl Event {
@@ -89,7 +107,7 @@ impl Event {
             other => return Err(EventError::NotAnObject { found: json_type(&other) }),
         };
         let account = if fields.contains_key("alarmData") { "accountId" } else { "account" };
-        let text = |name| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let place = Place { account: text(account), region: text("region") };
         let event = Self::read(fields, &place)?;
         Ok(Received { event, place })
@@ -119,6 +137,11 @@ impl Event {
             (Some("aws.sagemaker"), Some("SageMaker Model Building Pipeline Execution Status Change")) => {
                 read_execution_status(&envelope(fields, &[])?.detail)
             }
+            (Some(OUR_SOURCE), Some("Status")) => Ok(Self::Status),
+            (Some(OUR_SOURCE), Some("Retrain")) => {
+                read_retrain_request(fields.get("detail").unwrap_or(&Value::Null)).map(Self::Retrain)
+            }
+            (Some(OUR_SOURCE), detail_type) => Err(EventError::UnknownRequest { detail_type: quoted(detail_type) }),
             (Some(source), Some(detail_type)) if SOURCES.contains(&source) => {
                 Ok(Self::Other { source: source.to_owned(), detail_type: cut(detail_type) })
             }
@@ -241,6 +264,7 @@ fn read_execution_status(detail: &Value) -> Result<Event, EventError> {
         ExecutionArn::parse(arn).ok_or(EventError::Malformed { path: "detail.pipelineExecutionArn", expected })?;
     let pipeline = match &detail["pipelineArn"] {
         Value::Null => arn.pipeline().to_owned(),
+        Value::String(empty) if empty.is_empty() => arn.pipeline().to_owned(),
         pipeline => last_segment(string(pipeline, "detail.pipelineArn")?).to_owned(),
     };
     Ok(Event::ExecutionStatus { pipeline, hint: StatusHint { arn, status } })
@@ -298,6 +322,44 @@ fn read_user_parameters(parameters: &Value) -> Result<UserParameters, String> {
             ))
         }
     }
+}
+
+/// The most characters of a request's id.
+const LONGEST_ID: usize = 64;
+
+/// Reads what a request asks for. A field that is misspelled must not change what is started, so every field has to be right. Its
+/// parameters may be secret, so no message repeats a value.
+fn read_retrain_request(detail: &Value) -> Result<RetrainRequest, EventError> {
+    let malformed = |path, expected| EventError::Malformed { path, expected };
+    let fields = match detail {
+        Value::Null => return Err(EventError::Missing { path: "detail.id" }),
+        Value::Object(fields) => fields,
+        _ => return Err(malformed("detail", "an object, such as {\"id\": \"2026-11-26-new-labels\"}")),
+    };
+    let is_field = |name: &str| ["id", "reason", "parameters", "force"].contains(&name);
+    if let Some(field) = fields.keys().find(|name| !is_field(name)) {
+        return Err(EventError::UnknownField { field: quoted(Some(field)) });
+    }
+    let id = text(detail, "detail.id")?.to_owned();
+    if id.chars().count() > LONGEST_ID {
+        return Err(malformed("detail.id", "1 to 64 characters long"));
+    }
+    let reason = match &detail["reason"] {
+        Value::Null => None,
+        Value::String(reason) => Some(reason.clone()).filter(|reason| !reason.is_empty()),
+        _ => return Err(malformed("detail.reason", "a string")),
+    };
+    let parameters = match &detail["parameters"] {
+        Value::Null => JobParameters::new(),
+        parameters => JobParameters::deserialize(parameters)
+            .map_err(|_| malformed("detail.parameters", "an object whose values are strings"))?,
+    };
+    let is_forced = match &detail["force"] {
+        Value::Null => false,
+        Value::Bool(force) => *force,
+        _ => return Err(malformed("detail.force", "true or false")),
+    };
+    Ok(RetrainRequest { id, reason, parameters, is_forced })
 }
 
 /// The text at `path`, whose first word names `root`.

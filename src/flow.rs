@@ -4,11 +4,13 @@
 //! - [`retrain`]: make sure that an occurrence has its execution.
 //! - [`heartbeat`]: set the guards, then carry out the plan.
 //! - [`job`]: the protocol of a CodePipeline action that waits.
+//! - [`status`]: what the router sees, and what it does next, without any change.
 
 pub(crate) mod heartbeat;
 pub(crate) mod interlock;
 pub(crate) mod job;
 pub(crate) mod retrain;
+pub(crate) mod status;
 
 use crate::aws::{Aws, CallError, RuleArns};
 use crate::config::Config;
@@ -52,6 +54,9 @@ pub(crate) enum Fault {
         "SageMaker answered the start with {execution_arn}, but finds no such execution: start one by hand (aws sagemaker start-pipeline-execution)"
     )]
     NotStarted { execution_arn: String },
+    /// A request that can never be served.
+    #[error("the request cannot be served: {0}")]
+    Request(String),
     #[error("Lambda's deadline is near, and AWS has not answered all calls; the event will be tried again")]
     Deadline,
 }
@@ -61,6 +66,7 @@ impl Error {
     pub(crate) fn is_retryable(&self) -> bool {
         self.0.iter().all(|fault| match fault {
             Fault::Call(error) => error.is_retryable(),
+            Fault::Request(_) => false,
             // A guard's fault does not concern a start.
             Fault::Guard(_)
             | Fault::DidNotConverge { .. }
@@ -69,6 +75,11 @@ impl Error {
             | Fault::NotStarted { .. }
             | Fault::Deadline => true,
         })
+    }
+
+    /// Whether the only fault is that SageMaker has not carried out a start.
+    pub(crate) fn is_not_started(&self) -> bool {
+        self.0.iter().all(|fault| matches!(fault, Fault::NotStarted { .. }))
     }
 
     /// Whether a call found that its resource does not exist.
@@ -83,6 +94,8 @@ impl Error {
             Some(Fault::ListLags { .. } | Fault::DeploymentListLags) => "ListLags",
             Some(Fault::NotStarted { .. }) => "NotStarted",
             Some(Fault::Deadline) => "Deadline",
+            // As every other event that is wrong.
+            Some(Fault::Request(_)) => "EventError",
             Some(Fault::Call(_) | Fault::Guard(_)) | None => "AwsCallError",
         }
     }

@@ -16,9 +16,11 @@ use crate::event::{Event, EventError, Received};
 use crate::flow::heartbeat::heartbeat;
 use crate::flow::interlock::{drain, reconcile};
 use crate::flow::retrain::{retrain, retrain_listed};
+use crate::flow::status::status;
 use crate::flow::{self, Fault, Invocation, chain, job};
 use crate::metrics;
 use crate::model::{GuardRole, Mode};
+use crate::outcome::status::Status;
 use crate::outcome::{EventKind, GuardStates, Outcome};
 use crate::policy::DRAINED;
 use crate::policy::trigger::{self, Home, Relevance, TickMeaning, TickNames};
@@ -35,6 +37,16 @@ impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The answer to an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What was done.
+    Outcome(Outcome),
+    /// What the router sees, and what it does next.
+    Status(Box<Status>),
 }
 
 /// What an invocation that nears its deadline leaves for its log line and its metrics.
@@ -67,7 +79,7 @@ impl Router {
     /// # Errors
     /// A [`Diagnostic`] with the error's type and message, if the event cannot be read or its flow fails. Lambda delivers the event
     /// again.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Outcome, Diagnostic> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
         let LambdaEvent { payload, context } = event;
         let received = match Event::parse(payload) {
             Ok(received) => received,
@@ -87,15 +99,22 @@ impl Router {
             Some(left) => tokio::time::timeout(left, dispatched).await.unwrap_or_else(|_| Err(Fault::Deadline.into())),
             None => dispatched.await,
         };
-        log(&outcome, result.as_ref().err(), &self.config.drift_alarms);
+        log(&outcome, result.as_ref().err());
         self.count(&outcome, &context.env_config.function_name);
         match result {
-            Ok(()) => Ok(outcome),
+            Ok(Some(status)) => Ok(Answer::Status(Box::new(status))),
+            Ok(None) => Ok(Answer::Outcome(outcome)),
             Err(error) => Err(Error::from(error).into()),
         }
     }
 
-    async fn dispatch(&self, received: Received, context: &Context, outcome: &mut Outcome) -> Result<(), flow::Error> {
+    /// Carries out what the event asks for. Returns the status if the event asks for it.
+    async fn dispatch(
+        &self,
+        received: Received,
+        context: &Context,
+        outcome: &mut Outcome,
+    ) -> Result<Option<Status>, flow::Error> {
         let config = &self.config;
         let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
         let invocation = &Invocation { config, aws: &self.aws, rule_arns };
@@ -106,7 +125,7 @@ impl Router {
             && let Some(reason) = trigger::foreign_place(&place, home.as_ref())
         {
             outcome.ignore(reason);
-            return Ok(());
+            return Ok(None);
         }
         let relevance = match event {
             Event::Alarm(change) => trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, home.as_ref()),
@@ -124,17 +143,22 @@ impl Router {
                     TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
                     TickMeaning::Heartbeat => {
                         outcome.event = EventKind::Heartbeat;
-                        return heartbeat(invocation, outcome).await;
+                        return heartbeat(invocation, outcome).await.map(|()| None);
                     }
                 }
             }
             Event::ExecutionStatus { pipeline, hint } => {
                 match trigger::foreign_status(&pipeline, &config.sagemaker_pipeline) {
-                    None => return reconcile(invocation, &hint, outcome).await,
+                    None => return reconcile(invocation, &hint, outcome).await.map(|()| None),
                     Some(reason) => Relevance::Ignored(reason),
                 }
             }
-            Event::Job(job) => return job::handle(invocation, job, outcome).await,
+            Event::Job(job) => return job::handle(invocation, job, outcome).await.map(|()| None),
+            Event::Status => return Ok(Some(status(invocation, outcome).await)),
+            Event::Retrain(request) => {
+                let occurrence = trigger::of_request(request, &config.parameters, self.aws.now());
+                Relevance::Relevant(occurrence.map_err(Fault::Request)?)
+            }
             Event::Other { source, detail_type } => Relevance::Ignored(trigger::other_type(&source, &detail_type)),
         };
         if let Relevance::Relevant(occurrence) | Relevance::AskTheList(occurrence) = &relevance {
@@ -152,7 +176,7 @@ impl Router {
             Relevance::Relevant(occurrence) => retrain(invocation, &occurrence, outcome).await?,
             Relevance::AskTheList(occurrence) => retrain_listed(invocation, occurrence, outcome).await?,
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The time until shortly before Lambda's deadline, after which Lambda would end the invocation without a line in the log. `None`
@@ -182,13 +206,15 @@ fn kind_and_key(event: &Event) -> (EventKind, Option<&str>) {
         Event::Tick(_) => (EventKind::Schedule, None),
         Event::ExecutionStatus { .. } => (EventKind::ExecutionStatus, None),
         Event::Job(job) => (EventKind::CodePipelineJob, Some(&job.id)),
+        Event::Status => (EventKind::Status, None),
+        Event::Retrain(request) => (EventKind::Retrain, Some(&request.id)),
         Event::Other { .. } => (EventKind::Other, None),
     }
 }
 
-/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Also logs a warning if none of the
-/// listed alarms exists, and one for a dry run that finds guards disabled by this router.
-fn log(outcome: &Outcome, error: Option<&flow::Error>, listed_alarms: &[String]) {
+/// Logs one line: the outcome's fields, the guards by role, and the error if there is one. Before it come the outcome's warnings, and one
+/// for a dry run that finds guards disabled by this router.
+fn log(outcome: &Outcome, error: Option<&flow::Error>) {
     let guard = |role| outcome.interlock.as_ref().and_then(|guards| guards.state(role)).map(word);
     macro_rules! line {
         ($level:ident, $message:literal) => {
@@ -207,11 +233,8 @@ fn log(outcome: &Outcome, error: Option<&flow::Error>, listed_alarms: &[String])
             )
         };
     }
-    if outcome.has_no_alarm == Some(true) {
-        tracing::warn!(
-            alarms = listed_alarms.join(", "),
-            "none of the alarms that DRIFT_ALARM_NAMES lists exists in this account and Region: correct the names"
-        );
+    for warning in &outcome.warnings {
+        tracing::warn!("{warning}");
     }
     if outcome.dry_run && outcome.interlock.as_ref().is_some_and(GuardStates::is_engaged) {
         tracing::warn!(

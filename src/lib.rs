@@ -8,10 +8,10 @@
 //!
 //! - `handler`: one invocation: payload → event → flow → answer. The only place that logs and counts. Start reading here.
 //! - `event`: what arrives: wire shapes in, one `Event` out. It decides nothing.
-//! - `flow`: what is done: `retrain`, `heartbeat`, `job` and `interlock`. A flow observes, carries out decisions, and verifies.
+//! - `flow`: what is done: `retrain`, `heartbeat`, `job`, `interlock` and `status`. A flow observes, carries out decisions, and verifies.
 //! - `policy`: pure decisions: is an event relevant (`trigger`), is an occurrence owed (`verdict`), what does a heartbeat start
 //!   (`plan`), with which request (`start`, `parameters`), what does an action ask (`action`), what should each guard be
-//!   (`interlock`).
+//!   (`interlock`), do the trainings fail (`training`).
 //! - `aws`: the only code that calls AWS, one file for one thing.
 //! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
@@ -33,5 +33,6 @@ mod policy;
 pub use crate::aws::{ClientError, Preconnect, sdk_config, timeouts};
 pub use crate::config::sdk::{Logging, SdkSettings};
 pub use crate::config::{Config, ConfigError};
-pub use crate::handler::Router;
+pub use crate::handler::{Answer, Router};
 pub use crate::outcome::Outcome;
+pub use crate::outcome::status::Status;

@@ -47,6 +47,7 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
                     | Action::Held
                     | Action::CoolingDown
                     | Action::Deferred
+                    | Action::Braked
             )
         );
     let trigger = |kind| once(triggers && outcome.event == kind);
@@ -60,13 +61,15 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
         ("ScheduleTriggers", "Count", trigger(EventKind::Schedule)),
         ("CodeTriggers", "Count", trigger(EventKind::CodePipeline)),
         ("JobTriggers", "Count", trigger(EventKind::CodePipelineJob)),
+        ("RequestTriggers", "Count", trigger(EventKind::Retrain)),
         ("Started", "Count", once(is_started)),
         ("Duplicates", "Count", once(action == Some(Action::Duplicate))),
         ("Coalesced", "Count", once(action == Some(Action::AlreadyRunning))),
         ("CoolingDown", "Count", once(action == Some(Action::CoolingDown))),
-        ("RetrainingsFailed", "Count", once(outcome.retraining_failed)),
         ("CaughtUp", "Count", once(is_started && outcome.event == EventKind::Heartbeat)),
         ("OwedSeconds", "Seconds", outcome.owed_seconds),
+        ("RetrainingFailing", "Count", outcome.retraining_failing.map(u64::from)),
+        ("TrainingAgeSeconds", "Seconds", outcome.training_age_seconds),
         // Written if the guards were observed.
         ("InterlockEngaged", "Count", guards.and_then(|guards| count(guards.is_engaged().into()))),
         ("GuardsHeld", "Count", guards.and_then(|guards| count(guards.held() as u64))),

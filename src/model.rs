@@ -14,6 +14,11 @@ pub(crate) enum Trigger {
     Drift,
     /// A job of a CodePipeline action. It always gets an execution of its own.
     Job,
+    /// A person or a program asks for a retraining.
+    Request {
+        /// Whether it starts beside an active execution, and however many executions started within 24 hours.
+        is_forced: bool,
+    },
 }
 
 impl Trigger {
@@ -24,6 +29,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Drift => "drift",
             Self::Job => "job",
+            Self::Request { .. } => "request",
         }
     }
 
@@ -33,6 +39,7 @@ impl Trigger {
             Self::Deployment | Self::Job => "CodePipeline",
             Self::Schedule => "Schedule",
             Self::Drift => "Drift",
+            Self::Request { .. } => "Request",
         }
     }
 }
@@ -51,11 +58,11 @@ pub(crate) struct Occurrence {
     pub(crate) memory: Memory,
     /// Why the execution starts, for people. SageMaker Studio shows it.
     pub(crate) description: String,
-    /// Pipeline parameters of a job. They replace the configured ones of the same names.
+    /// Pipeline parameters of a job or a request. They replace the configured ones of the same names.
     pub(crate) parameters: JobParameters,
 }
 
-/// Pipeline parameters that a job's `UserParameters` hold: names and values.
+/// Pipeline parameters that a job's `UserParameters` or a request hold: names and values.
 pub(crate) type JobParameters = BTreeMap<String, String>;
 
 /// What the router may change (`MODE`).
@@ -67,6 +74,17 @@ pub(crate) enum Mode {
     DryRun,
     /// It starts nothing, and enables what it has disabled.
     Drain,
+}
+
+impl Mode {
+    /// The value of `MODE`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::DryRun => "dry-run",
+            Self::Drain => "drain",
+        }
+    }
 }
 
 /// A CodePipeline and its guarded stage.
@@ -341,6 +359,25 @@ pub(crate) struct UserParameters {
     /// The SageMaker pipeline's name or ARN.
     pub(crate) pipeline_name: Option<String>,
     pub(crate) parameters: JobParameters,
+}
+
+/// A request for a retraining.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RetrainRequest {
+    /// 1 to 64 characters. The same id asks for the same execution.
+    pub(crate) id: String,
+    /// Why, for people.
+    pub(crate) reason: Option<String>,
+    pub(crate) parameters: JobParameters,
+    pub(crate) is_forced: bool,
+}
+
+/// A step of an execution that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedStep {
+    pub(crate) step: String,
+    /// SageMaker's reason. It may quote a container's log.
+    pub(crate) reason: String,
 }
 
 /// What the interlock disables while an execution is active.

@@ -1,4 +1,7 @@
-//! What an invocation did: the function's answer, and the fields of its log line and of its metrics.
+//! What an invocation did: the function's answer, and the fields of its log line and of its metrics. The answer to a status request
+//! is in [`status`].
+
+pub(crate) mod status;
 
 use std::collections::BTreeMap;
 
@@ -33,15 +36,21 @@ pub struct Outcome {
     /// Whether a guard could not be read. Then it is unknown whether the interlock is released.
     #[serde(skip)]
     pub(crate) has_unread_guard: bool,
-    /// Whether the event reports the end of an execution that failed. Only the metrics show it.
+    /// Whether the newest training that has ended, and that nobody stopped, failed. `None` if there is none, or the executions were not
+    /// read. Only the metrics show it.
     #[serde(skip)]
-    pub(crate) retraining_failed: bool,
+    pub(crate) retraining_failing: Option<bool>,
+    /// The age in seconds of the newest successful training, or a lower bound. Only a heartbeat sets this.
+    #[serde(skip)]
+    pub(crate) training_age_seconds: Option<u64>,
+    /// What an operator has to know beside the answer. The log has a line for each.
+    #[serde(skip)]
+    pub(crate) warnings: Vec<String>,
     /// The age in seconds of the oldest occurrence that is owed; 0 if none is. Only a heartbeat that could read all of it sets
     /// this.
     #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
-    /// Whether none of the listed alarms exists in this account and Region. Then a warning says so. Only a heartbeat that could read
-    /// listed alarms sets this.
+    /// Whether none of the listed alarms exists in this account and Region. Only a heartbeat that could read listed alarms sets this.
     #[serde(skip)]
     pub(crate) has_no_alarm: Option<bool>,
     /// Whether the trigger was counted already: a job's later calls belong to the same trigger.
@@ -60,7 +69,9 @@ impl Outcome {
             interlock: None,
             dry_run: false,
             has_unread_guard: false,
-            retraining_failed: false,
+            retraining_failing: None,
+            training_age_seconds: None,
+            warnings: Vec::new(),
             owed_seconds: None,
             has_no_alarm: None,
             is_later_call: false,
@@ -92,6 +103,10 @@ pub(crate) enum EventKind {
     Heartbeat,
     ExecutionStatus,
     CodePipelineJob,
+    /// Somebody asks what the router sees, and what it does next.
+    Status,
+    /// Somebody asks for a retraining.
+    Retrain,
     /// An event of a known source, but of another type.
     Other,
 }
@@ -114,7 +129,7 @@ pub(crate) enum Action {
     CoolingDown,
     /// The execution is started later: SageMaker is at its limit of executions, or the action's next call starts it.
     Deferred,
-    /// A heartbeat found something that is owed, but started nothing: too many executions started within 24 hours.
+    /// A heartbeat or a request started nothing, as too many executions started within 24 hours.
     Braked,
     /// It engaged the interlock.
     Engaged,
@@ -163,13 +178,19 @@ impl GuardStates {
 
     /// How many guards are held: by a person, another program, or another router.
     pub(crate) fn held(&self) -> usize {
-        let is_held = |state: &&ShownState| matches!(state, ShownState::Held | ShownState::HeldBy(_));
-        self.0.values().filter(is_held).count()
+        self.0.values().filter(|state| state.is_held()).count()
     }
 
     /// Whether this router has disabled any guard.
     pub(crate) fn is_engaged(&self) -> bool {
         self.0.values().any(|state| *state == ShownState::Disabled)
+    }
+}
+
+impl ShownState {
+    /// Whether a person, another program or another router holds the guard.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Held | Self::HeldBy(_))
     }
 }
 

@@ -7,12 +7,14 @@
 //! - [`parameters`]: the pipeline parameters of a start.
 //! - [`action`]: what a CodePipeline action asks for, and its continuation tokens.
 //! - [`interlock`]: what every guard should be.
+//! - [`training`]: what the executions say about the trainings: do they fail, how old is the newest, how many started within a day?
 
 pub(crate) mod action;
 pub(crate) mod interlock;
 pub(crate) mod parameters;
 pub(crate) mod plan;
 pub(crate) mod start;
+pub(crate) mod training;
 pub(crate) mod trigger;
 pub(crate) mod verdict;
 
@@ -21,12 +23,17 @@ use std::time::{Duration, SystemTime};
 use humantime::format_rfc3339_seconds;
 use sha2::{Digest, Sha256};
 
-use crate::model::Execution;
+use crate::model::{Execution, Mode};
 use crate::policy::parameters::Parameters;
 
 /// The input of decisions about starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'s> {
+    pub(crate) mode: Mode,
+    /// Whether there are heartbeats, and they may start something.
+    pub(crate) heartbeat_starts: bool,
+    /// At so many executions within 24 hours, heartbeats and requests start nothing.
+    pub(crate) catch_up_per_day: usize,
     /// The SageMaker pipeline's name.
     pub(crate) pipeline: &'s str,
     /// The pipeline parameters of every start.
@@ -35,6 +42,8 @@ pub(crate) struct Situation<'s> {
     pub(crate) executions: &'s [Execution],
     pub(crate) schedule_rule: Hold,
     pub(crate) drift_rule: Hold,
+    /// Whether a guard could not be read. Then a heartbeat fails and starts nothing.
+    pub(crate) has_unread_guard: bool,
     /// Drift starts nothing for this long after the start of any execution.
     pub(crate) drift_cooldown: Option<Duration>,
     pub(crate) now: SystemTime,
@@ -61,14 +70,17 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     format_rfc3339_seconds(time).to_string()
 }
 
-/// A duration for people: `23h 59m 30s`.
-fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_secs(duration.as_secs()))
-}
-
 /// Zero for a time that is ahead of this clock.
 fn age(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or_default()
+}
+
+/// Clocks differ by less than this.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
+
+/// Whether a time is further ahead of this clock than clocks differ. It is wrong then, and says nothing of what came first.
+pub(crate) fn is_ahead(at: SystemTime, now: SystemTime) -> bool {
+    at.duration_since(now).is_ok_and(|ahead| ahead > CLOCKS_DIFFER)
 }
 
 /// How many digits of a hash are appended to a name that was cut: 64 bits.
@@ -91,7 +103,7 @@ mod fixtures {
 
     use super::{Hold, Situation};
     use crate::model::{
-        Execution, ExecutionArn, ExecutionStatus, GuardRole, JobParameters, Memory, Occurrence, Trigger,
+        Execution, ExecutionArn, ExecutionStatus, GuardRole, JobParameters, Memory, Mode, Occurrence, Trigger,
     };
     use crate::policy::parameters::Parameters;
 
@@ -104,14 +116,18 @@ mod fixtures {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_622_548_800)
     }
 
-    /// At noon, with nothing held and no cooldown.
+    /// At noon, with heartbeats that start 4 a day, nothing held and no cooldown.
     pub(super) fn situation(executions: &[Execution]) -> Situation<'_> {
         Situation {
+            mode: Mode::Active,
+            heartbeat_starts: true,
+            catch_up_per_day: 4,
             pipeline: "p",
             parameters: &NO_PARAMETERS,
             executions,
             schedule_rule: Hold::No,
             drift_rule: Hold::No,
+            has_unread_guard: false,
             drift_cooldown: None,
             now: noon(),
         }
@@ -130,7 +146,7 @@ mod fixtures {
             rule: match trigger {
                 Trigger::Drift => Some(GuardRole::DriftRule),
                 Trigger::Schedule => Some(GuardRole::ScheduleRule),
-                Trigger::Deployment | Trigger::Job => None,
+                Trigger::Deployment | Trigger::Job | Trigger::Request { .. } => None,
             },
             memory: Memory::Event,
             description: String::new(),

@@ -38,7 +38,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 11] = [
     ("config", &["model", "policy"], ANY),
     ("event", &["model"], ANY),
     ("metrics", &["model", "outcome"], ANY),
-    ("outcome", &["model"], ANY),
+    ("outcome", &["model", "policy"], ANY),
     ("policy", &["model"], &["humantime", "sha2", "std"]),
     ("model", &[], &["std"]),
 ];

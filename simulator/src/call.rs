@@ -66,8 +66,9 @@ pub struct Call {
 pub type Observer = Box<dyn FnMut(&Call) + Send>;
 
 /// The operations of the four services that change nothing.
-const READS: [&str; 7] = [
+const READS: [&str; 8] = [
     "ListPipelineExecutions",
+    "ListPipelineExecutionSteps",
     "DescribePipelineExecution",
     "GetPipelineState",
     "DescribeRule",

@@ -34,6 +34,8 @@ pub struct Execution {
     deleted: bool,
     /// Whether lists contain its start time.
     pub has_start_time: bool,
+    /// The steps that failed: names and reasons.
+    pub failed_steps: Vec<(String, String)>,
 }
 
 impl Execution {
@@ -151,6 +153,7 @@ impl SageMaker {
         match operation {
             "StartPipelineExecution" => self.start_pipeline_execution(input, now),
             "ListPipelineExecutions" => self.list_pipeline_executions(input, now),
+            "ListPipelineExecutionSteps" => self.list_pipeline_execution_steps(input),
             "DescribePipelineExecution" => self.describe_pipeline_execution(input, now),
             _ => Err(ApiError::refused("UnknownOperationException", operation)),
         }
@@ -220,6 +223,14 @@ impl SageMaker {
         }
     }
 
+    /// Ends an execution: this step fails, for this reason.
+    pub fn fail_step(&mut self, arn: &str, step: &str, reason: &str, now: Time) {
+        for execution in self.executions.iter_mut().filter(|e| e.arn == arn) {
+            execution.failed_steps.push((step.to_owned(), reason.to_owned()));
+        }
+        self.set_status(arn, "Failed", now);
+    }
+
     /// Gives the execution of this ARN this status, without an event. Creates the execution if it does not exist. Does
     /// nothing if no pipeline has this ARN's name.
     pub fn force_state(&mut self, arn: &str, status: &str, now: Time) {
@@ -253,6 +264,7 @@ impl SageMaker {
             created: now,
             history: vec![(now, "Executing".to_owned())],
             deleted: false,
+            failed_steps: Vec::new(),
         });
     }
 
@@ -390,6 +402,29 @@ impl SageMaker {
             .collect();
         let mut answer = json!({ "PipelineExecutionSummaries": summaries });
         if end < executions.len() {
+            answer["NextToken"] = end.to_string().into();
+        }
+        Ok(answer)
+    }
+
+    /// The newest step first, as SageMaker lists them by default. Before the failed steps, one step has succeeded.
+    fn list_pipeline_execution_steps(&self, input: Input<'_>) -> Result<Value, ApiError> {
+        let arn = input.required("PipelineExecutionArn", &PIPELINE_EXECUTION_ARN)?;
+        let asked = input.integer("MaxResults", 1, 100)?.unwrap_or(10);
+        let page = usize::try_from(asked).unwrap_or(usize::MAX).min(self.page_limit.unwrap_or(usize::MAX));
+        let Some(execution) = self.executions.iter().find(|e| e.arn == arn && !e.deleted) else {
+            let message = format!("Pipeline execution '{arn}' does not exist.");
+            return Err(ApiError::refused("ResourceNotFound", message));
+        };
+        let failed = execution.failed_steps.iter().rev();
+        let failed =
+            failed.map(|(step, reason)| json!({ "StepName": step, "StepStatus": "Failed", "FailureReason": reason }));
+        let steps: Vec<Value> =
+            failed.chain([json!({ "StepName": "PreprocessData", "StepStatus": "Succeeded" })]).collect();
+        let start = input.0["NextToken"].as_str().and_then(|t| t.parse().ok()).unwrap_or(0);
+        let end = steps.len().min(start + page);
+        let mut answer = json!({ "PipelineExecutionSteps": steps.get(start..end).unwrap_or_default() });
+        if end < steps.len() {
             answer["NextToken"] = end.to_string().into();
         }
         Ok(answer)

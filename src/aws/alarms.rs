@@ -31,9 +31,8 @@ pub(crate) struct ObservedAlarms {
     pub(crate) in_alarm: Vec<Alarm>,
     /// Those that are in ALARM and not suppressed, but for which CloudWatch returns no time of change.
     pub(crate) undated: Vec<String>,
-    /// Whether none of the listed alarms exists in this account and Region. Some of the default names usually do not. `None` if no
-    /// alarm is listed.
-    pub(crate) has_none: Option<bool>,
+    /// The listed alarms that do not exist in this account and Region. Some of the default names usually do not.
+    pub(crate) missing: Vec<String>,
 }
 
 /// The most alarms that one page holds.
@@ -48,10 +47,19 @@ impl Alarms {
         if self.names.is_empty() {
             return Ok(ObservedAlarms::default());
         }
-        let mut observed = ObservedAlarms { has_none: Some(true), ..ObservedAlarms::default() };
-        let call = self.client().describe_alarms().set_alarm_names(Some(self.names.clone())).max_records(PAGE);
         // Without types, only metric alarms are described.
-        let types = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm, AlarmType::LogAlarm];
+        match self.describe(&[AlarmType::MetricAlarm, AlarmType::CompositeAlarm, AlarmType::LogAlarm]).await {
+            // An endpoint without log alarms, as in a partition that gets them later, accepts no such type.
+            Err(error) if error.is_invalid() => {
+                self.describe(&[AlarmType::MetricAlarm, AlarmType::CompositeAlarm]).await
+            }
+            result => result,
+        }
+    }
+
+    async fn describe(&self, types: &[AlarmType]) -> Result<ObservedAlarms, CallError> {
+        let mut observed = ObservedAlarms { missing: self.names.clone(), ..ObservedAlarms::default() };
+        let call = self.client().describe_alarms().set_alarm_names(Some(self.names.clone())).max_records(PAGE);
         let call = call.set_alarm_types(Some(types.to_vec()));
         let mut pages = call.into_paginator().send();
         for _ in 0..MOST_PAGES {
@@ -122,7 +130,7 @@ impl ObservedAlarms {
         has_actions: bool,
     ) {
         let Some(name) = name else { return };
-        self.has_none = Some(false);
+        self.missing.retain(|missing| *missing != name);
         if state != Some(StateValue::Alarm) {
             return;
         }

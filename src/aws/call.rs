@@ -109,6 +109,11 @@ impl CallError {
         self.cause == Cause::Limit
     }
 
+    /// Whether the service does not accept the request.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.cause == Cause::Invalid
+    }
+
     /// Whether what the call names does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.cause == Cause::NotFound

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::aws::call::CallError;
 use crate::aws::rule::{ObservedRule, Rule, RuleArns};
-use crate::aws::stage::Stage;
+use crate::aws::stage::{ObservedStage, Stage};
 use crate::model::{DesiredState, GuardRole, GuardState};
 use crate::policy::interlock::must_be_set;
 
@@ -26,7 +26,7 @@ pub(crate) struct ObservedGuard<'g> {
 /// The guard, and what the read found.
 #[derive(Debug)]
 enum Reading<'g> {
-    Stage(&'g Stage, Result<GuardState, CallError>),
+    Stage(&'g Stage, Result<ObservedStage, CallError>),
     Rule(&'g Rule, Result<ObservedRule, CallError>),
 }
 
@@ -38,11 +38,37 @@ impl ObservedGuard<'_> {
         }
     }
 
+    /// The state that was read, or why the guard could not be read.
+    pub(crate) fn read(&self) -> Result<&GuardState, &CallError> {
+        match &self.reading {
+            Reading::Stage(_, found) => found.as_ref().map(|stage| &stage.state),
+            Reading::Rule(_, found) => found.as_ref().map(|rule| &rule.state),
+        }
+    }
+
     /// The state that was read, or `None` if the guard could not be read.
     pub(crate) fn state(&self) -> Option<&GuardState> {
+        self.read().ok()
+    }
+
+    /// Why a stage is disabled: a mark, or what a person wrote. A rule has no such text.
+    pub(crate) fn reason(&self) -> Option<&str> {
         match &self.reading {
-            Reading::Stage(_, found) => found.as_ref().ok(),
-            Reading::Rule(_, found) => found.as_ref().ok().map(|rule| &rule.state),
+            Reading::Stage(_, Ok(found)) => found.reason.as_deref(),
+            Reading::Stage(_, Err(_)) | Reading::Rule(..) => None,
+        }
+    }
+
+    /// The owner of the router's mark on the guard, if it has one.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        let ours = match &self.reading {
+            Reading::Stage(stage, _) => &stage.owner,
+            Reading::Rule(rule, _) => &rule.owner,
+        };
+        match self.state()? {
+            GuardState::DisabledByRouter | GuardState::Inconsistent => Some(ours),
+            GuardState::MarkedByOtherRouter { owner } => Some(owner),
+            GuardState::Enabled | GuardState::DisabledByOther => None,
         }
     }
 

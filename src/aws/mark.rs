@@ -3,12 +3,12 @@
 //! A mark says that this router disabled the guard. It names its owner, the SageMaker pipeline. The tag of a tick says that a
 //! retraining is owed.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use humantime::parse_rfc3339;
 
 use crate::model::TickTag;
-use crate::policy::{HASH_LENGTH, digest, rfc3339};
+use crate::policy::{HASH_LENGTH, digest, is_ahead, rfc3339};
 
 /// The longest owner name in a mark, in characters.
 const OWNER_LENGTH: usize = 64;
@@ -65,16 +65,12 @@ pub(crate) enum TagWrite {
     Foreign,
 }
 
-/// Clocks differ by less than this.
-const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
-
 /// Decides how the owed tick of `at` is noted, given the tag that was found. A time that is far ahead of the clock would hide this tick
 /// and later ones until then, so such a tick gets the clock's time, and such a tag is replaced.
 pub(crate) fn tag_write(found: Option<&TickTag>, at: SystemTime, now: SystemTime) -> TagWrite {
-    let latest = now + CLOCKS_DIFFER;
-    let at = if at > latest { now } else { at };
+    let at = if is_ahead(at, now) { now } else { at };
     match found {
-        Some(TickTag::Since(since)) if (at..=latest).contains(since) => TagWrite::Keep,
+        Some(TickTag::Since(since)) if *since >= at && !is_ahead(*since, now) => TagWrite::Keep,
         Some(TickTag::OtherRouter) => TagWrite::Foreign,
         Some(TickTag::Since(_) | TickTag::Unreadable) | None => TagWrite::Write(at),
     }
@@ -120,6 +116,8 @@ fn printable(execution_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);

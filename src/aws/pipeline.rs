@@ -1,16 +1,17 @@
-//! The executions of one SageMaker pipeline: list, describe, start.
+//! The executions of one SageMaker pipeline: list, describe, start, failed steps.
 //!
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutions.html>,
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribePipelineExecution.html>,
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListPipelineExecutionSteps.html>,
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html>.
 
 use std::time::SystemTime;
 
 use aws_sdk_sagemaker::Client;
-use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder, SortPipelineExecutionsBy};
+use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder, SortPipelineExecutionsBy, StepStatus};
 
 use crate::aws::call::{CallError, Remedy};
-use crate::model::{Execution, ExecutionArn, ExecutionStatus};
+use crate::model::{Execution, ExecutionArn, ExecutionStatus, FailedStep};
 use crate::policy::start::StartRequest;
 
 /// The SageMaker pipeline.
@@ -28,6 +29,24 @@ const PAGE: i32 = 100;
 
 /// The most pages of one list, as a page may be short.
 const MOST_PAGES: usize = 100;
+
+/// So many failed steps of an execution are named.
+const MOST_STEPS: usize = 10;
+
+/// The most characters of a step's reason. It may quote a container's log.
+const REASON_LENGTH: usize = 300;
+
+/// What SageMaker says of one execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Description {
+    pub(crate) execution: Execution,
+    /// SageMaker's word for the status.
+    pub(crate) word: String,
+    /// Why it was started.
+    pub(crate) text: Option<String>,
+    /// When it was last modified. An execution that has ended, ended then.
+    pub(crate) changed: Option<SystemTime>,
+}
 
 impl Pipeline {
     pub(crate) fn name(&self) -> &str {
@@ -58,18 +77,28 @@ impl Pipeline {
 
     /// The execution, or `None` if SageMaker does not find it.
     pub(crate) async fn describe(&self, arn: &ExecutionArn) -> Result<Option<Execution>, CallError> {
+        Ok(self.describe_in_full(arn).await?.map(|description| description.execution))
+    }
+
+    /// The execution and what people want to know of it, or `None` if SageMaker does not find it.
+    pub(crate) async fn describe_in_full(&self, arn: &ExecutionArn) -> Result<Option<Description>, CallError> {
         let answer = self.client.describe_pipeline_execution().pipeline_execution_arn(arn.as_str()).send().await;
         match answer {
-            Ok(execution) => Ok(execution.pipeline_execution_status.map(|status| Execution {
-                arn: arn.clone(),
-                status: match ExecutionStatus::from(status.as_str()) {
-                    ExecutionStatus::Unsuccessful { word, .. } => {
-                        ExecutionStatus::Unsuccessful { word, reason: execution.failure_reason }
-                    }
-                    status => status,
+            Ok(execution) => Ok(execution.pipeline_execution_status.map(|status| Description {
+                word: status.as_str().to_owned(),
+                text: execution.pipeline_execution_description,
+                changed: execution.last_modified_time.and_then(|time| SystemTime::try_from(time).ok()),
+                execution: Execution {
+                    arn: arn.clone(),
+                    status: match ExecutionStatus::from(status.as_str()) {
+                        ExecutionStatus::Unsuccessful { word, .. } => {
+                            ExecutionStatus::Unsuccessful { word, reason: execution.failure_reason }
+                        }
+                        status => status,
+                    },
+                    display_name: execution.pipeline_execution_display_name,
+                    started: execution.creation_time.and_then(|time| SystemTime::try_from(time).ok()),
                 },
-                display_name: execution.pipeline_execution_display_name,
-                started: execution.creation_time.and_then(|time| SystemTime::try_from(time).ok()),
             })),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found()) => Ok(None),
             Err(error) => {
@@ -78,6 +107,35 @@ impl Pipeline {
                 Err(CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error))
             }
         }
+    }
+
+    /// The steps of an execution that failed, at most 10, each with 300 characters of SageMaker's reason.
+    pub(crate) async fn failed_steps(&self, arn: &ExecutionArn) -> Result<Vec<FailedStep>, CallError> {
+        let call = self.client.list_pipeline_execution_steps().pipeline_execution_arn(arn.as_str()).max_results(PAGE);
+        let mut pages = call.into_paginator().send();
+        let mut failed = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(|error| {
+                let operation = format!("list the steps of {}", arn.as_str());
+                let permission =
+                    "sagemaker:ListPipelineExecutionSteps (for the pipeline's ARN followed by /execution/*)";
+                CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error)
+            })?;
+            let steps = page.pipeline_execution_steps.unwrap_or_default().into_iter();
+            failed.extend(steps.filter(|step| step.step_status == Some(StepStatus::Failed)).map(|step| FailedStep {
+                step: step.step_name.unwrap_or_default(),
+                reason: match step.failure_reason {
+                    Some(reason) => reason.chars().take(REASON_LENGTH).collect(),
+                    None => "SageMaker returns no reason".to_owned(),
+                },
+            }));
+            if failed.len() >= MOST_STEPS {
+                break;
+            }
+        }
+        failed.truncate(MOST_STEPS);
+        Ok(failed)
     }
 
     /// Starts an execution and returns its ARN. A repeated request with the same token starts nothing and returns the same ARN.

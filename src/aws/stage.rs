@@ -19,8 +19,16 @@ pub(crate) struct Stage {
     pub(super) owner: String,
 }
 
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObservedStage {
+    pub(super) state: GuardState,
+    /// Why the transition is disabled: a mark, or what a person wrote.
+    pub(super) reason: Option<String>,
+}
+
 impl Stage {
-    pub(super) async fn read(&self) -> Result<GuardState, CallError> {
+    pub(super) async fn read(&self) -> Result<ObservedStage, CallError> {
         let answer = self.client.get_pipeline_state().name(&self.pipeline).send().await;
         let pipeline =
             answer.map_err(|error| CallError::new(self.to("read"), remedy("codepipeline:GetPipelineState"), error))?;
@@ -34,14 +42,16 @@ impl Stage {
             })?;
         Ok(match stage.inbound_transition_state() {
             Some(transition) if !transition.enabled() => {
-                match mark::stage_mark_owner(transition.disabled_reason().unwrap_or_default()) {
+                let reason = transition.disabled_reason();
+                let state = match mark::stage_mark_owner(reason.unwrap_or_default()) {
                     Some(owner) if owner == self.owner => GuardState::DisabledByRouter,
                     Some(owner) => GuardState::MarkedByOtherRouter { owner: owner.to_owned() },
                     None => GuardState::DisabledByOther,
-                }
+                };
+                ObservedStage { state, reason: reason.map(str::to_owned) }
             }
             // A stage that nobody ever disabled may have no transition state at all.
-            _ => GuardState::Enabled,
+            _ => ObservedStage { state: GuardState::Enabled, reason: None },
         })
     }
 

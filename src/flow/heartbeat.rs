@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
 use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
-use crate::flow::retrain::{Finder, Tried, finish, forget_tick, start_execution};
+use crate::flow::retrain::{Finder, finish, forget_tick, start_execution};
 use crate::flow::{Error, Invocation, both};
-use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag};
+use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag, Trigger};
 use crate::outcome::{Action, Outcome};
 use crate::policy::plan::{self, Found, Next, Plan, WhyNothing};
+use crate::policy::training;
 use crate::policy::verdict::Verdict;
 
 /// Sets the guards, and starts what is owed if no execution is active.
@@ -23,13 +24,25 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         return drain(invocation, outcome).await.map(drop);
     }
     // A slow or failing CloudWatch does not delay the interlock.
-    let (observed, sources) = tokio::join!(observe_guards(invocation, outcome), read_sources(invocation));
+    let sources = async {
+        match invocation.config.heartbeat_starts() {
+            true => read_sources(invocation).await,
+            false => Sources::default(),
+        }
+    };
+    let (observed, sources) = tokio::join!(observe_guards(invocation, outcome), sources);
+    if let Ok(observed) = &observed {
+        let age = training::age_of_newest(&observed.snapshot.executions, invocation.aws.now());
+        outcome.training_age_seconds = age.map(|age| age.as_secs());
+    }
     if !invocation.config.heartbeat_starts() {
         return observed.map(drop);
     }
     let Sources { deployments, alarms, failures } = sources;
-    let ObservedAlarms { in_alarm, undated, has_none } = alarms;
-    outcome.has_no_alarm = has_none;
+    if let Some(alarms) = &alarms {
+        note_missing(alarms, &invocation.config.drift_alarms, outcome);
+    }
+    let ObservedAlarms { in_alarm, undated, .. } = alarms.unwrap_or_default();
     let caught_up = match observed {
         Ok(observed) => {
             let tick = tick_tag(&observed.snapshot);
@@ -43,6 +56,19 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
     }
     // A source that could not be read stops nothing else. It fails the heartbeat at its end.
     join_failures(caught_up, failures)
+}
+
+/// Notes whether none of the listed alarms exists. Some of the default names usually do not.
+fn note_missing(alarms: &ObservedAlarms, listed: &[String], outcome: &mut Outcome) {
+    let has_none = (!listed.is_empty()).then_some(alarms.missing.len() == listed.len());
+    outcome.has_no_alarm = has_none;
+    if has_none == Some(true) {
+        outcome.warnings.push(format!(
+            "none of the alarms that DRIFT_ALARM_NAMES lists exists in this account and Region, so no heartbeat finds drift: \
+             correct the names, unless the alarms are of other accounts: {}",
+            listed.join(", ")
+        ));
+    }
 }
 
 /// The result, with calls that failed beside it.
@@ -62,26 +88,23 @@ struct Observed<'g> {
 
 /// Observes and sets the guards.
 async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) -> Result<Observed<'a>, Error> {
-    let snapshot = observe(invocation, vec![], &[], outcome).await?;
-    let snapshot = converge_and_answer(invocation, snapshot, outcome).await?.snapshot;
+    let mut snapshot = observe(invocation, vec![], &[], outcome).await?;
+    converge_and_answer(invocation, &mut snapshot, outcome).await?;
     Ok(Observed { snapshot, at: Instant::now() })
 }
 
 /// Where a heartbeat finds occurrences whose events were lost. The schedule rule's tag is not here: the guards' observation reads
 /// it.
 #[derive(Debug, Default)]
-struct Sources {
-    deployments: Vec<Deployment>,
-    alarms: ObservedAlarms,
-    failures: Vec<CallError>,
+pub(crate) struct Sources {
+    pub(crate) deployments: Vec<Deployment>,
+    /// `None` if they could not be read.
+    pub(crate) alarms: Option<ObservedAlarms>,
+    pub(crate) failures: Vec<CallError>,
 }
 
-async fn read_sources(invocation: &Invocation<'_>) -> Sources {
-    let Invocation { config, aws, .. } = invocation;
-    let mut sources = Sources::default();
-    if !config.heartbeat_starts() {
-        return sources;
-    }
+pub(crate) async fn read_sources(invocation: &Invocation<'_>) -> Sources {
+    let aws = invocation.aws;
     let deployments = async {
         match &aws.deployments {
             Some(deployments) => deployments.list().await,
@@ -90,15 +113,11 @@ async fn read_sources(invocation: &Invocation<'_>) -> Sources {
     };
     // Boxed, as the SDK's futures are large.
     let (deployments, alarms) = tokio::join!(Box::pin(deployments), Box::pin(aws.alarms.observe()));
-    match deployments {
-        Ok(deployments) => sources.deployments = deployments,
-        Err(failure) => sources.failures.push(failure),
-    }
-    match alarms {
-        Ok(alarms) => sources.alarms = alarms,
-        Err(failure) => sources.failures.push(failure),
-    }
-    sources
+    let mut failures = Vec::new();
+    let mut note = |failure| failures.push(failure);
+    let deployments = deployments.map_err(&mut note).unwrap_or_default();
+    let alarms = alarms.map_err(&mut note).ok();
+    Sources { deployments, alarms, failures }
 }
 
 /// An observation that is older than this is repeated before it is acted on: a person may have started an execution or disabled a
@@ -108,8 +127,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// How many findings a heartbeat tries to start, if SageMaker refuses them for good.
 const TRIES: usize = 3;
 
-/// Makes the plan and carries it out. If SageMaker refuses the start for good, the following finding is next, and the heartbeat fails at
-/// its end: one kind of trigger whose request is wrong does not stop the others. `is_complete` says whether every source could be read.
+/// Makes the plan and carries it out. If SageMaker refuses the start for good, or has not carried it out, the following finding is next,
+/// and the heartbeat fails at its end: one kind of trigger whose request is wrong does not stop the others. `is_complete` says whether
+/// every source could be read.
 async fn catch_up<'a>(
     invocation: &Invocation<'a>,
     mut observed: Observed<'a>,
@@ -118,35 +138,37 @@ async fn catch_up<'a>(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     // Mutes, refused starts and the tag: none of them stops the others.
-    let mut failures = Vec::new();
+    let mut errors: Vec<Error> = Vec::new();
     let mut waiting = None;
-    let mut result = Ok(());
+    // Another invocation may write a tag after this one has removed it.
+    let mut tick_is_done = false;
     for _ in 0..TRIES {
-        let plan = match make_plan(invocation, &mut observed, &mut found, &mut failures, outcome).await {
-            Ok(plan) => plan,
+        let plan = match make_plan(invocation, &mut observed, &mut found, tick_is_done, outcome).await {
+            Ok((plan, failures)) => {
+                errors.extend(Error::of_calls(failures));
+                plan
+            }
             Err(error) => {
-                result = Err(error);
+                errors.push(error);
                 break;
             }
         };
         if waiting.is_none() {
             outcome.owed_seconds = is_complete.then_some(plan.longest_owed.as_secs());
-            waiting = Some(sentences(&plan, invocation));
+            waiting = Some(sentences(&plan));
         }
-        let is_obsolete = plan.tag_is_obsolete;
-        let (started, forgotten) = carry_out(invocation, plan, observed, found.tick.as_ref(), outcome).await;
-        failures.extend(forgotten.err());
+        tick_is_done |= plan.tag_is_obsolete;
+        let (started, forgotten) = carry_out(invocation, plan, &mut observed, found.tick.as_ref(), outcome).await;
+        errors.extend(forgotten.err().map(Error::from));
         match started {
-            Ok(None) => break,
-            Ok(Some(refused)) => {
-                failures.push(refused.error);
-                found.leave_out(&refused.occurrence);
-                // It is removed once: another invocation may write one in between.
-                found.tick = found.tick.filter(|_| !is_obsolete);
-                observed = refused.observed;
+            Ok(()) => break,
+            Err(Unstarted::Finding(occurrence, error)) => {
+                errors.push(error);
+                tick_is_done |= occurrence.trigger == Trigger::Schedule;
+                found.leave_out(&occurrence);
             }
-            Err(error) => {
-                result = Err(error);
+            Err(Unstarted::All(error)) => {
+                errors.push(error);
                 break;
             }
         }
@@ -154,35 +176,37 @@ async fn catch_up<'a>(
     for sentence in waiting.into_iter().flatten() {
         outcome.add_reason(&sentence);
     }
-    join_failures(result, failures)
+    errors.into_iter().reduce(|error, other| error.and(Some(other))).map_or(Ok(()), Err)
 }
 
-/// Makes the plan. If drift may be started next, reads the mutes first. If the observation has become old, repeats it.
+/// Makes the plan. If drift may be started next, reads the mutes first. If the observation has become old, repeats it. Also returns
+/// the failures to read mutes.
 async fn make_plan<'a>(
     invocation: &Invocation<'a>,
     observed: &mut Observed<'a>,
     found: &mut Found,
-    failures: &mut Vec<CallError>,
+    tick_is_done: bool,
     outcome: &mut Outcome,
-) -> Result<Plan, Error> {
-    let per_day = invocation.config.catch_up_per_day;
-    found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
-    let plan = plan::make(found, per_day, &observed.snapshot.situation(invocation));
+) -> Result<(Plan, Vec<CallError>), Error> {
+    found.tick = tick_tag(&observed.snapshot).filter(|_| !tick_is_done);
+    let plan = plan::make(found, &observed.snapshot.situation(invocation));
+    let mut failures = Vec::new();
     let mut is_outdated = false;
-    if let Next::ReadMutes(names) = &plan.next {
-        failures.extend(read_mutes(invocation, names.clone(), &mut found.alarms).await);
+    if matches!(plan.next, Next::ReadMutes(_)) {
+        failures = read_mutes(invocation, plan.unasked.clone(), &mut found.alarms).await;
         is_outdated = true;
     }
     if observed.at.elapsed() > FRESH && observed.snapshot.mode == Mode::Active {
         *observed = observe_guards(invocation, outcome).await?;
-        found.tick = found.tick.take().and(tick_tag(&observed.snapshot));
+        found.tick = tick_tag(&observed.snapshot).filter(|_| !tick_is_done);
         is_outdated = true;
     }
-    Ok(if is_outdated { plan::make(found, per_day, &observed.snapshot.situation(invocation)) } else { plan })
+    let plan = if is_outdated { plan::make(found, &observed.snapshot.situation(invocation)) } else { plan };
+    Ok((plan, failures))
 }
 
 /// The schedule rule's name, and its tag.
-fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
+pub(crate) fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
     let (rule, found) = aws::schedule_rule(&snapshot.guards)?;
     Some((rule.name.clone(), found.tick_tag.clone()?))
 }
@@ -190,7 +214,7 @@ fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
 /// How many alarms' mutes are read at once: 100 alarms that take a second each take 13 seconds.
 const MUTES_AT_ONCE: usize = 8;
 
-/// After so many calls that failed for a reason that passes, no more mutes are read: CloudWatch seems to be down.
+/// After so many calls in a row that failed for a reason that passes, no more mutes are read: CloudWatch seems to be down.
 const MOST_MUTES_FAILED: usize = 3;
 
 /// Reads the mutes of the alarms with these names, newest first, until one is found that is not muted: it can be started, and that
@@ -206,8 +230,10 @@ async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mu
     let mut answers = answers.buffered(MUTES_AT_ONCE);
     while let Some((name, is_muted)) = answers.next().await {
         let mutes = match is_muted {
-            Ok(true) => Mutes::Active,
-            Ok(false) => Mutes::None,
+            Ok(is_muted) => {
+                outages = 0;
+                if is_muted { Mutes::Active } else { Mutes::None }
+            }
             Err(failure) => {
                 outages += usize::from(failure.is_retryable());
                 failures.push(failure);
@@ -223,19 +249,19 @@ async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mu
 }
 
 /// Why something waits or is not started any more, for the outcome's reason: the newest drift in the cooldown, and what expired.
-fn sentences(plan: &Plan, invocation: &Invocation<'_>) -> Vec<String> {
-    let now = invocation.aws.now();
+fn sentences(plan: &Plan) -> Vec<String> {
     let cooling = plan.findings.iter().find(|finding| matches!(finding.verdict, Verdict::CoolingDown { .. }));
     let expired = plan.findings.iter().filter(|finding| finding.verdict == Verdict::Expired);
-    cooling.into_iter().chain(expired).map(|finding| finding.verdict.sentence(&finding.occurrence, now)).collect()
+    cooling.into_iter().chain(expired).map(|finding| finding.verdict.sentence(&finding.occurrence)).collect()
 }
 
-/// A finding that SageMaker refuses to start for good.
+/// Why a heartbeat started nothing.
 #[derive(Debug)]
-struct Refused<'g> {
-    occurrence: Occurrence,
-    error: CallError,
-    observed: Observed<'g>,
+enum Unstarted {
+    /// SageMaker refuses this finding's request for good, or has not carried it out. Another finding's may be accepted.
+    Finding(Occurrence, Error),
+    /// Nothing else is tried.
+    All(Error),
 }
 
 /// Starts what is next, and removes the tag of a tick that is not owed any more. Does both at once: after the start, this would also
@@ -243,10 +269,10 @@ struct Refused<'g> {
 async fn carry_out<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
-    observed: Observed<'a>,
+    observed: &mut Observed<'a>,
     tick: Option<&(String, TickTag)>,
     outcome: &mut Outcome,
-) -> (Result<Option<Refused<'a>>, Error>, Result<(), CallError>) {
+) -> (Result<(), Unstarted>, Result<(), CallError>) {
     let obsolete = aws::schedule_rule(&observed.snapshot.guards)
         .filter(|_| plan.tag_is_obsolete && observed.snapshot.mode == Mode::Active)
         .map(|(rule, found)| (rule.clone(), found.arn.clone()));
@@ -256,7 +282,7 @@ async fn carry_out<'a>(
             None => Ok(()),
         }
     };
-    tokio::join!(start_next(invocation, plan, observed, tick, outcome), forget)
+    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, outcome), forget)
 }
 
 /// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
@@ -264,45 +290,51 @@ async fn carry_out<'a>(
 async fn start_next<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
-    Observed { snapshot, at }: Observed<'a>,
+    snapshot: &mut Snapshot<'a>,
     tick: Option<&(String, TickTag)>,
     outcome: &mut Outcome,
-) -> Result<Option<Refused<'a>>, Error> {
+) -> Result<(), Unstarted> {
     let occurrence = match plan.next {
         // The time of the plan decides, so that nothing becomes due between its decision and here.
-        Next::Start { occurrence, earliest } if earliest <= plan.at => occurrence,
+        Next::Start { finding, earliest } if earliest <= plan.at => finding.occurrence,
         // The next heartbeat plans again.
-        Next::Start { .. } | Next::ReadMutes(_) => return Ok(None),
-        Next::Nothing(WhyNothing::NothingOwed | WhyNothing::ExecutionActive(_)) => return Ok(None),
-        Next::Nothing(WhyNothing::Braked { started }) => {
-            outcome.action = Some(Action::Braked);
-            outcome.add_reason(&format!(
-                "a retraining is owed, but {started} executions started within 24 hours, and CATCH_UP_PER_DAY is {}: a later heartbeat starts it",
-                invocation.config.catch_up_per_day
-            ));
-            return Ok(None);
-        }
-        Next::Nothing(WhyNothing::NoStartTime) => {
-            outcome.add_reason("a retraining is owed, but SageMaker returns no start time for the newest execution");
-            return Ok(None);
+        Next::Start { .. } | Next::ReadMutes(_) => return Ok(()),
+        Next::Nothing(why) => {
+            match why {
+                WhyNothing::Braked(_) => {
+                    outcome.action = Some(Action::Braked);
+                    outcome.add_reason(&why.sentence());
+                }
+                WhyNothing::NoStartTime => outcome.add_reason(&why.sentence()),
+                // The guards' flow has said it.
+                WhyNothing::NothingOwed
+                | WhyNothing::ExecutionActive(_)
+                | WhyNothing::GuardUnsettled
+                | WhyNothing::Drain
+                | WhyNothing::NoHeartbeat => {}
+            }
+            return Ok(());
         }
     };
     outcome.key = Some(occurrence.key.clone());
     outcome.reason = None;
-    let attempt = match start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await? {
-        Tried::Done(attempt) => attempt,
-        Tried::Refused(error, snapshot) => {
-            return Ok(Some(Refused { occurrence, error, observed: Observed { snapshot, at } }));
-        }
+    let ensured = match start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await {
+        Ok(ensured) => ensured,
+        Err(error) if !error.is_retryable() => return Err(Unstarted::Finding(occurrence, error)),
+        Err(error) => return Err(Unstarted::All(error)),
     };
-    let (snapshot, is_started) = finish(invocation, &occurrence, attempt, outcome).await?;
+    let is_started = match finish(invocation, &occurrence, ensured, snapshot, outcome).await {
+        Ok(is_started) => is_started,
+        Err(error) if error.is_not_started() => return Err(Unstarted::Finding(occurrence, error)),
+        Err(error) => return Err(Unstarted::All(error)),
+    };
     if is_started {
         outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
     }
     match tick {
         Some((_, tag)) if is_started && occurrence.memory == Memory::TickTag => {
-            forget_tick(&snapshot, tag).await.map(|()| None)
+            forget_tick(snapshot, tag).await.map_err(Unstarted::All)
         }
-        _ => Ok(None),
+        _ => Ok(()),
     }
 }

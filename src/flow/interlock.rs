@@ -9,12 +9,14 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use crate::aws::{self, CallError, ObservedGuard};
-use crate::flow::{Error, Fault, Invocation, both};
-use crate::model::{DesiredState, Execution, ExecutionArn, GuardRole, GuardState, Mode, StatusHint, TickTag};
+use crate::flow::{Error, Fault, Invocation, both, chain};
+use crate::model::{
+    DesiredState, Execution, ExecutionArn, FailedStep, GuardRole, GuardState, Mode, StatusHint, TickTag,
+};
 use crate::outcome::{Action, GuardStates, Outcome};
 use crate::policy::action::failure_message;
 use crate::policy::interlock::{Named, active_execution, desired_state, named_execution};
-use crate::policy::{Hold, Situation};
+use crate::policy::{Hold, Situation, training};
 
 /// Executions and guards, observed together.
 #[derive(Debug)]
@@ -62,11 +64,11 @@ impl Snapshot<'_> {
         self.named.push(Named { execution: record, is_found: true });
     }
 
-    /// The same with a newer list. Records that are better than the list's stay.
-    pub(crate) fn with_list(self, executions: Vec<Execution>) -> Self {
+    /// Replaces the list by a newer one. Records that are better than the list's stay.
+    pub(crate) fn replace_list(&mut self, executions: Vec<Execution>) {
         let named = |listed: &Execution| self.named.iter().find(|named| named.execution.arn == listed.arn);
         let better = |listed: Execution| named(&listed).map(|named| named.execution.clone()).unwrap_or(listed);
-        Self { executions: executions.into_iter().map(better).collect(), ..self }
+        self.executions = executions.into_iter().map(better).collect();
     }
 
     /// Whether SageMaker finds an execution that a hint names.
@@ -74,9 +76,9 @@ impl Snapshot<'_> {
         self.named.iter().any(|named| named.is_found && named.execution.arn == *arn)
     }
 
-    /// Names every guard that could not be read, of which there is at least one.
-    pub(crate) fn into_read_error(self) -> Error {
-        Error(read_errors(self.guards).map(Fault::Guard).collect())
+    /// Names every guard that could not be read, of which there is at least one. Takes the guards, as the flow ends.
+    pub(crate) fn take_read_error(&mut self) -> Error {
+        Error(read_errors(std::mem::take(&mut self.guards)).map(Fault::Guard).collect())
     }
 
     fn is_read(&self) -> bool {
@@ -95,13 +97,18 @@ impl Snapshot<'_> {
             Some(Some(_)) | None => Hold::No,
             Some(None) => Hold::Unknown,
         };
+        let config = invocation.config;
         Situation {
+            mode: self.mode,
+            heartbeat_starts: config.heartbeat_starts(),
+            catch_up_per_day: config.catch_up_per_day,
             pipeline: invocation.aws.pipeline.name(),
-            parameters: &invocation.config.parameters,
+            parameters: &config.parameters,
             executions: &self.executions,
             schedule_rule: hold(GuardRole::ScheduleRule),
             drift_rule: hold(GuardRole::DriftRule),
-            drift_cooldown: invocation.config.drift_cooldown,
+            has_unread_guard: !self.is_read(),
+            drift_cooldown: config.drift_cooldown,
             now: invocation.aws.now(),
         }
     }
@@ -114,52 +121,71 @@ pub(crate) async fn reconcile(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     outcome.execution_arn = Some(hint.arn.as_str().to_owned());
-    let mut snapshot = observe(invocation, vec![hint.clone()], &[], outcome).await?;
     // Only an event that reports the end counts: a late `Executing` event of a failed execution reports no failure.
     let reports_failure = hint.status.is_failure();
+    let steps = async {
+        match reports_failure {
+            true => failed_steps(invocation, &hint.arn).await,
+            false => (vec![], None),
+        }
+    };
+    let (observed, (steps, warning)) = tokio::join!(observe(invocation, vec![hint.clone()], &[], outcome), steps);
+    let mut snapshot = observed?;
     let failed = snapshot.named.iter().map(|named| &named.execution).find(|named| named.status.is_failure());
-    let failed = failed.filter(|_| reports_failure);
-    outcome.retraining_failed = failed.is_some();
-    let failure = failed.and_then(failure_message);
-    if !hint.status.is_active() {
-        distrust_the_list(invocation, &mut snapshot).await;
-    }
-    converge_and_answer(invocation, snapshot, outcome).await?;
+    outcome.warnings.extend(warning);
+    let failure = failed.filter(|_| reports_failure).and_then(|failed| failure_message(failed, &steps));
+    let distrusted = match hint.status.is_active() {
+        true => Ok(()),
+        false => distrust_the_list(invocation, &mut snapshot).await,
+    };
+    let converged = converge_and_answer(invocation, &mut snapshot, outcome).await;
+    both(distrusted, converged)?;
     if let Some(failure) = failure {
         outcome.add_reason(&failure);
     }
     Ok(())
 }
 
-/// How many executions that only the list shows as active are looked at.
-const MOST_DISTRUSTED: usize = 5;
-
-/// An execution ended, and the list shows another one as active. Lists lag, and no event may follow that opens the guards again. So
-/// that execution is described before the guards stay disabled for it. If that fails, the list counts.
-async fn distrust_the_list(invocation: &Invocation<'_>, snapshot: &mut Snapshot<'_>) {
-    for _ in 0..MOST_DISTRUSTED {
-        let active = active_execution(&snapshot.executions, &snapshot.named);
-        let Some(active) = active.filter(|active| !snapshot.finds(&active.arn)) else { return };
-        let Ok(Some(described)) = invocation.aws.pipeline.describe(&active.arn).await else { return };
-        snapshot.correct(described);
+/// The failed steps of an execution. If they cannot be read, a warning says why, and the failure is reported without them.
+pub(crate) async fn failed_steps(invocation: &Invocation<'_>, arn: &ExecutionArn) -> (Vec<FailedStep>, Option<String>) {
+    match invocation.aws.pipeline.failed_steps(arn).await {
+        Ok(steps) => (steps, None),
+        Err(error) => (vec![], Some(format!("the failed steps are not named: {}", chain(&error)))),
     }
 }
 
-/// Guards that are as they should be.
-#[derive(Debug)]
-pub(crate) struct Converged<'g> {
-    pub(crate) snapshot: Snapshot<'g>,
-    /// Whether a guard was set, or would have been in a dry run.
-    pub(crate) has_changed: bool,
+/// How many executions that only the list shows as active are looked at.
+const MOST_DISTRUSTED: usize = 5;
+
+/// An execution ended, and the list shows another one as active. Lists lag, and no event may follow that enables the guards again. So
+/// that execution is described before the guards stay disabled for it.
+///
+/// # Errors
+/// If the description cannot be read, and another try may help. Otherwise the list counts.
+pub(crate) async fn distrust_the_list(
+    invocation: &Invocation<'_>,
+    snapshot: &mut Snapshot<'_>,
+) -> Result<(), CallError> {
+    for _ in 0..MOST_DISTRUSTED {
+        let active = active_execution(&snapshot.executions, &snapshot.named);
+        let Some(active) = active.filter(|active| !snapshot.finds(&active.arn)) else { break };
+        match invocation.aws.pipeline.describe(&active.arn).await {
+            Ok(Some(described)) => snapshot.correct(described),
+            Err(error) if error.is_retryable() => return Err(error),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
-/// Sets the guards, given a first observation, and answers what was done.
+/// Sets the guards, given a first observation, and answers what was done. Returns whether a guard was set, or would have been in a dry
+/// run.
 pub(crate) async fn converge_and_answer<'a>(
     invocation: &Invocation<'a>,
-    snapshot: Snapshot<'a>,
+    snapshot: &mut Snapshot<'a>,
     outcome: &mut Outcome,
-) -> Result<Converged<'a>, Error> {
-    let snapshot = converge(invocation, snapshot, outcome).await?;
+) -> Result<bool, Error> {
+    converge(invocation, snapshot, outcome).await?;
     let (action, reason) = match snapshot.desired_state() {
         DesiredState::Engaged { execution_id } => (Action::Engaged, format!("execution {execution_id} runs")),
         DesiredState::Released if snapshot.mode == Mode::Drain => {
@@ -171,13 +197,13 @@ pub(crate) async fn converge_and_answer<'a>(
     let has_changed = snapshot.guards.iter().any(|guard| guard.is_written) || !snapshot.is_settled();
     outcome.action = Some(if has_changed { action } else { Action::Unchanged });
     outcome.reason = Some(reason);
-    Ok(Converged { snapshot, has_changed })
+    Ok(has_changed)
 }
 
 /// Enables what this router has disabled and removes the tag of its owed tick, even while an execution is active (`MODE=drain`).
 /// Returns whether it enabled anything.
 pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) -> Result<bool, Error> {
-    let snapshot = observe(invocation, vec![], &[], outcome).await?;
+    let mut snapshot = observe(invocation, vec![], &[], outcome).await?;
     // The tag is removed even if a guard cannot be set. A tick that keeps it would be started when the router is active again.
     let forgotten = match aws::schedule_rule(&snapshot.guards) {
         Some((rule, found)) if matches!(found.tick_tag, Some(TickTag::Since(_) | TickTag::Unreadable)) => {
@@ -185,8 +211,8 @@ pub(crate) async fn drain(invocation: &Invocation<'_>, outcome: &mut Outcome) ->
         }
         _ => Ok(()),
     };
-    let ((), converged) = both(forgotten, converge_and_answer(invocation, snapshot, outcome).await)?;
-    Ok(converged.has_changed)
+    let converged = converge_and_answer(invocation, &mut snapshot, outcome).await;
+    both(forgotten, converged).map(|((), has_changed)| has_changed)
 }
 
 /// Reads the executions, those that `hints` name, and the guards, all at once. `before` is what this invocation observed last. Lists
@@ -213,7 +239,11 @@ pub(crate) async fn observe<'a>(
     match both(listed, described) {
         Ok((executions, described)) => {
             let described = hints.iter().zip(described);
-            let named = described.map(|(hint, described)| named_execution(hint, described, &executions)).collect();
+            let named = described.map(|(hint, described)| named_execution(hint, described, &executions));
+            let named: Vec<Named> = named.collect();
+            if mode != Mode::Drain {
+                outcome.retraining_failing = training::is_failing(&executions, &named);
+            }
             Ok(Snapshot { mode, executions, hints, named, guards })
         }
         Err(error) if mode == Mode::Drain || error.is_not_found() => {
@@ -223,7 +253,10 @@ pub(crate) async fn observe<'a>(
     }
 }
 
-async fn read_guards<'a>(invocation: &Invocation<'a>, before: &[ObservedGuard<'_>]) -> Vec<ObservedGuard<'a>> {
+pub(crate) async fn read_guards<'a>(
+    invocation: &Invocation<'a>,
+    before: &[ObservedGuard<'_>],
+) -> Vec<ObservedGuard<'a>> {
     aws::read_all(&invocation.aws.guards, invocation.rule_arns.as_ref(), before).await
 }
 
@@ -261,11 +294,11 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1
 /// [`Error`] names every guard that could not be read or set. If there is none, the guards did not converge.
 pub(crate) async fn converge<'a>(
     invocation: &Invocation<'a>,
-    mut snapshot: Snapshot<'a>,
+    snapshot: &mut Snapshot<'a>,
     outcome: &mut Outcome,
-) -> Result<Snapshot<'a>, Error> {
+) -> Result<(), Error> {
     if snapshot.mode == Mode::DryRun {
-        return if snapshot.is_read() { Ok(snapshot) } else { Err(snapshot.into_read_error()) };
+        return if snapshot.is_read() { Ok(()) } else { Err(snapshot.take_read_error()) };
     }
     // The newest failure of each guard.
     let mut failures: BTreeMap<GuardRole, CallError> = BTreeMap::new();
@@ -275,7 +308,7 @@ pub(crate) async fn converge<'a>(
         }
         let desired = snapshot.desired_state();
         failures.extend(aws::set_all(&mut snapshot.guards, &desired).await);
-        snapshot = match observe_until_current(invocation, snapshot, pause, outcome).await {
+        *snapshot = match observe_until_current(invocation, snapshot, pause, outcome).await {
             Ok(snapshot) => snapshot,
             // It is unknown which guards are as they should be, so every failure is named.
             Err(unobserved) => return Err(Error::from(unobserved).and(Error::of_guards(failures.into_values()))),
@@ -285,22 +318,22 @@ pub(crate) async fn converge<'a>(
     let unsettled: Vec<GuardRole> =
         snapshot.guards.iter().filter(|guard| !guard.is_settled(&desired)).map(ObservedGuard::role).collect();
     if unsettled.is_empty() && snapshot.is_read() {
-        return Ok(snapshot);
+        return Ok(());
     }
     // Every guard that could not be set is named, and every one that could not be read.
     let failures = failures.into_iter().filter(|(role, _)| unsettled.contains(role)).map(|(_, error)| error);
-    let error = Error::of_guards(failures.chain(read_errors(snapshot.guards)));
+    let error = Error::of_guards(failures.chain(read_errors(std::mem::take(&mut snapshot.guards))));
     Err(error.unwrap_or_else(|| Fault::DidNotConverge { rounds: PAUSES.len() }.into()))
 }
 
 /// Observes. If there is still something to set, waits for `pause` and observes again: reads may lag behind writes.
 async fn observe_until_current<'a>(
     invocation: &Invocation<'a>,
-    before: Snapshot<'_>,
+    before: &Snapshot<'_>,
     pause: Duration,
     outcome: &mut Outcome,
 ) -> Result<Snapshot<'a>, Unobserved<'a>> {
-    let snapshot = observe(invocation, before.hints, &before.guards, outcome).await?;
+    let snapshot = observe(invocation, before.hints.clone(), &before.guards, outcome).await?;
     if snapshot.is_settled() {
         return Ok(snapshot);
     }

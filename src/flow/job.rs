@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use crate::aws::{Accepted, CallError, JobResult};
-use crate::flow::interlock::{converge, observe};
+use crate::flow::interlock::{converge, distrust_the_list, failed_steps, observe};
 use crate::flow::retrain::{Ensured, finish, observe_and_ensure};
 use crate::flow::{Error, Invocation, both, chain};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint};
@@ -51,13 +51,13 @@ async fn start_or_find(
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let attempt = match observe_and_ensure(invocation, occurrence, outcome).await {
-        Ok(attempt) => attempt,
+    let (ensured, mut snapshot) = match observe_and_ensure(invocation, occurrence, outcome).await {
+        Ok(observed) => observed,
         // Permanent errors fail the action immediately. Otherwise it would wait until its timeout.
         Err(error) if !error.is_retryable() => return Ok(refuse(invocation, job_id, chain(&error), outcome).await?),
         Err(error) => return Err(error),
     };
-    let token = match &attempt.result {
+    let token = match &ensured {
         Ensured::Started(arn) | Ensured::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
@@ -67,7 +67,7 @@ async fn start_or_find(
     };
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
-    let finished = finish(invocation, occurrence, attempt, outcome).await;
+    let finished = finish(invocation, occurrence, ensured, &mut snapshot, outcome).await;
     let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())
@@ -111,7 +111,9 @@ async fn continue_job(
             let now = invocation.aws.now();
             let since = unknown_since.unwrap_or(now);
             if !action::waits_for_unknown(since, now) {
-                let reason = format!("SageMaker does not find {}: it was deleted", arn.as_str());
+                let arn = arn.as_str();
+                let reason =
+                    format!("SageMaker does not find {arn}: it was deleted or never ran. Run the action again");
                 return refuse_and_reconcile(invocation, job_id, reason, outcome).await;
             }
             let reason = format!("SageMaker does not find execution {} yet", arn.id());
@@ -123,7 +125,12 @@ async fn continue_job(
         }
         Err(error) => return Err(error.into()),
     };
-    let message = action::failure_message(&execution);
+    let (steps, warning) = match execution.status.is_failure() {
+        true => failed_steps(invocation, &arn).await,
+        false => (vec![], None),
+    };
+    outcome.warnings.extend(warning);
+    let message = action::failure_message(&execution, &steps);
     let execution_arn = arn.as_str();
     let (done, result, reason) = match (&execution.status, &message) {
         (ExecutionStatus::Active, _) => {
@@ -148,9 +155,11 @@ async fn continue_job(
     Ok(())
 }
 
+/// Sets the guards after the end of an execution.
 async fn set_guards(invocation: &Invocation<'_>, hints: Vec<StatusHint>, outcome: &mut Outcome) -> Result<(), Error> {
-    let snapshot = observe(invocation, hints, &[], outcome).await?;
-    converge(invocation, snapshot, outcome).await.map(drop)
+    let mut snapshot = observe(invocation, hints, &[], outcome).await?;
+    let distrusted = distrust_the_list(invocation, &mut snapshot).await;
+    both(distrusted, converge(invocation, &mut snapshot, outcome).await).map(drop)
 }
 
 /// Answers that CodePipeline has to call again. It calls about every half minute, so nothing else is done.

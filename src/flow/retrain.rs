@@ -6,7 +6,7 @@ use crate::aws::{self, CallError, ObservedGuard, TagWrite};
 use crate::flow::interlock::{Snapshot, Unobserved, converge, observe};
 use crate::flow::{Error, Fault, Invocation, both};
 use crate::model::{
-    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag,
+    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag, Trigger,
 };
 use crate::outcome::{Action, Outcome};
 use crate::policy::start::{self, StartRequest};
@@ -19,9 +19,9 @@ pub(crate) async fn retrain(
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let attempt = observe_and_ensure(invocation, occurrence, outcome).await?;
-    let is_deferred = matches!(attempt.result, Ensured::Deferred);
-    let (snapshot, _) = finish(invocation, occurrence, attempt, outcome).await?;
+    let (ensured, mut snapshot) = observe_and_ensure(invocation, occurrence, outcome).await?;
+    let is_deferred = matches!(ensured, Ensured::Deferred);
+    finish(invocation, occurrence, ensured, &mut snapshot, outcome).await?;
     match (occurrence.memory, occurrence.at) {
         // An earlier try may have noted that the tick is owed. The tick is answered now.
         (Memory::TickTag, Some(at)) if !is_deferred => forget_tick(&snapshot, &TickTag::Since(at)).await,
@@ -73,20 +73,12 @@ pub(crate) enum Ensured {
     Nothing,
 }
 
-/// What became of a start, and what was observed.
-#[derive(Debug)]
-pub(crate) struct Attempt<'g> {
-    pub(crate) result: Ensured,
-    /// The newest observation. The guards may have been set since.
-    pub(crate) snapshot: Snapshot<'g>,
-}
-
-/// Observes, and finds the occurrence's execution or starts it.
+/// Observes, and finds the occurrence's execution or starts it. Also returns the observation.
 pub(crate) async fn observe_and_ensure<'a>(
     invocation: &Invocation<'a>,
     occurrence: &Occurrence,
     outcome: &mut Outcome,
-) -> Result<Attempt<'a>, Error> {
+) -> Result<(Ensured, Snapshot<'a>), Error> {
     let mut snapshot = match observe(invocation, vec![], &[], outcome).await {
         Ok(snapshot) => snapshot,
         Err(Unobserved { error, guards }) => {
@@ -98,14 +90,11 @@ pub(crate) async fn observe_and_ensure<'a>(
         Ok(verdict) => verdict,
         Err(error) => return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await),
     };
-    match decide(verdict, occurrence, invocation, outcome) {
-        Decision::NoStart(result) => Ok(Attempt { result, snapshot }),
-        Decision::RuleUnread => Err(snapshot.into_read_error()),
-        Decision::Start => match start_execution(invocation, occurrence, Finder::Event, snapshot, outcome).await? {
-            Tried::Done(attempt) => Ok(attempt),
-            Tried::Refused(error, _) => Err(error.into()),
-        },
-    }
+    let ensured = match answer(verdict, occurrence, &mut snapshot, outcome)? {
+        Some(ensured) => ensured,
+        None => start_execution(invocation, occurrence, Finder::Event, &mut snapshot, outcome).await?,
+    };
+    Ok((ensured, snapshot))
 }
 
 /// The verdict on an occurrence that an event reports. Lists lag. If nothing finds the occurrence again, it must not be refused for an
@@ -146,21 +135,26 @@ async fn remember_and_fail(
     error.and(Error::of_calls(remembered))
 }
 
-/// What a verdict means for an event.
-enum Decision {
-    Start,
-    NoStart(Ensured),
-    /// No answer is possible, as the occurrence's rule could not be read.
-    RuleUnread,
-}
-
-/// Answers an event. Only `Owed` starts an execution: a verdict that is added later does not.
-fn decide(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>, outcome: &mut Outcome) -> Decision {
-    let sentence = verdict.sentence(occurrence, invocation.aws.now());
+/// Answers an occurrence that is not started. Returns `None` if it is owed. Only `Owed` starts an execution: a verdict that is added
+/// later does not.
+///
+/// # Errors
+/// If the occurrence's rule could not be read, as somebody may hold it.
+fn answer(
+    verdict: Verdict,
+    occurrence: &Occurrence,
+    snapshot: &mut Snapshot<'_>,
+    outcome: &mut Outcome,
+) -> Result<Option<Ensured>, Error> {
+    let sentence = verdict.sentence(occurrence);
+    let is_request = matches!(occurrence.trigger, Trigger::Request { .. });
     let (action, execution, reason) = match verdict {
-        Verdict::Owed => return Decision::Start,
-        Verdict::Unread => return Decision::RuleUnread,
-        Verdict::ServedByName(execution) => (Action::Duplicate, Some(execution), None),
+        Verdict::Owed => return Ok(None),
+        Verdict::Unread => return Err(snapshot.take_read_error()),
+        Verdict::ServedByName(execution) => {
+            let reason = "the request's id was used before: nothing is started, and its parameters are not used";
+            (Action::Duplicate, Some(execution), is_request.then(|| reason.to_owned()))
+        }
         Verdict::Running(execution) => (Action::AlreadyRunning, Some(execution), None),
         Verdict::ServedByTime(execution) => (Action::AlreadyServed, Some(execution), None),
         Verdict::Held => (Action::Held, None, Some(sentence)),
@@ -168,6 +162,7 @@ fn decide(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>
             outcome.execution_arn = Some(after.arn.as_str().to_owned());
             (Action::CoolingDown, None, Some(sentence))
         }
+        Verdict::Braked(_) => (Action::Braked, None, Some(sentence)),
         // Only a heartbeat gets these.
         Verdict::OwedUnlessMuted
         | Verdict::Expired
@@ -180,46 +175,42 @@ fn decide(verdict: Verdict, occurrence: &Occurrence, invocation: &Invocation<'_>
     };
     outcome.action = Some(action);
     outcome.reason = reason.or(outcome.reason.take());
-    Decision::NoStart(match execution {
+    Ok(Some(match execution {
         Some(execution) => {
             outcome.execution_arn = Some(execution.arn.as_str().to_owned());
             Ensured::Found(execution.arn)
         }
         None => Ensured::Nothing,
-    })
-}
-
-/// What became of a request to SageMaker.
-#[derive(Debug)]
-pub(crate) enum Tried<'g> {
-    Done(Attempt<'g>),
-    /// SageMaker refuses it, and another try would not help.
-    Refused(CallError, Snapshot<'g>),
+    }))
 }
 
 /// Starts the occurrence's execution. If that fails, looks whether it was started anyway.
-pub(crate) async fn start_execution<'a>(
-    invocation: &Invocation<'a>,
+///
+/// # Errors
+/// If SageMaker refuses the start for good, the error is not retryable.
+pub(crate) async fn start_execution(
+    invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     finder: Finder,
-    mut snapshot: Snapshot<'a>,
+    snapshot: &mut Snapshot<'_>,
     outcome: &mut Outcome,
-) -> Result<Tried<'a>, Error> {
+) -> Result<Ensured, Error> {
     let request = start::request(occurrence, &snapshot.situation(invocation));
     if snapshot.mode == Mode::DryRun {
         outcome.action = Some(Action::Started);
         outcome.reason = Some(format!("MODE is dry-run: the router would have started {}", request.display_name));
-        return Ok(Tried::Done(Attempt { result: Ensured::Nothing, snapshot }));
+        return Ok(Ensured::Nothing);
     }
-    let refused = match send(invocation, &request, &mut snapshot, outcome).await {
-        Ok(arn) => return Ok(Tried::Done(Attempt { result: Ensured::Started(arn), snapshot })),
+    let refused = match send(invocation, &request, snapshot, outcome).await {
+        Ok(arn) => return Ok(Ensured::Started(arn)),
         Err(refused) => refused,
     };
     // Another router may have started it, or the start was carried out and only its answer was lost.
     if let Ok(executions) = invocation.aws.pipeline.list().await {
-        snapshot = snapshot.with_list(executions);
+        snapshot.replace_list(executions);
         let verdict = match finder {
-            Finder::Event => checked_verdict(invocation, occurrence, &mut snapshot).await,
+            Finder::Event => checked_verdict(invocation, occurrence, snapshot).await,
+            // The plan has judged the alarm and the rollback already.
             Finder::Heartbeat => Ok(verdict::of_finding(occurrence, Evidence::None, &snapshot.situation(invocation))),
         };
         let verdict = match verdict {
@@ -229,17 +220,12 @@ pub(crate) async fn start_execution<'a>(
                 return Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await);
             }
         };
-        match decide(verdict, occurrence, invocation, outcome) {
-            Decision::Start => {}
-            Decision::NoStart(result) => return Ok(Tried::Done(Attempt { result, snapshot })),
-            Decision::RuleUnread => return Err(snapshot.into_read_error()),
+        if let Some(ensured) = answer(verdict, occurrence, snapshot, outcome)? {
+            return Ok(ensured);
         }
     }
     if refused.is_limit() {
-        return defer(invocation, occurrence, refused, snapshot, outcome).await.map(Tried::Done);
-    }
-    if !refused.is_retryable() {
-        return Ok(Tried::Refused(refused, snapshot));
+        return defer(invocation, occurrence, refused, snapshot, outcome).await;
     }
     Err(remember_and_fail(invocation, occurrence, refused.into(), &snapshot.guards).await)
 }
@@ -260,13 +246,13 @@ async fn send(
 }
 
 /// SageMaker is at its limit of executions. If something finds the occurrence again, the start waits for that. Otherwise it fails.
-async fn defer<'a>(
-    invocation: &Invocation<'a>,
+async fn defer(
+    invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     refused: CallError,
-    snapshot: Snapshot<'a>,
+    snapshot: &Snapshot<'_>,
     outcome: &mut Outcome,
-) -> Result<Attempt<'a>, Error> {
+) -> Result<Ensured, Error> {
     let is_remembered = verdict::is_remembered(occurrence, &snapshot.situation(invocation))
         && match remember_tick(invocation, occurrence, &snapshot.guards).await {
             Ok(is_remembered) => is_remembered,
@@ -277,7 +263,7 @@ async fn defer<'a>(
     }
     outcome.action = Some(Action::Deferred);
     outcome.reason = Some("the account runs as many pipeline executions as its quota allows".to_owned());
-    Ok(Attempt { result: Ensured::Deferred, snapshot })
+    Ok(Ensured::Deferred)
 }
 
 /// Notes on the schedule rule that its tick is owed. Returns whether it is noted; `true` for an occurrence that needs no note.
@@ -316,29 +302,29 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
 const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns the
-/// newest observation, and whether the occurrence's own execution was started.
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns whether
+/// the occurrence's own execution was started. The snapshot becomes the newest observation.
 ///
 /// # Errors
 /// [`Error`] as [`converge`]; if SageMaker returned the ended execution of another occurrence, or one that it does not find.
 pub(crate) async fn finish<'a>(
     invocation: &Invocation<'a>,
     occurrence: &Occurrence,
-    attempt: Attempt<'a>,
+    ensured: Ensured,
+    snapshot: &mut Snapshot<'a>,
     outcome: &mut Outcome,
-) -> Result<(Snapshot<'a>, bool), Error> {
-    let Attempt { result, mut snapshot } = attempt;
-    let Ensured::Started(arn) = result else {
-        return Ok((converge(invocation, snapshot, outcome).await?, false));
+) -> Result<bool, Error> {
+    let Ensured::Started(arn) = ensured else {
+        return converge(invocation, snapshot, outcome).await.map(|()| false);
     };
     snapshot.hints.push(StatusHint { arn: arn.clone(), status: ExecutionStatus::Active });
-    snapshot = observe(invocation, snapshot.hints, &snapshot.guards, outcome).await?;
+    *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
     for pause in LOOKS {
         if snapshot.finds(&arn) {
             break;
         }
         tokio::time::sleep(pause).await;
-        snapshot = observe(invocation, snapshot.hints, &snapshot.guards, outcome).await?;
+        *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
     }
     // For a token that was used before, SageMaker may return the execution that the token started.
     let own = snapshot.named.iter().find(|named| named.execution.arn == arn);
@@ -362,5 +348,5 @@ pub(crate) async fn finish<'a>(
         None => Ok(true),
     };
     let converged = converge(invocation, snapshot, outcome).await;
-    both(is_own, converged).map(|(is_own, snapshot)| (snapshot, is_own))
+    both(is_own, converged).map(|(is_own, ())| is_own)
 }

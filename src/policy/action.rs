@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::model::{
-    DeploymentTrigger, Execution, ExecutionArn, ExecutionStatus, Job, JobParameters, Memory, Mode, Occurrence, Trigger,
-    UserParameters,
+    DeploymentTrigger, Execution, ExecutionArn, ExecutionStatus, FailedStep, Job, JobParameters, Memory, Mode,
+    Occurrence, Trigger, UserParameters,
 };
 use crate::policy::DRAINED;
 use crate::policy::parameters::Parameters;
@@ -170,10 +170,15 @@ pub(crate) fn waits_for_unknown(unknown_since: SystemTime, now: SystemTime) -> b
 }
 
 /// The message about an execution that ended without success: which execution, how it ended, and why. Otherwise `None`.
-pub(crate) fn failure_message(execution: &Execution) -> Option<String> {
+pub(crate) fn failure_message(execution: &Execution, failed_steps: &[FailedStep]) -> Option<String> {
     match &execution.status {
         ExecutionStatus::Unsuccessful { word, reason } => {
-            let why = reason.as_deref().unwrap_or("SageMaker returns no reason");
+            let steps = failed_steps.iter().map(|FailedStep { step, reason }| format!("step {step} failed: {reason}"));
+            let why = match (failed_steps, reason) {
+                ([], Some(reason)) => reason.clone(),
+                ([], None) => "SageMaker returns no reason".to_owned(),
+                _ => steps.collect::<Vec<_>>().join("; "),
+            };
             Some(format!("execution {} is {word}: {why}", execution.arn.id()))
         }
         ExecutionStatus::Active | ExecutionStatus::Succeeded => None,

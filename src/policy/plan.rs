@@ -5,9 +5,10 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Occurrence, TickSender, TickTag, Trigger};
+use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Mode, Occurrence, TickSender, TickTag, Trigger};
+use crate::policy::training::{self, Brake};
 use crate::policy::verdict::{self, Evidence, Verdict};
-use crate::policy::{Situation, age, trigger};
+use crate::policy::{DRAINED, Situation, age, trigger};
 
 /// What a heartbeat found that may ask for a retraining.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,8 @@ impl Found {
             Trigger::Drift => self
                 .alarms
                 .retain(|alarm| trigger::drift(&alarm.name, alarm.changed, Memory::AwsState).key != occurrence.key),
-            Trigger::Job => {}
+            // No heartbeat finds them.
+            Trigger::Job | Trigger::Request { .. } => {}
         }
     }
 }
@@ -42,6 +44,8 @@ pub(crate) struct Plan {
     /// In the order in which they are served: the newest deployment, a tick, drift from the newest to the oldest.
     pub(crate) findings: Vec<Finding>,
     pub(crate) next: Next,
+    /// The alarms whose drift is owed unless they are muted, newest first.
+    pub(crate) unasked: Vec<String>,
     /// Whether the schedule rule's tag is not needed any more.
     pub(crate) tag_is_obsolete: bool,
     /// For how long the oldest of what is late has been owed; zero if nothing is.
@@ -58,13 +62,14 @@ pub(crate) struct Finding {
 /// What is started next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The execution of this occurrence, from `earliest` on.
+    /// The execution of this finding, from `earliest` on.
     Start {
-        occurrence: Occurrence,
+        finding: Finding,
         earliest: SystemTime,
     },
-    /// Drift is next, unless its alarm is muted. So the mutes of these alarms have to be read first, and then a new plan is made.
-    ReadMutes(Vec<String>),
+    /// This drift is next, unless its alarm is muted. So the mutes of the unasked alarms have to be read first, and then a new plan is
+    /// made.
+    ReadMutes(Finding),
     Nothing(WhyNothing),
 }
 
@@ -74,16 +79,66 @@ pub(crate) enum WhyNothing {
     NothingOwed,
     /// A heartbeat starts nothing beside this execution.
     ExecutionActive(ExecutionArn),
-    /// Something is owed, but this many executions started within 24 hours.
-    Braked {
-        started: usize,
-    },
+    /// Something is owed, but so many executions started within 24 hours.
+    Braked(Brake),
     /// Something is owed, but the newest execution has no start time, so it is unknown what it serves.
     NoStartTime,
+    /// A guard cannot be read or set, so the heartbeat fails.
+    GuardUnsettled,
+    Drain,
+    /// There are no heartbeats, or they may start nothing.
+    NoHeartbeat,
 }
 
-/// Makes the plan. `per_day` is the number of executions within 24 hours at which a heartbeat starts nothing.
-pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> Plan {
+impl WhyNothing {
+    /// The reason in one word, for answers.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::NothingOwed => "nothingOwed",
+            Self::ExecutionActive(_) => "executionActive",
+            Self::Braked(_) => "braked",
+            Self::NoStartTime => "noStartTime",
+            Self::GuardUnsettled => "guardUnsettled",
+            Self::Drain => "drain",
+            Self::NoHeartbeat => "noHeartbeat",
+        }
+    }
+
+    /// Until when, if that is known.
+    pub(crate) fn until(&self) -> Option<SystemTime> {
+        match self {
+            Self::Braked(brake) => brake.until,
+            Self::NothingOwed
+            | Self::ExecutionActive(_)
+            | Self::NoStartTime
+            | Self::GuardUnsettled
+            | Self::Drain
+            | Self::NoHeartbeat => None,
+        }
+    }
+
+    /// The reason as a sentence for people, without a full stop.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::NothingOwed => "nothing is owed".to_owned(),
+            Self::ExecutionActive(arn) => format!("execution {} runs", arn.id()),
+            Self::Braked(brake) => {
+                format!("a retraining is owed, but {}: a later heartbeat starts it", brake.sentence())
+            }
+            Self::NoStartTime => {
+                "a retraining is owed, but SageMaker returns no start time for the newest execution".to_owned()
+            }
+            Self::GuardUnsettled => "a guard cannot be read, so heartbeats fail and start nothing".to_owned(),
+            Self::Drain => DRAINED.to_owned(),
+            Self::NoHeartbeat => {
+                "no heartbeat starts anything: HEARTBEAT_NAME is not set, or CATCH_UP_PER_DAY is 0".to_owned()
+            }
+        }
+    }
+}
+
+/// Makes the plan.
+pub(crate) fn make(found: &Found, situation: &Situation<'_>) -> Plan {
     let deployment = trigger::newest_deployment(&found.deployments, situation.now).map(|newest| {
         let occurrence = trigger::deployment(newest.execution_id, Some(newest.succeeded), Memory::AwsState);
         (occurrence, newest.rolled_back_by.map_or(Evidence::None, Evidence::RolledBackBy))
@@ -110,35 +165,42 @@ pub(crate) fn make(found: &Found, per_day: usize, situation: &Situation<'_>) -> 
     let tag_is_obsolete = matches!(found.tick, Some((_, TickTag::Unreadable))) || findings.iter().any(is_answered);
     let owed_since = |finding: &Finding| finding.verdict.owed_since(&finding.occurrence, situation);
     let longest_owed = findings.iter().filter_map(owed_since).map(|since| age(since, situation.now)).max();
-    let next = next(&findings, unasked, per_day, situation);
-    Plan { at: situation.now, findings, next, tag_is_obsolete, longest_owed: longest_owed.unwrap_or_default() }
+    let next = next(&findings, situation);
+    let longest_owed = longest_owed.unwrap_or_default();
+    Plan { at: situation.now, findings, next, unasked, tag_is_obsolete, longest_owed }
 }
 
-fn next(findings: &[Finding], unasked: Vec<String>, per_day: usize, situation: &Situation<'_>) -> Next {
+fn next(findings: &[Finding], situation: &Situation<'_>) -> Next {
     let executions = situation.executions;
+    if situation.mode == Mode::Drain {
+        return Next::Nothing(WhyNothing::Drain);
+    }
+    if !situation.heartbeat_starts {
+        return Next::Nothing(WhyNothing::NoHeartbeat);
+    }
+    if situation.has_unread_guard {
+        return Next::Nothing(WhyNothing::GuardUnsettled);
+    }
     if let Some(active) = executions.iter().find(|execution| execution.status.is_active()) {
         return Next::Nothing(WhyNothing::ExecutionActive(active.arn.clone()));
     }
     let Some(owed) = findings.iter().find(|finding| finding.verdict == Verdict::Owed) else {
-        if !unasked.is_empty() {
-            return Next::ReadMutes(unasked);
+        if let Some(unasked) = findings.iter().find(|finding| finding.verdict == Verdict::OwedUnlessMuted) {
+            return Next::ReadMutes(unasked.clone());
         }
-        return later(findings).unwrap_or(Next::Nothing(WhyNothing::NothingOwed));
+        return later(findings, situation).unwrap_or(Next::Nothing(WhyNothing::NothingOwed));
     };
     if executions.first().is_some_and(|newest| newest.started.is_none()) {
         return Next::Nothing(WhyNothing::NoStartTime);
     }
-    // An execution without a start time counts, if a newer one is less than a day old.
-    let is_recent = |started: SystemTime| age(started, situation.now) < Duration::from_hours(24);
-    let started = executions.iter().take_while(|execution| execution.started.is_none_or(is_recent)).count();
-    if started >= per_day {
-        return Next::Nothing(WhyNothing::Braked { started });
+    if let Some(brake) = training::brake(situation) {
+        return Next::Nothing(WhyNothing::Braked(brake));
     }
-    Next::Start { occurrence: owed.occurrence.clone(), earliest: situation.now }
+    Next::Start { finding: owed.clone(), earliest: situation.now }
 }
 
-/// The finding whose time comes first.
-fn later(findings: &[Finding]) -> Option<Next> {
+/// The finding whose time comes first, and when it may be started.
+fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
     let waits = findings.iter().filter_map(|finding| match &finding.verdict {
         Verdict::TooYoung { until } | Verdict::CoolingDown { until, .. } => Some((finding, *until)),
         Verdict::Owed
@@ -153,10 +215,12 @@ fn later(findings: &[Finding]) -> Option<Next> {
         | Verdict::Suppressed { .. }
         | Verdict::ActionsOff
         | Verdict::Muted
-        | Verdict::MutesNotRead => None,
+        | Verdict::MutesNotRead
+        | Verdict::Braked(_) => None,
     });
     let (finding, earliest) = waits.min_by_key(|(_, until)| *until)?;
-    Some(Next::Start { occurrence: finding.occurrence.clone(), earliest })
+    let braked = training::brake(situation).and_then(|brake| brake.until);
+    Some(Next::Start { finding: finding.clone(), earliest: braked.map_or(earliest, |until| until.max(earliest)) })
 }
 
 #[cfg(test)]
@@ -192,20 +256,24 @@ mod tests {
     /// The trigger and, if it is not now, the time of what is started next, or why nothing is.
     fn next(plan: &Plan) -> String {
         match &plan.next {
-            Next::Start { occurrence, earliest } if *earliest <= noon() => occurrence.trigger.word().to_owned(),
-            Next::Start { occurrence, earliest } => {
-                format!("{} in {}", occurrence.trigger.word(), crate::policy::whole_seconds(age(noon(), *earliest)))
+            Next::Start { finding, earliest } if *earliest <= noon() => finding.occurrence.trigger.word().to_owned(),
+            Next::Start { finding, earliest } => {
+                format!(
+                    "{} in {}",
+                    finding.occurrence.trigger.word(),
+                    humantime::format_duration(age(noon(), *earliest))
+                )
             }
-            Next::ReadMutes(alarms) => format!("read mutes of {}", alarms.join(", ")),
+            Next::ReadMutes(_) => format!("read mutes of {}", plan.unasked.join(", ")),
             Next::Nothing(WhyNothing::ExecutionActive(arn)) => format!("{} runs", arn.id()),
-            Next::Nothing(why) => format!("{why:?}"),
+            Next::Nothing(why) => why.word().to_owned(),
         }
     }
 
     #[test]
     fn a_heartbeat_serves_the_deployment_first_then_the_tick_then_the_newest_drift() {
         let mut found = found(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
-        let plan = make(&found, 4, &situation(&[]));
+        let plan = make(&found, &situation(&[]));
         let keys: Vec<&str> = plan.findings.iter().map(|finding| finding.occurrence.key.as_str()).collect();
         let older = "older 2021-06-01T08:00:00Z";
         assert_eq!(keys, ["new", "rule 2021-06-01T10:00:00Z", "newer 2021-06-01T09:00:00Z", older]);
@@ -213,21 +281,21 @@ mod tests {
         assert_eq!(next(&plan), "code");
         assert_eq!((plan.longest_owed, plan.tag_is_obsolete), (4 * HOUR, false));
         found.deployments.clear();
-        assert_eq!(next(&make(&found, 4, &situation(&[]))), "schedule");
+        assert_eq!(next(&make(&found, &situation(&[]))), "schedule");
         found.tick = None;
-        assert_eq!(next(&make(&found, 4, &situation(&[]))), "drift");
+        assert_eq!(next(&make(&found, &situation(&[]))), "drift");
         found.alarms.clear();
-        let plan = make(&found, 4, &situation(&[]));
-        assert_eq!((next(&plan), plan.longest_owed), ("NothingOwed".to_owned(), Duration::ZERO));
+        let plan = make(&found, &situation(&[]));
+        assert_eq!((next(&plan), plan.longest_owed), ("nothingOwed".to_owned(), Duration::ZERO));
     }
 
     #[test]
     fn a_finding_that_is_left_out_makes_room_for_the_following_one() {
         let mut found = found(HOUR, 2 * HOUR, [4 * HOUR, 3 * HOUR]);
         let mut served = Vec::new();
-        while let Next::Start { occurrence, .. } = make(&found, 4, &situation(&[])).next {
-            found.leave_out(&occurrence);
-            served.push(occurrence.key);
+        while let Next::Start { finding, .. } = make(&found, &situation(&[])).next {
+            found.leave_out(&finding.occurrence);
+            served.push(finding.occurrence.key);
         }
         let drift = ["newer 2021-06-01T09:00:00Z", "older 2021-06-01T08:00:00Z"];
         assert_eq!(served, ["new", "rule 2021-06-01T10:00:00Z", drift[0], drift[1]]);
@@ -237,7 +305,7 @@ mod tests {
     fn what_is_younger_than_five_minutes_is_next_when_its_event_cannot_come_any_more() {
         let minutes = |deployment, tick| {
             let found = Found { alarms: vec![], ..found(deployment * MINUTE, tick * MINUTE, [HOUR; 2]) };
-            next(&make(&found, 4, &situation(&[])))
+            next(&make(&found, &situation(&[])))
         };
         assert_eq!(minutes(5, 5), "code");
         assert_eq!(minutes(4, 5), "schedule");
@@ -248,26 +316,26 @@ mod tests {
     #[test]
     fn the_mutes_are_read_of_what_may_be_started_next_and_only_then_is_drift_started() {
         let drift = |mutes| only_alarms(vec![alarm("older", 2 * HOUR, mutes), alarm("newer", HOUR, Mutes::NotAsked)]);
-        let plan = make(&drift(Mutes::NotAsked), 4, &situation(&[]));
+        let plan = make(&drift(Mutes::NotAsked), &situation(&[]));
         assert_eq!((next(&plan), plan.longest_owed), ("read mutes of newer, older".to_owned(), Duration::ZERO));
         // The older one was asked before. The newer one has become owed since, and is left to the next heartbeat.
-        let plan = make(&drift(Mutes::None), 4, &situation(&[]));
-        assert!(matches!(&plan.next, Next::Start { occurrence, .. } if occurrence.key.starts_with("older")));
+        let plan = make(&drift(Mutes::None), &situation(&[]));
+        assert!(matches!(&plan.next, Next::Start { finding, .. } if finding.occurrence.key.starts_with("older")));
         assert_eq!(plan.longest_owed, 2 * HOUR, "only what was asked counts");
         let asked = |mutes| only_alarms(vec![alarm("a", HOUR, mutes)]);
         for mutes in [Mutes::Active, Mutes::NotRead] {
-            let plan = make(&asked(mutes), 4, &situation(&[]));
-            assert_eq!((next(&plan), plan.longest_owed), ("NothingOwed".to_owned(), Duration::ZERO), "{mutes:?}");
+            let plan = make(&asked(mutes), &situation(&[]));
+            assert_eq!((next(&plan), plan.longest_owed), ("nothingOwed".to_owned(), Duration::ZERO), "{mutes:?}");
         }
         let with_deployment = Found { alarms: asked(Mutes::NotAsked).alarms, ..found(HOUR, HOUR, [HOUR; 2]) };
-        assert_eq!(next(&make(&with_deployment, 4, &situation(&[]))), "code", "no mute has to be read for it");
+        assert_eq!(next(&make(&with_deployment, &situation(&[]))), "code", "no mute has to be read for it");
     }
 
     #[test]
     fn nothing_is_started_beside_an_active_execution_and_what_waits_for_its_end_is_late() {
         let history = [execution("x", true, "by hand")];
         let minutes = |deployment, tick| found(deployment * MINUTE, tick * MINUTE, [5 * MINUTE; 2]);
-        let plan = make(&minutes(10, 20), 4, &situation(&history));
+        let plan = make(&minutes(10, 20), &situation(&history));
         assert_eq!((next(&plan), plan.longest_owed), ("x runs".to_owned(), 20 * MINUTE));
         assert!(plan.findings.iter().all(|finding| finding.verdict == Verdict::Running(history[0].clone())));
     }
@@ -276,7 +344,7 @@ mod tests {
     fn a_tick_that_is_served_held_or_expired_is_settled_and_another_routers_is_left_alone() {
         let settled = |tag, situation: &Situation<'_>| {
             let found = Found { tick: Some(("rule".to_owned(), tag)), ..Found::default() };
-            make(&found, 4, situation).tag_is_obsolete
+            make(&found, situation).tag_is_obsolete
         };
         let tick = || TickTag::Since(noon() - HOUR);
         let served = [started(noon())];
@@ -290,7 +358,7 @@ mod tests {
         // A deployment that is served says nothing of the tick.
         let both = Found { alarms: vec![], ..found(2 * HOUR, HOUR, [HOUR; 2]) };
         let since_the_deployment = [started(noon() - 90 * MINUTE)];
-        assert!(!make(&both, 4, &situation(&since_the_deployment)).tag_is_obsolete);
+        assert!(!make(&both, &situation(&since_the_deployment)).tag_is_obsolete);
     }
 
     #[test]
@@ -298,7 +366,7 @@ mod tests {
         let history = [started(noon() - 5 * HOUR)];
         let situation = Situation { drift_cooldown: Some(6 * HOUR), ..situation(&history) };
         let found = only_alarms(vec![alarm("a", HOUR, Mutes::NotAsked), alarm("b", 2 * HOUR, Mutes::NotAsked)]);
-        let plan = make(&found, 4, &situation);
+        let plan = make(&found, &situation);
         assert_eq!((next(&plan), plan.longest_owed), ("drift in 1h".to_owned(), Duration::ZERO));
         assert_eq!(plan.findings[0].verdict, Verdict::CoolingDown { after: history[0].clone(), until: noon() + HOUR });
     }
@@ -307,15 +375,32 @@ mod tests {
     fn so_many_executions_within_a_day_stop_a_heartbeat_and_so_does_a_newest_one_without_a_start_time() {
         let found = only_alarms(vec![alarm("a", HOUR, Mutes::None)]);
         let history = [2, 3, 25].map(|hours| started(noon() - hours * HOUR));
-        let next = |history: &[Execution], per_day| next(&make(&found, per_day, &situation(history)));
+        let next = |history: &[Execution], catch_up_per_day| {
+            next(&make(&found, &Situation { catch_up_per_day, ..situation(history) }))
+        };
         assert_eq!(next(&history, 3), "drift");
-        assert_eq!(next(&history, 2), "Braked { started: 2 }");
-        let [day_old, younger] = [Duration::ZERO, Duration::from_secs(1)].map(|by| started(noon() - 24 * HOUR + by));
-        assert_eq!(next(&[day_old], 1), "drift");
-        assert_eq!(next(&[younger], 1), "Braked { started: 1 }");
+        assert_eq!(next(&history, 2), "braked");
         let unknown = Execution { started: None, ..history[1].clone() };
-        assert_eq!(next(&[history[0].clone(), unknown.clone()], 2), "Braked { started: 2 }");
-        assert_eq!(next(&[unknown], 4), "NoStartTime");
-        assert_eq!(make(&Found::default(), 0, &situation(&history)).next, Next::Nothing(WhyNothing::NothingOwed));
+        assert_eq!(next(&[history[0].clone(), unknown.clone()], 2), "braked");
+        assert_eq!(next(&[unknown], 4), "noStartTime");
+        assert_eq!(make(&Found::default(), &situation(&history)).next, Next::Nothing(WhyNothing::NothingOwed));
+    }
+
+    #[test]
+    fn what_lets_no_heartbeat_start_anything_comes_first_and_the_findings_have_their_verdicts() {
+        let found = only_alarms(vec![alarm("a", HOUR, Mutes::None)]);
+        let history = [execution("x", true, "by hand")];
+        let mut situation = Situation { mode: Mode::Drain, heartbeat_starts: false, ..situation(&history) };
+        situation.has_unread_guard = true;
+        let why = |situation: &Situation<'_>| next(&make(&found, situation));
+        assert_eq!(why(&situation), "drain");
+        situation.mode = Mode::Active;
+        assert_eq!(why(&situation), "noHeartbeat");
+        situation.heartbeat_starts = true;
+        assert_eq!(why(&situation), "guardUnsettled");
+        situation.has_unread_guard = false;
+        assert_eq!(why(&situation), "x runs");
+        let draining = Situation { mode: Mode::Drain, executions: &[], ..situation };
+        assert_eq!(make(&found, &draining).findings[0].verdict, Verdict::Owed);
     }
 }

@@ -29,7 +29,9 @@ pub(crate) fn request(occurrence: &Occurrence, situation: &Situation<'_>) -> Sta
     let pipeline = situation.pipeline.to_ascii_lowercase();
     let token = match occurrence.trigger {
         // Each occurrence gets one execution, so the token is made of the occurrence.
-        Trigger::Deployment | Trigger::Job => digest(&["occurrence", &pipeline, &display_name]),
+        Trigger::Deployment | Trigger::Job | Trigger::Request { .. } => {
+            digest(&["occurrence", &pipeline, &display_name])
+        }
         // A compare-and-swap on the history: routers that saw the same newest execution send the same token.
         Trigger::Schedule | Trigger::Drift => {
             let newest = situation.executions.first().map_or("none", |e| e.arn.as_str());
@@ -75,6 +77,14 @@ pub(crate) fn display_name(occurrence: &Occurrence) -> String {
         .collect();
     let hash = digest(&[key]);
     format!("{}-{}", slug.trim_end_matches('-'), &hash[..HASH_LENGTH])
+}
+
+/// The trigger and the key in an execution's display name; `None` if no trigger of a router started it.
+pub(crate) fn trigger_and_key(display_name: Option<&str>) -> Option<(&'static str, &str)> {
+    let (word, key) = display_name?.split_once('-')?;
+    let triggers =
+        [Trigger::Deployment, Trigger::Schedule, Trigger::Drift, Trigger::Job, Trigger::Request { is_forced: false }];
+    triggers.into_iter().map(Trigger::word).find(|trigger| *trigger == word).map(|trigger| (trigger, key))
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use crate::model::{
     AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, GuardRole, JobParameters, Memory, Occurrence, Place,
-    Tick, TickSender, Trigger, last_segment,
+    RetrainRequest, Tick, TickSender, Trigger, last_segment,
 };
 use crate::policy::parameters::Parameters;
-use crate::policy::rfc3339;
 use crate::policy::start::description;
+use crate::policy::{is_ahead, rfc3339};
 
 /// Whether an event calls for a retraining.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,22 +206,26 @@ pub(crate) struct NewestDeployment<'d> {
     pub(crate) rolled_back_by: Option<&'d str>,
 }
 
-/// Finds the newest deployment in CodePipeline's list, which is newest first. A later one that failed does not hide it. If times are
-/// ahead of the clock, the list's order decides.
+/// Finds the newest deployment in CodePipeline's list: the one that succeeded last. A later one that failed does not hide it. The list is
+/// in the order of their starts, newest first. That order decides where a time is ahead of the clock.
 ///
 /// A rollback cancels it, unless it restored this very deployment: when a later one fails, CodePipeline may roll back to it.
 pub(crate) fn newest_deployment(deployments: &[Deployment], now: SystemTime) -> Option<NewestDeployment<'_>> {
-    let newest = |is_rollback: bool| {
-        let succeeded = deployments.iter().rev().filter(move |d| d.has_succeeded && d.is_rollback == is_rollback);
-        succeeded.filter_map(|d| Some((d, d.changed?.min(now)))).max_by_key(|(_, changed)| *changed)
+    let is_later = |(place, changed): (usize, SystemTime), (other_place, other): (usize, SystemTime)| {
+        if is_ahead(changed, now) || is_ahead(other, now) { place < other_place } else { changed > other }
     };
-    let (deployment, at) = newest(false)?;
+    let newest = |is_rollback: bool| {
+        let succeeded = deployments.iter().enumerate().filter(|(_, d)| d.has_succeeded && d.is_rollback == is_rollback);
+        let timed = succeeded.filter_map(|(place, deployment)| Some((deployment, (place, deployment.changed?))));
+        timed.reduce(|newest, other| if is_later(other.1, newest.1) { other } else { newest })
+    };
+    let (deployment, when) = newest(false)?;
     let rollback = newest(true).filter(|(rollback, rolled_back)| {
-        *rolled_back > at && rollback.rollback_target.as_ref() != Some(&deployment.execution_id)
+        is_later(*rolled_back, when) && rollback.rollback_target.as_ref() != Some(&deployment.execution_id)
     });
     Some(NewestDeployment {
         execution_id: &deployment.execution_id,
-        succeeded: deployment.changed?,
+        succeeded: when.1,
         rolled_back_by: rollback.map(|(rollback, _)| rollback.execution_id.as_str()),
     })
 }
@@ -293,6 +297,29 @@ pub(crate) fn tick(sender: TickSender, name: &str, at: SystemTime, memory: Memor
     let key = format!("{name} {time}");
     let parameters = JobParameters::new();
     Occurrence { trigger: Trigger::Schedule, key, at: Some(at), rule, memory, description, parameters }
+}
+
+/// The occurrence of a request, which happens `now`. Nothing but the request finds it again. An error says why it can never be
+/// served.
+pub(crate) fn of_request(
+    request: RetrainRequest,
+    configured: &Parameters,
+    now: SystemTime,
+) -> Result<Occurrence, String> {
+    let RetrainRequest { id, reason, parameters, is_forced } = request;
+    if let Some(refusal) = configured.refusal(&parameters) {
+        return Err(refusal);
+    }
+    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Ok(Occurrence {
+        trigger: Trigger::Request { is_forced },
+        description: description(&format!("request {id}{why}")),
+        key: id,
+        at: Some(now),
+        rule: None,
+        memory: Memory::Event,
+        parameters,
+    })
 }
 
 /// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
@@ -477,7 +504,16 @@ mod tests {
             |deployments: &[Deployment]| newest_deployment(deployments, noon()).unwrap().execution_id.to_owned();
         assert_eq!(newest(&[ahead("newer", 1), ahead("older", 60)]), "newer");
         let past = Deployment { changed: Some(noon() - MINUTE), ..ahead("newest", 0) };
-        assert_eq!(newest(&[past, ahead("older", 60)]), "older", "its time has not come yet");
+        assert_eq!(newest(&[past.clone(), ahead("older", 60)]), "newest", "a wrong time hides nothing");
+        assert_eq!(newest(&[past.clone(), ahead("older", 5)]), "older", "clocks differ");
+        let succeeded = newest_deployment(&[ahead("newer", 1)], noon()).unwrap().succeeded;
+        assert_eq!(succeeded, noon() + MINUTE, "the list's time: every heartbeat sends the same request");
+        let rolled_back_by = |deployments: &[Deployment]| {
+            newest_deployment(deployments, noon()).and_then(|newest| newest.rolled_back_by.map(str::to_owned))
+        };
+        let rollback = |minutes| Deployment { is_rollback: true, ..ahead("back", minutes) };
+        assert_eq!(rolled_back_by(&[rollback(50), ahead("older", 60)]).as_deref(), Some("back"));
+        assert_eq!(rolled_back_by(&[past, rollback(60)]), None);
     }
 
     #[test]

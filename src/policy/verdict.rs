@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::{Alarm, Execution, ExecutionStatus, GuardRole, Memory, Mutes, Occurrence, Trigger};
 use crate::policy::start::display_name;
-use crate::policy::{Hold, Situation, age, rfc3339, whole_seconds};
+use crate::policy::training::{self, Brake};
+use crate::policy::{Hold, Situation, age, is_ahead, rfc3339};
 
 /// What the router decides about one occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) enum Verdict {
     MutesNotRead,
     /// Its event may still come.
     TooYoung { until: SystemTime },
+    /// So many executions started within 24 hours.
+    Braked(Brake),
 }
 
 /// An execution serves drift if it started less than this before the alarm's change. Three services' clocks differ, and the same
@@ -54,15 +57,20 @@ const CATCH_UP_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// A younger occurrence is left to its event.
 const YOUNGEST: Duration = Duration::from_mins(5);
 
-/// The verdict on an occurrence that an event reports. Its age does not matter. Each deployment and each job has an execution of
-/// its own, also beside an active one.
+/// The verdict on an occurrence that an event reports. Its age does not matter. Each deployment, each job and each request that is
+/// forced has an execution of its own, also beside an active one.
 pub(crate) fn of_event(occurrence: &Occurrence, situation: &Situation<'_>) -> Verdict {
-    let coalesces = matches!(occurrence.trigger, Trigger::Schedule | Trigger::Drift);
+    let (coalesces, is_braked) = match occurrence.trigger {
+        Trigger::Schedule | Trigger::Drift => (true, false),
+        Trigger::Deployment | Trigger::Job => (false, false),
+        Trigger::Request { is_forced } => (!is_forced, !is_forced),
+    };
     served_by_name(occurrence, situation)
         .or_else(|| running(situation).filter(|_| coalesces))
         .or_else(|| served_by_time(occurrence, situation).filter(|_| coalesces))
         .or_else(|| hold(occurrence, situation))
         .or_else(|| cooling_down(occurrence, situation))
+        .or_else(|| training::brake(situation).filter(|_| is_braked).map(Verdict::Braked))
         .unwrap_or(Verdict::Owed)
 }
 
@@ -119,7 +127,7 @@ fn served_by_time(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<
     let serves = |started| match occurrence.trigger {
         Trigger::Drift => age(started, at) < DRIFT_MARGIN,
         Trigger::Schedule | Trigger::Deployment => started >= at,
-        Trigger::Job => false,
+        Trigger::Job | Trigger::Request { .. } => false,
     };
     let serves = |execution: &&Execution| execution.started.is_some_and(serves);
     situation.executions.iter().find(serves).cloned().map(Verdict::ServedByTime)
@@ -177,10 +185,8 @@ fn muted(alarm: Option<&Alarm>) -> Option<Verdict> {
 
 fn too_young(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
     let (at, now) = (occurrence.at?, situation.now);
-    // A time that is far ahead of the clock says nothing about the event.
-    let is_far_ahead = at.duration_since(now).is_ok_and(|ahead| ahead > YOUNGEST);
-    let left = YOUNGEST.checked_sub(age(at, now)).filter(|left| !left.is_zero() && !is_far_ahead)?;
-    Some(Verdict::TooYoung { until: now + left })
+    let until = at.checked_add(YOUNGEST).filter(|until| *until > now && !is_ahead(at, now))?;
+    Some(Verdict::TooYoung { until })
 }
 
 /// Whether something finds the occurrence again when SageMaker is at its limit, so that its start can wait.
@@ -207,7 +213,8 @@ impl Verdict {
             | Self::ActionsOff
             | Self::Muted
             | Self::MutesNotRead
-            | Self::TooYoung { .. } => false,
+            | Self::TooYoung { .. }
+            | Self::Braked(_) => false,
         }
     }
 
@@ -222,7 +229,13 @@ impl Verdict {
                 occurrence.at.max(cooled)
             }
             Self::Owed => occurrence.at,
-            Self::Running(_) if !is_drift && blocked(occurrence, situation).is_none() => occurrence.at,
+            Self::Running(_)
+                if !is_drift
+                    && blocked(occurrence, situation).is_none()
+                    && too_young(occurrence, situation).is_none() =>
+            {
+                occurrence.at
+            }
             Self::OwedUnlessMuted
             | Self::ServedByName(_)
             | Self::ServedByTime(_)
@@ -236,14 +249,55 @@ impl Verdict {
             | Self::ActionsOff
             | Self::Muted
             | Self::MutesNotRead
-            | Self::TooYoung { .. } => None,
+            | Self::TooYoung { .. }
+            | Self::Braked(_) => None,
+        }
+    }
+
+    /// The verdict in one word, for answers.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Owed | Self::OwedUnlessMuted => "owed",
+            Self::ServedByName(_) | Self::ServedByTime(_) => "served",
+            Self::Running(_) => "running",
+            Self::Held => "held",
+            Self::Unread => "unread",
+            Self::Expired => "expired",
+            Self::CoolingDown { .. } => "coolingDown",
+            Self::RolledBack { .. } => "rolledBack",
+            Self::Suppressed { .. } => "suppressed",
+            Self::ActionsOff => "actionsOff",
+            Self::Muted => "muted",
+            Self::MutesNotRead => "mutesNotRead",
+            Self::TooYoung { .. } => "tooYoung",
+            Self::Braked(_) => "braked",
+        }
+    }
+
+    /// Until when nothing else can be decided, if that is known.
+    pub(crate) fn until(&self) -> Option<SystemTime> {
+        match self {
+            Self::CoolingDown { until, .. } | Self::TooYoung { until } => Some(*until),
+            Self::Braked(brake) => brake.until,
+            Self::Owed
+            | Self::OwedUnlessMuted
+            | Self::ServedByName(_)
+            | Self::ServedByTime(_)
+            | Self::Running(_)
+            | Self::Held
+            | Self::Unread
+            | Self::Expired
+            | Self::RolledBack { .. }
+            | Self::Suppressed { .. }
+            | Self::ActionsOff
+            | Self::Muted
+            | Self::MutesNotRead => None,
         }
     }
 
     /// The verdict as a sentence for people, without a full stop.
-    pub(crate) fn sentence(&self, occurrence: &Occurrence, now: SystemTime) -> String {
+    pub(crate) fn sentence(&self, occurrence: &Occurrence) -> String {
         let key = &occurrence.key;
-        let left = |until: &SystemTime| whole_seconds(until.duration_since(now).unwrap_or_default());
         match self {
             Self::Owed => format!("{key} needs a retraining"),
             Self::OwedUnlessMuted => format!("{key} needs a retraining, unless its alarm is muted"),
@@ -257,18 +311,18 @@ impl Verdict {
             Self::Unread => format!("the rule of {key} cannot be read, and somebody may have disabled it"),
             Self::Expired => format!("{key} is older than 7 days plus the cooldown, so no heartbeat starts it"),
             // Nothing finds it again, so the cooldown ends without it.
-            Self::CoolingDown { after, until } if occurrence.memory == Memory::Event => format!(
-                "{} was started a short while ago: drift starts nothing for another {}",
-                after.arn.id(),
-                left(until)
-            ),
-            Self::CoolingDown { until, .. } => format!("{key} waits for the cooldown, another {}", left(until)),
+            Self::CoolingDown { after, until } if occurrence.memory == Memory::Event => {
+                let (id, until) = (after.arn.id(), rfc3339(*until));
+                format!("{id} was started a short while ago: drift starts nothing until {until}")
+            }
+            Self::CoolingDown { until, .. } => format!("{key} waits for the cooldown until {}", rfc3339(*until)),
             Self::RolledBack { by } => format!("{key} was rolled back by CodePipeline execution {by}"),
             Self::Suppressed { by } => format!("the alarm of {key} is suppressed by {by}"),
             Self::ActionsOff => format!("the actions of the alarm of {key} are disabled"),
             Self::Muted => format!("the alarm of {key} is muted"),
             Self::MutesNotRead => format!("the mute rules of the alarm of {key} cannot be read"),
-            Self::TooYoung { until } => format!("the event of {key} may still come, within {}", left(until)),
+            Self::TooYoung { until } => format!("the event of {key} may still come, until {}", rfc3339(*until)),
+            Self::Braked(brake) => format!("{key} is not started: {}", brake.sentence()),
         }
     }
 }
@@ -407,14 +461,14 @@ mod tests {
         // Clocks differ by seconds. A time that is further ahead is no reason to wait.
         let ahead = |by| Occurrence { at: Some(noon() + by), ..occurrence(Trigger::Deployment, "a") };
         let verdict = |by| of_finding(&ahead(by), Evidence::None, &situation(&[]));
-        assert_eq!(verdict(5 * MINUTE), Verdict::TooYoung { until: noon() + 5 * MINUTE });
+        assert_eq!(verdict(5 * MINUTE), Verdict::TooYoung { until: noon() + 10 * MINUTE });
         assert_eq!(verdict(5 * MINUTE + SECOND), Verdict::Owed);
     }
 
     /// Every reason at once; then the first one is taken away, and so on.
     #[test]
     fn the_first_reason_in_the_order_of_the_design_is_the_verdict() {
-        let own = execution("own", false, "drift-a");
+        let own = Execution { status: ExecutionStatus::from("Failed"), ..execution("own", false, "drift-a") };
         let later = Execution { started: Some(noon()), ..execution("later", false, "by hand") };
         let active = Execution { started: Some(noon() - 12 * MINUTE), ..execution("active", true, "by hand") };
         let before = started(noon() - 30 * MINUTE);
@@ -521,7 +575,7 @@ mod tests {
             (Verdict::Expired, "fare 12:00 is older than 7 days plus the cooldown, so no heartbeat starts it"),
             (
                 Verdict::CoolingDown { after: by(), until: noon() + HOUR },
-                "fare 12:00 waits for the cooldown, another 1h",
+                "fare 12:00 waits for the cooldown until 2021-06-01T13:00:00Z",
             ),
             (
                 Verdict::RolledBack { by: "ef01".to_owned() },
@@ -531,15 +585,18 @@ mod tests {
             (Verdict::ActionsOff, "the actions of the alarm of fare 12:00 are disabled"),
             (Verdict::Muted, "the alarm of fare 12:00 is muted"),
             (Verdict::MutesNotRead, "the mute rules of the alarm of fare 12:00 cannot be read"),
-            (Verdict::TooYoung { until: noon() + 3 * MINUTE }, "the event of fare 12:00 may still come, within 3m"),
+            (
+                Verdict::TooYoung { until: noon() + 3 * MINUTE },
+                "the event of fare 12:00 may still come, until 2021-06-01T12:03:00Z",
+            ),
         ] {
-            assert_eq!(verdict.sentence(&remembered, noon()), sentence);
+            assert_eq!(verdict.sentence(&remembered), sentence);
         }
         let forgotten = occurrence(Trigger::Drift, "fare 12:00");
         let cooling = Verdict::CoolingDown { after: by(), until: noon() + HOUR };
         assert_eq!(
-            cooling.sentence(&forgotten, noon()),
-            "abc was started a short while ago: drift starts nothing for another 1h"
+            cooling.sentence(&forgotten),
+            "abc was started a short while ago: drift starts nothing until 2021-06-01T13:00:00Z"
         );
     }
 }

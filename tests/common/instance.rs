@@ -51,6 +51,13 @@ impl Instance {
         Self { context: self.context.clone(), ..Self::new(simulator, &changed) }
     }
 
+    /// The same function on another simulator.
+    pub fn on(&self, simulator: Simulator) -> Self {
+        let changed: Vec<(&str, &str)> =
+            self.changed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { context: self.context.clone(), ..Self::new(simulator, &changed) }
+    }
+
     /// Whether the test has changed this environment variable.
     pub fn changes(&self, variable: &str) -> bool {
         self.changed.iter().any(|(name, _)| name == variable)

@@ -13,13 +13,15 @@ use simulator::{Project, Simulator, only_reads};
 use super::dry_run::DryRun;
 use super::instance::Instance;
 use super::marks::{MARK, TAG};
+use super::shown::Shown;
 
 /// Deployments come by an action of the CodePipeline, not by event.
 pub const DEPLOYED_BY_ACTION: (&str, &str) = ("DEPLOYMENT_TRIGGER", "action");
 
 /// A router and the simulator that it calls.
 ///
-/// A dry run comes before every event that a test sends: [`DryRun`] tells what it checks. A test that sets `MODE` itself has none.
+/// A status and a dry run come before every event that a test sends: [`Shown`] and [`DryRun`] tell what they check. A test that sets
+/// `MODE` itself has no dry run.
 #[derive(Clone)]
 pub struct Lab {
     pub simulator: Simulator,
@@ -84,10 +86,14 @@ impl Lab {
             true => None,
             false => DryRun::before(&event, &self.instance),
         };
-        let (answer, is_comparable) = self.handle(event).await;
+        let shown = Shown::before(&self.instance);
+        let (answer, is_comparable) = self.handle(event.clone()).await;
         let answer = answer?;
-        if let Some(dry_run) = dry_run.filter(|_| is_comparable) {
-            dry_run.assert_reported(&answer);
+        if is_comparable {
+            shown.assert_done(&event, &answer);
+            if let Some(dry_run) = dry_run {
+                dry_run.assert_reported(&answer);
+            }
         }
         Ok(answer)
     }

@@ -78,10 +78,17 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     let answer = lab.heartbeat_after(MINUTE).await;
     assert_eq!(answer["action"], "released");
     let reason = answer["reason"].as_str().unwrap();
-    assert!(reason.contains("waits for the cooldown, another 22h 59m"), "{reason}");
+    assert!(reason.contains("waits for the cooldown until 2021-05-29T07:33:21Z"), "{reason}");
     assert_eq!(
         lab.take_metrics(),
-        ["OwedSeconds 0", "InterlockEngaged 0", "GuardsHeld 0", "AlarmsMissing 0"],
+        [
+            "OwedSeconds 0",
+            "RetrainingFailing 0",
+            "TrainingAgeSeconds 3660",
+            "InterlockEngaged 0",
+            "GuardsHeld 0",
+            "AlarmsMissing 0"
+        ],
         "what waits for the cooldown is not owed"
     );
     assert_eq!(lab.heartbeat_after(22 * HOUR).await["action"], "unchanged");
@@ -91,7 +98,16 @@ async fn drift_while_a_retraining_runs_is_served_once_the_cooldown_is_over() {
     assert_eq!(answer["key"], format!("{ALARM} 2021-05-28T08:33:21Z"));
     assert_eq!(
         lab.take_metrics(),
-        ["Started 1", "CaughtUp 1", "OwedSeconds 60", "InterlockEngaged 1", "GuardsHeld 0", "AlarmsMissing 0"]
+        [
+            "Started 1",
+            "CaughtUp 1",
+            "OwedSeconds 60",
+            "RetrainingFailing 0",
+            "TrainingAgeSeconds 86460",
+            "InterlockEngaged 1",
+            "GuardsHeld 0",
+            "AlarmsMissing 0"
+        ]
     );
     lab.assert_engaged();
     // The alarm stays in ALARM. It is answered once, however the retraining ends.
@@ -243,23 +259,25 @@ async fn an_execution_that_started_shortly_before_the_alarm_serves_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_deployment_is_retrained_and_so_many_later_failures_do_not_hide_it() {
-    let lab = Lab::new();
-    lab.simulator.world().codepipeline.page_limit = Some(3);
-    lab.deployed("3f0c");
-    {
-        let mut world = lab.simulator.world();
-        let now = world.now() + MINUTE;
-        for number in 0..120 {
-            world.codepipeline.end_execution(&format!("failed-{number}"), "Failed", false, now);
+    for (page_limit, failures) in [(Some(3), 120), (None, 499)] {
+        let lab = Lab::new();
+        lab.simulator.world().codepipeline.page_limit = page_limit;
+        lab.deployed("3f0c");
+        {
+            let mut world = lab.simulator.world();
+            let now = world.now() + MINUTE;
+            for number in 0..failures {
+                world.codepipeline.end_execution(&format!("failed-{number}"), "Failed", false, now);
+            }
         }
+        assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged");
+        let answer = lab.heartbeat_after(MINUTE).await;
+        assert_eq!((&answer["action"], &answer["key"]), (&json!("started"), &json!("3f0c")));
+        assert_eq!(lab.executions(), ["code-3f0c"]);
+        lab.end_all("Failed");
+        assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
+        assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "what failed is not repeated");
     }
-    assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged");
-    let answer = lab.heartbeat_after(MINUTE).await;
-    assert_eq!((&answer["action"], &answer["key"]), (&json!("started"), &json!("3f0c")));
-    assert_eq!(lab.executions(), ["code-3f0c"]);
-    lab.end_all("Failed");
-    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
-    assert_eq!(lab.heartbeat_after(HOUR).await["action"], "unchanged", "what failed is not repeated");
 }
 
 #[tokio::test(start_paused = true)]
@@ -494,7 +512,10 @@ async fn beside_an_active_execution_a_heartbeat_starts_nothing() {
     assert_eq!(answer["action"], "engaged");
     assert_eq!(lab.executions().len(), 1);
     assert!(!lab.take_calls().contains(&"ListAlarmMuteRules".to_owned()), "no drift can be started");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 1", "GuardsHeld 0", "AlarmsMissing 0"]);
+    assert_eq!(
+        lab.take_metrics(),
+        ["OwedSeconds 3600", "TrainingAgeSeconds 7200", "InterlockEngaged 1", "GuardsHeld 0", "AlarmsMissing 0"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -510,7 +531,10 @@ async fn so_many_executions_within_a_day_brake_the_heartbeat_and_not_the_events(
     assert_eq!(answer["action"], "braked");
     let reason = answer["reason"].as_str().unwrap();
     assert!(reason.contains("2 executions started within 24 hours, and CATCH_UP_PER_DAY is 2"), "{reason}");
-    assert_eq!(lab.take_metrics(), ["OwedSeconds 3600", "InterlockEngaged 0", "GuardsHeld 0"]);
+    assert_eq!(
+        lab.take_metrics(),
+        ["OwedSeconds 3600", "RetrainingFailing 0", "TrainingAgeSeconds 3660", "InterlockEngaged 0", "GuardsHeld 0"]
+    );
     assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
     lab.end_all("Succeeded");
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
@@ -567,7 +591,14 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         // The causes that could be read are served.
         lab.assert_engaged();
         assert!(lab.executions()[1].starts_with(served), "{operation}: {:?}", lab.executions());
-        let mut metrics = vec!["Started 1", "CaughtUp 1", "InterlockEngaged 1", "GuardsHeld 0"];
+        let mut metrics = vec![
+            "Started 1",
+            "CaughtUp 1",
+            "RetrainingFailing 0",
+            "TrainingAgeSeconds 90000",
+            "InterlockEngaged 1",
+            "GuardsHeld 0",
+        ];
         metrics.extend((operation != "DescribeAlarms").then_some("AlarmsMissing 0"));
         assert_eq!(lab.take_metrics(), metrics, "{operation}");
     }
@@ -588,10 +619,11 @@ async fn an_alarm_whose_mutes_cannot_be_read_starts_nothing() {
 /// One alarm's mutes cannot be read. The others are decided.
 #[tokio::test(start_paused = true)]
 async fn an_alarm_whose_mutes_cannot_be_read_does_not_stop_the_others() {
-    let lab = Lab::with_alarms(&[]);
-    lab.goes_off(STAGING_ALARM);
-    tokio::time::advance(MINUTE).await;
-    lab.goes_off(ALARM);
+    let lab = Lab::with_alarms(&[("DRIFT_ALARM_NAMES", &format!("{ALARM_NAMES}, oldest"))]);
+    for alarm in ["oldest", STAGING_ALARM, ALARM] {
+        lab.goes_off(alarm);
+        tokio::time::advance(MINUTE).await;
+    }
     tokio::time::advance(HOUR).await;
     // The newest alarm is asked first.
     let denied = Fault::Refused("AccessDeniedException");
@@ -600,10 +632,9 @@ async fn an_alarm_whose_mutes_cannot_be_read_does_not_stop_the_others() {
     assert!(error.contains("cloudwatch:ListAlarmMuteRules"), "{error}");
     assert_eq!(lab.executions().len(), 1);
     assert!(lab.executions()[0].contains(STAGING_ALARM), "{:?}", lab.executions());
-    assert!(lab.take_metrics().contains(&"OwedSeconds 3660".to_owned()), "only what was asked counts");
+    assert!(lab.take_metrics().contains(&"OwedSeconds 3720".to_owned()), "only what was asked counts");
 }
 
-/// Eight mutes are read at once, so those of 16 alarms take two round trips.
 /// However many alarms' mutes are denied, and however new these alarms are, the one that can be read is started.
 #[tokio::test(start_paused = true)]
 async fn many_alarms_whose_mutes_are_denied_do_not_starve_an_older_one() {
@@ -637,6 +668,22 @@ async fn a_tick_is_not_lost_to_a_list_that_lags_after_a_start_that_failed() {
     assert_eq!(lab.send(event).await["action"], "started");
 }
 
+/// The list that is read after a refused start lags too. What was described before it counts, and is not described again.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_better_than_the_lists_stays_after_a_start_that_failed() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(None);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    lab.simulator.world().sagemaker.list_lag = HOUR;
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 3, Fault::ErrorBefore));
+    let error = lab.refused(lab.tick()).await;
+    assert!(error.contains("cannot start SageMaker pipeline"), "{error}");
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "DescribePipelineExecution").count(), 1);
+    assert!(lab.tag().is_some(), "the tick is owed");
+}
+
+/// Eight mutes are read at once, so those of 16 alarms take two round trips.
 #[tokio::test(start_paused = true)]
 async fn an_observation_is_repeated_before_a_start_if_it_is_older_than_five_seconds() {
     let alarms: Vec<String> = (0..16).map(|number| format!("drift-{number:02}")).collect();
@@ -715,6 +762,107 @@ async fn a_finding_that_sagemaker_refuses_for_good_does_not_stop_the_following_o
     assert_eq!(lab.executions().len(), 1);
     assert!(lab.executions()[0].starts_with("drift-"), "{:?}", lab.executions());
     lab.assert_engaged();
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_findings_are_tried_if_sagemaker_refuses_them_for_good() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().sagemaker.limit = Some(0);
+    assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+    lab.simulator.world().sagemaker.limit = None;
+    lab.deployed("3f0c");
+    lab.goes_off(ALARM);
+    tokio::time::advance(MINUTE).await;
+    lab.goes_off(STAGING_ALARM);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 99, Fault::Refused("ValidationException")));
+    lab.take_calls();
+    let error = lab.refused(sample_event("heartbeat")).await;
+    for tried in ["as code-3f0c", "as schedule-", &format!("as drift-{STAGING_ALARM}")] {
+        assert!(error.contains(tried), "{tried}: {error}");
+    }
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "StartPipelineExecution").count(), 3);
+}
+
+/// The pipeline was deleted and made again, and the deployment's token is known from before.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_sagemaker_does_not_start_does_not_stop_the_drift() {
+    let lab = Lab::with_alarms(&[]);
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    assert_eq!(lab.heartbeat().await["action"], "started");
+    lab.simulator.world().sagemaker.executions.clear();
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("but finds no such execution"), "{error}");
+    assert!(lab.executions()[0].starts_with("drift-"), "{:?}", lab.executions());
+    lab.assert_engaged();
+    assert!(lab.take_metrics().contains(&"Started 1".to_owned()));
+}
+
+/// A tick was answered since it was owed, and the first finding is refused: the heartbeat plans a second time.
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_is_not_needed_is_removed_once() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().sagemaker.limit = Some(0);
+    assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+    lab.simulator.world().sagemaker.limit = None;
+    tokio::time::advance(MINUTE).await;
+    lab.simulator.world().start_execution(None);
+    lab.end_all("Succeeded");
+    tokio::time::advance(HOUR).await;
+    lab.deployed("3f0c");
+    lab.goes_off(ALARM);
+    tokio::time::advance(DAY).await;
+    let refused = Fault::Refused("ValidationException");
+    lab.simulator.world().inject(fault::about("StartPipelineExecution", "code-3f0c", refused));
+    lab.take_calls();
+    lab.refused(sample_event("heartbeat")).await;
+    assert!(lab.executions()[1].starts_with("drift-"), "{:?}", lab.executions());
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "UntagResource").count(), 1);
+    assert_eq!(lab.tag(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_young_is_not_owed_beside_an_active_execution_either() {
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    tokio::time::advance(MINUTE).await;
+    lab.deployed("3f0c");
+    let owed = async |after| {
+        lab.heartbeat_after(after).await;
+        lab.take_metrics()[0].clone()
+    };
+    assert_eq!(owed(4 * MINUTE).await, "OwedSeconds 0");
+    assert_eq!(owed(MINUTE).await, "OwedSeconds 300");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_without_log_alarms_describes_the_others() {
+    let lab = Lab::with_alarms(&[]);
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::about("DescribeAlarms", "LogAlarm", Fault::Refused("ValidationError")));
+    assert_eq!(lab.heartbeat().await["action"], "started");
+}
+
+/// CloudWatch throttles some calls among many that succeed.
+#[tokio::test(start_paused = true)]
+async fn throttled_calls_that_are_not_in_a_row_do_not_hide_an_older_alarm() {
+    let names: Vec<String> = (0..12).map(|number| format!("alarm-{number:02}")).collect();
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &names.join(","))]);
+    for (number, name) in names.iter().enumerate() {
+        lab.goes_off(name);
+        lab.simulator.world().cloudwatch.alarm_mut(name).is_muted = number > 0;
+        tokio::time::advance(MINUTE).await;
+    }
+    tokio::time::advance(HOUR).await;
+    for throttled in ["alarm-10", "alarm-08", "alarm-06", "alarm-04"] {
+        lab.simulator.world().inject(fault::about("ListAlarmMuteRules", throttled, Fault::Throttled));
+    }
+    lab.refused(sample_event("heartbeat")).await;
+    assert!(lab.executions()[0].starts_with("drift-alarm-00"), "{:?}", lab.executions());
 }
 
 #[tokio::test(start_paused = true)]

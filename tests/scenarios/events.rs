@@ -316,6 +316,8 @@ async fn an_event_of_another_type_of_a_known_source_is_ignored() {
         ("aws.sagemaker", "SageMaker Model Building Pipeline Execution Step Status Change"),
         ("aws.cloudwatch", "CloudWatch Alarm Configuration Change"),
         ("aws.cloudwatch", "CloudWatch Alarm Contributor State Change"),
+        ("aws.events", "AWS API Call via CloudTrail"),
+        ("aws.scheduler", "AWS API Call via CloudTrail"),
     ] {
         let lab = Lab::new();
         let answer = lab.send(json!({ "source": source, "detail-type": detail_type, "detail": { "state": 7 } })).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use simulator::nyctaxi::{SCHEDULE_RULE, STAGE};
+use simulator::nyctaxi::{FIRST_EXECUTION_ARN, SCHEDULE_RULE, STAGE};
 use simulator::sagemaker::ReusedToken;
 use simulator::samples::sample_event;
 use simulator::{Fault, fault};
@@ -91,10 +91,19 @@ async fn an_invocation_that_nears_its_deadline_ends_with_an_error_of_its_own() {
     let error = lab.try_send(sample_event("heartbeat")).await.unwrap_err();
     assert_eq!((error.error_type.as_str(), begins.elapsed()), ("Deadline", Duration::from_secs(8)));
     assert!(error.error_message.starts_with("Lambda's deadline is near"), "{}", error.error_message);
+    // What was observed before is counted.
+    let lab = Lab::new();
+    lab.send(sample_event("schedule")).await;
+    lab.take_metrics();
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
+    lab.simulator.world().inject(fault::next("EnableRule", 99, Fault::Hang));
+    let lab = lab.with_deadline(Duration::from_secs(10));
+    assert_eq!(lab.try_send(sample_event("heartbeat")).await.unwrap_err().error_type, "Deadline");
+    assert_eq!(lab.take_metrics(), ["RetrainingFailing 0", "InterlockEngaged 1", "GuardsHeld 0"]);
     // A deadline that has passed is none: emulators send one of 1970.
     lab.simulator.world().heal();
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "unchanged");
+    assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,13 +113,17 @@ async fn a_rule_that_cannot_be_changed_says_what_to_change() {
             "ManagedRuleException",
             "AWS manages this rule, so only AWS changes it: name another one in SCHEDULE_RULE_NAME",
         ),
-        ("LimitExceededException", "check SCHEDULE_RULE_NAME, and that the rule has fewer than 50 tags"),
+        (
+            "LimitExceededException",
+            "check SCHEDULE_RULE_NAME, and that the rule has fewer than 50 tags, the most that EventBridge takes",
+        ),
     ] {
         let lab = Lab::new();
         lab.simulator.world().start_execution(None);
         lab.simulator.world().inject(fault::about("TagResource", SCHEDULE_RULE, Fault::Refused(code)));
         let error = lab.refused(sample_event("heartbeat")).await;
-        assert!(error.contains(advice), "{error}");
+        // The whole advice: the service's message follows it.
+        assert!(error.contains(&format!(": {advice}: ")), "{error}");
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulator::nyctaxi::{DRIFT_RULE, FIRST_EXECUTION_ARN, HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
 use simulator::samples::{sample_event, status_event};
-use simulator::{Fault, fault};
+use simulator::{Called, Fault, fault, only_reads};
 
 use crate::common::Lab;
-use crate::common::marks::{MARK, TAG};
+use crate::common::marks::{MARK, TAG, WHOLE_MARK};
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_one_execution_does_not_release_while_another_runs() {
@@ -454,6 +454,10 @@ async fn what_a_person_disables_with_words_like_the_routers_stays_disabled() {
     for reason in [
         "Disabled by drift-router maintenance, do not enable",
         "Disabled by drift-router (ops) until Friday",
+        &format!("{WHOLE_MARK} Do not enable."),
+        &format!("Copied. {WHOLE_MARK}"),
+        &WHOLE_MARK.replace("(nyctaxi-pipeline)", "(the ops team)"),
+        &WHOLE_MARK.replace("abc", "none (really)"),
         // Version 0.1 wrote no owner.
         "Disabled by drift-router while SageMaker pipeline execution ib87gnc408me runs. It is enabled again when no execution runs.",
     ] {
@@ -495,13 +499,40 @@ async fn the_end_of_an_execution_opens_the_guards_although_the_list_shows_anothe
     let answer = lab.send(status_event(&first, "Succeeded")).await;
     assert_eq!(answer["action"], "released");
     lab.assert_released();
-    // What really runs keeps them shut.
+    // What really runs keeps them shut. Each of the two is described once before the guards are set.
     let lab = Lab::new();
     let first = lab.simulator.world().start_execution(None);
     lab.simulator.world().start_execution(None);
     lab.simulator.world().set_execution_status(&first, "Succeeded");
     assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "engaged");
     lab.assert_engaged();
+    let calls = lab.take_calls();
+    let before_the_writes = calls.iter().take_while(|call| only_reads(call));
+    assert_eq!(before_the_writes.filter(|call| *call == "DescribePipelineExecution").count(), 2);
+}
+
+/// No event may follow, so the invocation must not succeed with guards that stay disabled for an execution that has ended.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_tried_again_if_the_other_execution_cannot_be_described_for_a_reason_that_passes() {
+    let lab = Lab::new();
+    let first = lab.simulator.world().start_execution(None);
+    let second = lab.simulator.world().start_execution(None);
+    tokio::time::advance(Duration::from_mins(5)).await;
+    lab.send(sample_event("heartbeat")).await;
+    lab.simulator.world().set_execution_status(&first, "Succeeded");
+    lab.simulator.world().set_execution_status(&second, "Succeeded");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(90);
+    let about_the_second = second.clone();
+    let throttled = move |called: Called<'_>| {
+        let is_about = called.operation == "DescribePipelineExecution";
+        (is_about && called.input.to_string().contains(&about_the_second)).then_some(Fault::Throttled)
+    };
+    lab.simulator.world().inject(Box::new(throttled));
+    let error = lab.refused(status_event(&first, "Succeeded")).await;
+    assert!(error.contains("cannot describe"), "{error}");
+    lab.simulator.world().heal();
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "released");
 }
 
 #[tokio::test(start_paused = true)]

@@ -567,3 +567,28 @@ async fn an_action_needs_no_guarded_codepipeline() {
     let lab = Lab::with(&[DEPLOYED_BY_ACTION, ("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
     assert_eq!(lab.send(lab.action(None)).await["action"], "started");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_finds_the_end_releases_although_the_list_shows_another_execution_that_has_ended() {
+    let lab = Lab::with_actions();
+    lab.send(lab.action(None)).await;
+    let other = lab.simulator.world().start_execution(None);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    lab.simulator.world().set_execution_status(FIRST_EXECUTION_ARN, "Succeeded");
+    lab.simulator.world().set_execution_status(&other, "Succeeded");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    assert_eq!(lab.send(lab.next_job()).await["action"], "succeeded");
+    lab.assert_released();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_actions_failure_names_the_failed_step() {
+    let lab = Lab::with_actions();
+    lab.send(lab.action(None)).await;
+    let now = lab.simulator.world().now();
+    lab.simulator.world().sagemaker.fail_step(FIRST_EXECUTION_ARN, "TrainModel", "CapacityError: no instance", now);
+    let answer = lab.send(lab.next_job()).await;
+    let reason = "execution ib87gnc408me is Failed: step TrainModel failed: CapacityError: no instance";
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("failed"), &json!(reason)));
+    assert!(format!("{:?}", lab.action_state()).contains(reason));
+}

@@ -14,4 +14,6 @@ mod interlock;
 mod job;
 mod metrics;
 mod modes;
+mod request;
 mod start;
+mod status;

@@ -259,10 +259,12 @@ async fn draining_needs_no_sagemaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retraining_that_fails_is_counted_while_draining() {
+async fn a_retraining_that_fails_is_told_while_draining_and_not_counted_as_the_list_is_not_read() {
     let lab = Lab::with(&[DRAIN]);
-    assert_eq!(lab.deliver("execution-failed").await["action"], "unchanged");
-    assert_eq!(lab.take_metrics(), ["RetrainingsFailed 1", "InterlockEngaged 0", "GuardsHeld 0"]);
+    let answer = lab.deliver("execution-failed").await;
+    assert_eq!(answer["action"], "unchanged");
+    assert!(answer["reason"].as_str().unwrap().contains(" is Failed: "), "{answer}");
+    assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 0"]);
 }
 
 #[tokio::test(start_paused = true)]

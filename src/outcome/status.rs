@@ -1,0 +1,145 @@
+//! The answer to a status request: what the router sees, and what it does next. `docs/operations.md` describes every field.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::outcome::{EventKind, ShownState};
+use crate::policy::rfc3339;
+
+/// What the router sees, and what it does next. A field that does not apply or could not be read is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// `status`.
+    pub(crate) event: EventKind,
+    /// One sentence that sums up.
+    pub(crate) summary: String,
+    /// `next` or `nothing`.
+    #[serde(flatten)]
+    pub(crate) next: ShownNext,
+    /// The guards by role.
+    pub(crate) guards: BTreeMap<&'static str, ShownGuard>,
+    /// In the order in which they are served. Absent if the executions could not be read, as every verdict needs them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) findings: Option<Vec<ShownFinding>>,
+    /// The newest ten, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executions: Option<Vec<ShownExecution>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) starts_in_24_hours: Option<usize>,
+    /// The time since the newest successful training started, or a lower bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) training_age_seconds: Option<u64>,
+    /// The listed alarms that do not exist in this account and Region.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing_alarms: Vec<String>,
+    /// What could not be read, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<String>,
+    /// The value of `MODE`.
+    pub(crate) mode: &'static str,
+    /// The router's version.
+    pub(crate) version: &'static str,
+    /// The SageMaker pipeline.
+    pub(crate) pipeline: String,
+    /// When the status was asked for.
+    pub(crate) time: Time,
+}
+
+/// A time, as RFC 3339 writes it in UTC, to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) SystemTime);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+/// What a heartbeat starts next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ShownNext {
+    Next {
+        trigger: &'static str,
+        key: String,
+        /// The next heartbeat from this time on starts it.
+        earliest: Time,
+        reason: String,
+    },
+    Nothing {
+        /// One word.
+        why: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Time>,
+    },
+}
+
+/// One guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum ShownGuard {
+    Read {
+        state: ShownState,
+        /// Why a stage is disabled: the router's mark, or what a person wrote.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The owner of the router's mark on it: a SageMaker pipeline, in lower case.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+    },
+    Unread {
+        /// Why it could not be read.
+        unread: String,
+    },
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShownFinding {
+    pub(crate) trigger: &'static str,
+    pub(crate) key: String,
+    /// When it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Time>,
+    /// One word.
+    pub(crate) verdict: &'static str,
+    /// The verdict as a sentence.
+    pub(crate) reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Time>,
+}
+
+/// One execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShownExecution {
+    pub(crate) arn: String,
+    /// What started it; absent if no trigger of this router did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trigger: Option<&'static str>,
+    /// Its display name after the trigger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// SageMaker's word.
+    pub(crate) status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// Only of the newest execution, if it failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failed_steps: Vec<ShownStep>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ShownStep {
+    pub(crate) step: String,
+    pub(crate) reason: String,
+}
