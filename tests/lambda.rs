@@ -20,9 +20,9 @@ use lambda_runtime::service_fn as lambda_service;
 use serde_json::{Value, json};
 use simulator::lambda::{self, Function};
 use simulator::nyctaxi::{ALARM, SCHEDULE_RULE};
-use simulator::samples::{sample_event, sample_with};
+use simulator::samples::{sample_event, sample_with, status_event};
 use simulator::tls::Tls;
-use simulator::{Project, Simulator, server};
+use simulator::{Fault, Project, Simulator, fault, server};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -115,7 +115,34 @@ async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() 
     let log = function.stop().await;
     let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(warnings.len(), 1, "{log:#?}");
-    assert_eq!(warnings[0]["alarms"], "mistyped");
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(message.starts_with("none of the alarms that DRIFT_ALARM_NAMES lists") && message.ends_with(": mistyped"));
+}
+
+#[tokio::test]
+async fn a_request_and_a_status_of_the_binary_and_the_warning_of_a_missing_permission() {
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
+    let mut function = spawn(&serve(simulator.clone()).await, &[]).await;
+    let (_, answer) = function.invoke(sample_event("retrain").to_string()).await;
+    assert_eq!((&answer["action"], &answer["event"]), (&json!("started"), &json!("retrain")), "{answer}");
+    let (_, status) = function.invoke(sample_event("status").to_string()).await;
+    assert_eq!(status["nothing"], json!({ "why": "executionActive" }), "{status}");
+    assert_eq!(status["executions"][0]["trigger"], "request");
+    let denied = Fault::Refused("AccessDeniedException");
+    let arn = answer["executionArn"].as_str().unwrap().to_owned();
+    simulator.world().inject(fault::next("ListPipelineExecutionSteps", 9, denied));
+    simulator.world().set_execution_status(&arn, "Failed");
+    function.invoke(status_event(&arn, "Failed").to_string()).await;
+    let log = function.stop().await;
+    let handled: Vec<&Value> = log.iter().filter(|line| line["message"] == "event handled").collect();
+    assert_eq!((&handled[1]["event"], &handled[1]["reason"]), (&json!("status"), &status["summary"]));
+    let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(message.contains("check the permission sagemaker:ListPipelineExecutionSteps"), "{message}");
+    // The status writes no metrics.
+    assert_eq!(log.iter().filter(|line| line["_aws"].is_object()).count(), 2);
 }
 
 #[tokio::test]
@@ -154,6 +181,11 @@ async fn nothing_secret_and_no_payload_is_logged_even_at_trace() {
     function.invoke(sample_event("codepipeline-job-continued").to_string()).await;
     job["CodePipeline.job"]["id"] = json!({ "no": "a-secret-of-the-action" });
     function.invoke(job.to_string()).await;
+    let mut request = sample_event("retrain");
+    for parameters in [json!({ "Token": "a-secret-of-the-action" }), json!(["a-secret-of-the-action"])] {
+        request["detail"]["parameters"] = parameters;
+        function.invoke(request.to_string()).await;
+    }
     let log = Value::from(function.stop().await).to_string();
     assert!(log.contains("event handled") && log.contains("codePipelineJob"), "{log}");
     for secret in [

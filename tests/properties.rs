@@ -21,7 +21,7 @@ use simulator::Project;
 use simulator::nyctaxi::SAGEMAKER_PIPELINE_ARN;
 use simulator::samples::{sample_event, sample_with, status_event};
 
-const SAMPLES: [&str; 12] = [
+const SAMPLES: [&str; 14] = [
     "code-deployed",
     "code-rolled-back",
     "codepipeline-job",
@@ -32,17 +32,21 @@ const SAMPLES: [&str; 12] = [
     "execution-executing",
     "execution-succeeded",
     "heartbeat",
+    "retrain",
     "schedule",
     "scheduler-tick",
+    "status",
 ];
 
 /// The sources and types of the events that are handled.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 7] = [
     ("aws.cloudwatch", "CloudWatch Alarm State Change"),
     ("aws.codepipeline", "CodePipeline Pipeline Execution State Change"),
     ("aws.events", "Scheduled Event"),
     ("aws.sagemaker", "SageMaker Model Building Pipeline Execution Status Change"),
     ("aws.scheduler", "Scheduled Event"),
+    ("drift-router", "Retrain"),
+    ("drift-router", "Status"),
 ];
 
 /// Runs a property's test on a paused clock.
@@ -96,7 +100,10 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "time",
                 "alarmData",
                 "CodePipeline.job",
-                "data"
+                "data",
+                "id",
+                "reason",
+                "force"
             ])
             .prop_map(str::to_owned),
         ];
@@ -289,6 +296,26 @@ proptest! {
                 assert_well_formed(&lab);
             }),
         }
+    }
+
+    #[test]
+    fn a_request_of_any_id_with_any_reason_starts_one_execution(
+        id in text(64),
+        reason in text(4000),
+        parameters in btree_map("[-_A-Za-z0-9]{1,20}", text(1024), 0..4),
+        is_forced in any::<bool>(),
+    ) {
+        on_paused_clock(async {
+            let lab = Lab::new();
+            lab.simulator.world().sagemaker.parameters = parameters.keys().cloned().collect();
+            let detail = json!({ "id": id, "reason": reason, "parameters": parameters, "force": is_forced });
+            let event = sample_with("retrain", &[("/detail", detail)]);
+            assert_eq!(lab.send(event.clone()).await["action"], "started");
+            assert_eq!(lab.send(event).await["action"], "duplicate");
+            let status = lab.send(sample_event("status")).await;
+            assert_eq!(status["executions"][0]["trigger"], "request");
+            assert_well_formed(&lab);
+        });
     }
 
     #[test]
