@@ -73,7 +73,7 @@ impl Aws {
             rule(GuardRole::DriftRule, "DRIFT_RULE_NAME", &config.drift_rule),
         ];
         let deployments = match &config.deployment_trigger {
-            DeploymentTrigger::Event(pipeline) => {
+            DeploymentTrigger::Event { pipeline, .. } => {
                 Some(Deployments { client: codepipeline.clone(), pipeline: pipeline.name.clone() })
             }
             DeploymentTrigger::Action(_) | DeploymentTrigger::None(_) => None,

@@ -81,6 +81,14 @@ impl Config {
         let drift_cooldown = drift_cooldown(reader, !drift_alarms.is_empty());
         let catch_up_per_day = catch_up_per_day(reader);
         let named_heartbeat = ("HEARTBEAT_NAME", &heartbeat);
+        let waits = deployment_trigger.as_ref().is_some_and(DeploymentTrigger::waits);
+        if waits && (heartbeat.is_none() || catch_up_per_day == 0) {
+            reader.fault(
+                "DEPLOYMENT_WHILE_RUNNING is wait, but no heartbeat would start what waits: set HEARTBEAT_NAME, and \
+                 CATCH_UP_PER_DAY to 1 or more"
+                    .to_owned(),
+            );
+        }
         // A heartbeat that is also a schedule would be paused with it, or start retrainings.
         reader.distinct(&[("SCHEDULE_RULE_NAME", &schedule_rule), ("DRIFT_RULE_NAME", &drift_rule), named_heartbeat]);
         reader.distinct(&[("SCHEDULE_NAME", &schedule), named_heartbeat]);
@@ -147,9 +155,18 @@ fn code_pipeline(reader: &mut Reader<'_>) -> Option<CodePipeline> {
 /// `None` after a fault. Without a CodePipeline, no event of one starts a retraining.
 fn deployment_trigger(reader: &mut Reader<'_>) -> Option<DeploymentTrigger> {
     let code_pipeline = code_pipeline(reader);
+    let waits = deployments_wait(reader);
     let word = reader.value("DEPLOYMENT_TRIGGER");
+    let by_event = matches!((word.as_deref(), &code_pipeline), (None | Some("event"), Some(_)));
+    if waits && !by_event {
+        reader.fault(
+            "DEPLOYMENT_WHILE_RUNNING is wait, but no event of a CodePipeline starts retrainings: set CODE_PIPELINE_NAME and \
+             DEPLOYMENT_TRIGGER=event, or unset it"
+                .to_owned(),
+        );
+    }
     match (word.as_deref(), code_pipeline) {
-        (None | Some("event"), Some(pipeline)) => Some(DeploymentTrigger::Event(pipeline)),
+        (None | Some("event"), Some(pipeline)) => Some(DeploymentTrigger::Event { pipeline, waits }),
         (Some("event"), None) => {
             reader.fault(
                 "DEPLOYMENT_TRIGGER is event, but CODE_PIPELINE_NAME is not set: set it, or give none".to_owned(),
@@ -162,6 +179,18 @@ fn deployment_trigger(reader: &mut Reader<'_>) -> Option<DeploymentTrigger> {
         (Some(other), _) => {
             reader.fault(format!("DEPLOYMENT_TRIGGER is {other:?}: give event, action or none"));
             None
+        }
+    }
+}
+
+/// Whether a deployment waits for the end of an active execution.
+fn deployments_wait(reader: &mut Reader<'_>) -> bool {
+    match reader.value("DEPLOYMENT_WHILE_RUNNING").as_deref() {
+        None | Some("start") => false,
+        Some("wait") => true,
+        Some(other) => {
+            reader.fault(format!("DEPLOYMENT_WHILE_RUNNING is {other:?}: give start or wait"));
+            false
         }
     }
 }
@@ -295,7 +324,7 @@ mod tests {
                 drift_rule: None,
                 heartbeat: None,
                 parameters: Parameters::none(),
-                deployment_trigger: DeploymentTrigger::Event(build()),
+                deployment_trigger: DeploymentTrigger::Event { pipeline: build(), waits: false },
                 drift_alarms: vec![],
                 drift_cooldown: None,
                 catch_up_per_day: 4,
@@ -387,11 +416,31 @@ mod tests {
     #[test]
     fn deployments_come_by_event_unless_an_action_asks() {
         let trigger = |value| with(&[("DEPLOYMENT_TRIGGER", value)]).map(|config| config.deployment_trigger);
-        assert_eq!(trigger(""), Ok(DeploymentTrigger::Event(build())));
-        assert_eq!(trigger("event"), Ok(DeploymentTrigger::Event(build())));
+        assert_eq!(trigger(""), Ok(DeploymentTrigger::Event { pipeline: build(), waits: false }));
+        assert_eq!(trigger("event"), Ok(DeploymentTrigger::Event { pipeline: build(), waits: false }));
         assert_eq!(trigger("action"), Ok(DeploymentTrigger::Action(Some(build()))));
         assert_eq!(trigger("none"), Ok(DeploymentTrigger::None(Some(build()))));
         assert!(trigger("Action").unwrap_err().to_string().contains("DEPLOYMENT_TRIGGER is \"Action\""));
+    }
+
+    #[test]
+    fn deployments_wait_only_where_a_heartbeat_starts_them_and_their_event_asks() {
+        let wait = ("DEPLOYMENT_WHILE_RUNNING", "wait");
+        let heartbeat = ("HEARTBEAT_NAME", "heartbeat");
+        let waits = |variables: &[(&str, &str)]| with(variables).map(|config| config.deployment_trigger.waits());
+        assert_eq!(waits(&[wait, heartbeat]), Ok(true));
+        assert_eq!(waits(&[("DEPLOYMENT_WHILE_RUNNING", "start")]), Ok(false));
+        assert_eq!(waits(&[]), Ok(false));
+        for (variables, part) in [
+            (vec![wait], "no heartbeat would start what waits"),
+            (vec![wait, heartbeat, ("CATCH_UP_PER_DAY", "0")], "no heartbeat would start what waits"),
+            (vec![wait, heartbeat, ("DEPLOYMENT_TRIGGER", "action")], "no event of a CodePipeline starts retrainings"),
+            (vec![wait, heartbeat, ("DEPLOYMENT_TRIGGER", "none")], "no event of a CodePipeline starts retrainings"),
+            (vec![("DEPLOYMENT_WHILE_RUNNING", "Wait")], "DEPLOYMENT_WHILE_RUNNING is \"Wait\": give start or wait"),
+        ] {
+            let message = with(&variables).unwrap_err().to_string();
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
     }
 
     #[test]

@@ -100,7 +100,11 @@ pub(crate) struct CodePipeline {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeploymentTrigger {
     /// The event that reports the CodePipeline's success.
-    Event(CodePipeline),
+    Event {
+        pipeline: CodePipeline,
+        /// Whether a deployment waits for the end of an active execution (`DEPLOYMENT_WHILE_RUNNING`). A heartbeat starts it then.
+        waits: bool,
+    },
     /// A Lambda action in a CodePipeline, which waits for the retraining.
     Action(Option<CodePipeline>),
     /// They do not: the CodePipeline retrains by itself, or there is none. The router only guards its stage.
@@ -111,16 +115,21 @@ impl DeploymentTrigger {
     /// The value of `DEPLOYMENT_TRIGGER`.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::Event(_) => "event",
+            Self::Event { .. } => "event",
             Self::Action(_) => "action",
             Self::None(_) => "none",
         }
     }
 
+    /// Whether deployments wait for the end of an active execution.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Self::Event { waits: true, .. })
+    }
+
     /// The CodePipeline whose stage is guarded, if there is one.
     pub(crate) fn code_pipeline(&self) -> Option<&CodePipeline> {
         match self {
-            Self::Event(pipeline) => Some(pipeline),
+            Self::Event { pipeline, .. } => Some(pipeline),
             Self::Action(pipeline) | Self::None(pipeline) => pipeline.as_ref(),
         }
     }

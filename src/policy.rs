@@ -32,6 +32,8 @@ pub(crate) struct Situation<'s> {
     pub(crate) mode: Mode,
     /// Whether there are heartbeats, and they may start something.
     pub(crate) heartbeat_starts: bool,
+    /// Whether deployments wait for the end of an active execution.
+    pub(crate) deployments_wait: bool,
     /// At so many executions within 24 hours, heartbeats and requests start nothing.
     pub(crate) catch_up_per_day: usize,
     /// The SageMaker pipeline's name.
@@ -121,6 +123,7 @@ mod fixtures {
         Situation {
             mode: Mode::Active,
             heartbeat_starts: true,
+            deployments_wait: false,
             catch_up_per_day: 4,
             pipeline: "p",
             parameters: &NO_PARAMETERS,

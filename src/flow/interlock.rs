@@ -101,6 +101,7 @@ impl Snapshot<'_> {
         Situation {
             mode: self.mode,
             heartbeat_starts: config.heartbeat_starts(),
+            deployments_wait: config.deployment_trigger.waits(),
             catch_up_per_day: config.catch_up_per_day,
             pipeline: invocation.aws.pipeline.name(),
             parameters: &config.parameters,

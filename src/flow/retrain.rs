@@ -163,6 +163,12 @@ fn answer(
             (Action::CoolingDown, None, Some(sentence))
         }
         Verdict::Braked(_) => (Action::Braked, None, Some(sentence)),
+        Verdict::Waiting(execution) => {
+            outcome.execution_arn = Some(execution.arn.as_str().to_owned());
+            outcome.action = Some(Action::Deferred);
+            outcome.reason = Some(sentence);
+            return Ok(Some(Ensured::Deferred));
+        }
         // Only a heartbeat gets these.
         Verdict::OwedUnlessMuted
         | Verdict::Expired

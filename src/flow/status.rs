@@ -195,7 +195,10 @@ fn summary(mode: Mode, executions: &[Execution], plan: &Plan, status: &Status) -
     }
     match &plan.next {
         Next::Nothing(WhyNothing::ExecutionActive(_)) => {
-            let waiting = plan.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Running(_)));
+            let waiting = plan
+                .findings
+                .iter()
+                .filter(|finding| matches!(finding.verdict, Verdict::Running(_) | Verdict::Waiting(_)));
             match waiting.count() {
                 0 => {}
                 count => parts.push(format!("{} for its end", counted(count, "finding waits", "findings wait"))),

@@ -244,7 +244,7 @@ mod tests {
         let started = request(&BY_ACTION);
         assert!(matches!(started, JobRequest::Start(occurrence) if occurrence.key == "first"));
         let pipeline = CodePipeline { name: "build".to_owned(), build_stage: "Build".to_owned() };
-        let others = [DeploymentTrigger::Event(pipeline), DeploymentTrigger::None(None)];
+        let others = [DeploymentTrigger::Event { pipeline, waits: false }, DeploymentTrigger::None(None)];
         assert!(others.iter().all(|other| matches!(request(other), JobRequest::Impossible(_))));
     }
 

@@ -208,6 +208,7 @@ fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
         | Verdict::ServedByName(_)
         | Verdict::ServedByTime(_)
         | Verdict::Running(_)
+        | Verdict::Waiting(_)
         | Verdict::Held
         | Verdict::Unread
         | Verdict::Expired

@@ -144,7 +144,7 @@ pub(crate) fn of_deployment(
         return Relevance::Ignored(format!("CodePipeline execution {execution_id} is {state}, not SUCCEEDED"));
     }
     match trigger {
-        DeploymentTrigger::Event(_) => {}
+        DeploymentTrigger::Event { .. } => {}
         DeploymentTrigger::Action(_) => {
             let reason = "DEPLOYMENT_TRIGGER is action: an action of the CodePipeline starts the retraining";
             return Relevance::Ignored(reason.to_owned());
@@ -422,7 +422,12 @@ mod tests {
     fn codepipelines_list_is_asked_when_the_event_leaves_something_open() {
         let relevance = |trigger_type, parameters: &Parameters| {
             let build = CodePipeline { name: "build".to_owned(), build_stage: "Build".to_owned() };
-            of_deployment(&deployed(trigger_type), &DeploymentTrigger::Event(build), true, parameters)
+            of_deployment(
+                &deployed(trigger_type),
+                &DeploymentTrigger::Event { pipeline: build, waits: false },
+                true,
+                parameters,
+            )
         };
         assert!(matches!(relevance(Some("Webhook"), &NO_PARAMETERS), Relevance::Relevant(_)));
         assert!(matches!(relevance(None, &NO_PARAMETERS), Relevance::AskTheList(_)));

@@ -23,6 +23,8 @@ pub(crate) enum Verdict {
     ServedByTime(Execution),
     /// This execution is active, and the occurrence needs only that a retraining runs, or waits for its end.
     Running(Execution),
+    /// It is a deployment, and waits for the end of this active execution.
+    Waiting(Execution),
     /// Somebody else disabled its rule.
     Held,
     /// Its rule could not be read, and somebody may hold it.
@@ -58,16 +60,19 @@ const CATCH_UP_WINDOW: Duration = Duration::from_hours(7 * 24);
 const YOUNGEST: Duration = Duration::from_mins(5);
 
 /// The verdict on an occurrence that an event reports. Its age does not matter. Each deployment, each job and each request that is
-/// forced has an execution of its own, also beside an active one.
+/// forced has an execution of its own, also beside an active one. A deployment that waits needs only that a later execution trains its
+/// code: otherwise an old event that is repeated would train old code last.
 pub(crate) fn of_event(occurrence: &Occurrence, situation: &Situation<'_>) -> Verdict {
     let (coalesces, is_braked) = match occurrence.trigger {
         Trigger::Schedule | Trigger::Drift => (true, false),
         Trigger::Deployment | Trigger::Job => (false, false),
         Trigger::Request { is_forced } => (!is_forced, !is_forced),
     };
+    let waits = waits(occurrence, situation);
     served_by_name(occurrence, situation)
-        .or_else(|| running(situation).filter(|_| coalesces))
-        .or_else(|| served_by_time(occurrence, situation).filter(|_| coalesces))
+        .or_else(|| running(occurrence, situation).filter(|_| coalesces))
+        .or_else(|| served_by_time(occurrence, situation).filter(|_| coalesces || waits))
+        .or_else(|| running(occurrence, situation).filter(|_| waits))
         .or_else(|| hold(occurrence, situation))
         .or_else(|| cooling_down(occurrence, situation))
         .or_else(|| training::brake(situation).filter(|_| is_braked).map(Verdict::Braked))
@@ -97,7 +102,7 @@ pub(crate) fn of_finding(occurrence: &Occurrence, evidence: Evidence<'_>, situat
         .or_else(|| suppressed(alarm))
         .or_else(|| actions_off(alarm))
         .or_else(|| served_by_time(occurrence, situation))
-        .or_else(|| running(situation))
+        .or_else(|| running(occurrence, situation))
         .or_else(|| blocked(occurrence, situation))
         .or_else(|| cooling_down(occurrence, situation))
         .or_else(|| muted(alarm))
@@ -133,8 +138,14 @@ fn served_by_time(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<
     situation.executions.iter().find(serves).cloned().map(Verdict::ServedByTime)
 }
 
-fn running(situation: &Situation<'_>) -> Option<Verdict> {
-    situation.executions.iter().find(|execution| execution.status.is_active()).cloned().map(Verdict::Running)
+fn waits(occurrence: &Occurrence, situation: &Situation<'_>) -> bool {
+    situation.deployments_wait && occurrence.trigger == Trigger::Deployment
+}
+
+/// Running, or waiting.
+fn running(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
+    let active = situation.executions.iter().find(|execution| execution.status.is_active())?.clone();
+    Some(if waits(occurrence, situation) { Verdict::Waiting(active) } else { Verdict::Running(active) })
 }
 
 /// Held, unread or expired.
@@ -206,6 +217,7 @@ impl Verdict {
             Self::Owed
             | Self::OwedUnlessMuted
             | Self::Running(_)
+            | Self::Waiting(_)
             | Self::Unread
             | Self::CoolingDown { .. }
             | Self::RolledBack { .. }
@@ -229,7 +241,7 @@ impl Verdict {
                 occurrence.at.max(cooled)
             }
             Self::Owed => occurrence.at,
-            Self::Running(_)
+            Self::Running(_) | Self::Waiting(_)
                 if !is_drift
                     && blocked(occurrence, situation).is_none()
                     && too_young(occurrence, situation).is_none() =>
@@ -240,6 +252,7 @@ impl Verdict {
             | Self::ServedByName(_)
             | Self::ServedByTime(_)
             | Self::Running(_)
+            | Self::Waiting(_)
             | Self::Held
             | Self::Unread
             | Self::Expired
@@ -260,6 +273,7 @@ impl Verdict {
             Self::Owed | Self::OwedUnlessMuted => "owed",
             Self::ServedByName(_) | Self::ServedByTime(_) => "served",
             Self::Running(_) => "running",
+            Self::Waiting(_) => "waiting",
             Self::Held => "held",
             Self::Unread => "unread",
             Self::Expired => "expired",
@@ -284,6 +298,7 @@ impl Verdict {
             | Self::ServedByName(_)
             | Self::ServedByTime(_)
             | Self::Running(_)
+            | Self::Waiting(_)
             | Self::Held
             | Self::Unread
             | Self::Expired
@@ -307,6 +322,7 @@ impl Verdict {
                 format!("{key} is served by execution {}, which started at {started}", ended(execution))
             }
             Self::Running(execution) => format!("execution {} runs", execution.arn.id()),
+            Self::Waiting(execution) => format!("{key} waits for the end of execution {}", execution.arn.id()),
             Self::Held => format!("somebody else disabled the rule of {key}"),
             Self::Unread => format!("the rule of {key} cannot be read, and somebody may have disabled it"),
             Self::Expired => format!("{key} is older than 7 days plus the cooldown, so no heartbeat starts it"),
@@ -525,6 +541,33 @@ mod tests {
     }
 
     #[test]
+    fn a_deployment_that_waits_is_served_by_a_later_execution_and_waits_for_an_earlier_one() {
+        let at = |minutes: u32, is_active| {
+            let started = Some(noon() - 30 * MINUTE + minutes * MINUTE);
+            Execution { started, ..execution("x", is_active, "by hand") }
+        };
+        let waits = |trigger, history: &[Execution]| {
+            let situation = Situation { deployments_wait: true, ..situation(history) };
+            of_event(&occurrence(trigger, "a"), &situation).word()
+        };
+        let deployment = Trigger::Deployment;
+        assert_eq!(waits(deployment, &[at(0, true)]), "waiting");
+        assert_eq!(waits(deployment, &[at(0, false)]), "owed");
+        assert_eq!(waits(deployment, &[at(30, true)]), "served", "it has the code");
+        assert_eq!(waits(deployment, &[at(31, false), at(0, true)]), "served");
+        assert_eq!(waits(Trigger::Job, &[at(0, true)]), "owed", "a job is not affected");
+        let history = [at(0, true)];
+        let situation = Situation { deployments_wait: true, ..situation(&history) };
+        let finding = of_finding(&occurrence(deployment, "a"), Evidence::None, &situation);
+        assert_eq!(finding, Verdict::Waiting(history[0].clone()));
+        let own = [execution("own", true, "code-a")];
+        assert_eq!(
+            of_event(&occurrence(deployment, "a"), &Situation { executions: &own, ..situation }).word(),
+            "served"
+        );
+    }
+
+    #[test]
     fn a_start_may_wait_if_something_finds_the_occurrence_again_within_the_window() {
         let remembered = |memory, age| {
             let occurrence = Occurrence { memory, ..occurrence(Trigger::Drift, "a") };
@@ -570,6 +613,7 @@ mod tests {
                 "fare 12:00 is served by execution abc (Failed), which started at 2021-06-01T11:30:00Z",
             ),
             (Verdict::Running(by()), "execution abc runs"),
+            (Verdict::Waiting(by()), "fare 12:00 waits for the end of execution abc"),
             (Verdict::Held, "somebody else disabled the rule of fare 12:00"),
             (Verdict::Unread, "the rule of fare 12:00 cannot be read, and somebody may have disabled it"),
             (Verdict::Expired, "fare 12:00 is older than 7 days plus the cooldown, so no heartbeat starts it"),

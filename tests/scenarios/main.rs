@@ -17,3 +17,4 @@ mod modes;
 mod request;
 mod start;
 mod status;
+mod waiting;
