@@ -18,8 +18,9 @@ use crate::names::{OTHER_MARK, RULES};
 use crate::owed::{self, Cause, TOLERANCE};
 use crate::state::Run;
 
-/// The longest time between a router's observation and its start, if no call fails.
-const GAP: Duration = Duration::from_secs(5);
+/// The longest time between a router's observation and its start, if no call fails. A heartbeat that read mutes repeats an observation
+/// that is older than 5 seconds.
+const GAP: Duration = Duration::from_secs(6);
 
 /// A new execution, and what was known when it started.
 struct Start<'w> {
@@ -125,12 +126,16 @@ impl Run<'_> {
         if self.ticks.is_answered(name) && self.history.guard_read_lag.is_zero() {
             return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
         }
-        let calm = if faults { Duration::from_mins(2) } else { TOLERANCE };
-        if name.starts_with("drift-")
-            && self.changes.alarms + calm < new.created
-            && !owed::asks_for_drift(world, self.history, name)
-        {
-            return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
+        let troubles = &self.history.troubles;
+        let calm = if faults { Duration::from_mins(2) } else { TOLERANCE } + troubles.longest_reading();
+        if name.starts_with("drift-") && self.changes.alarms + calm < new.created {
+            let Some(alarm) = owed::asks_for_drift(world, self.history, name) else {
+                return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
+            };
+            let at = self.trace.begins().elapsed().saturating_sub(world.now() - new.created);
+            if troubles.hides_mutes_throughout(&alarm.name, at.saturating_sub(calm)..at) {
+                return Err(format!("invariant 7: a heartbeat started {name}, and its alarm's mutes cannot be read"));
+            }
         }
         if let Some(id) = name.strip_prefix("code-")
             && owed::rolled_back(world, id).is_some_and(|at| at + calm + start.lag < new.created)
@@ -205,8 +210,9 @@ impl Run<'_> {
 
     /// Invariant 4 for deployments: each has one execution.
     pub fn check_deployments(&self) -> Result<(), String> {
-        // A deployment that waits at the limit, or whose event is lost, may be superseded by a newer one.
-        let least = usize::from(self.history.weather == Weather::Ordinary);
+        // A deployment that waits at the limit, whose event is lost or whose start is refused may be superseded by a newer one.
+        let is_refused = self.history.troubles.refusal.as_ref().is_some_and(|it| it.trigger == "code");
+        let least = usize::from(self.history.weather == Weather::Ordinary && !is_refused);
         let world = self.simulator.world();
         for code in &self.requests.codes {
             let name = format!("code-{code}");

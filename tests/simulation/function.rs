@@ -11,9 +11,10 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use simulator::{Project, Simulator, Time};
 
+use crate::defect::Defect;
 use crate::history::History;
 use crate::names::LISTED_ALARMS;
-use crate::wire::{Defect, INVOCATION, Invocation, Wire};
+use crate::wire::{INVOCATION, Invocation, Wire};
 
 /// The router, in the two modes that a history uses.
 pub struct Function {

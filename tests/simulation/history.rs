@@ -10,6 +10,8 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use simulator::sagemaker::ReusedToken;
 
+use crate::trouble::Troubles;
+
 /// How Lambda runs the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lambda {
@@ -146,6 +148,7 @@ pub struct History {
     /// Lists give no start time for executions whose number is a multiple of this.
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
+    pub troubles: Troubles,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
     /// Deployments' events say what started them.
@@ -190,6 +193,7 @@ impl History {
         let loses_status_events = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
+        let lists_alarms = rng_for(seed, "list of alarms").u8(..3) > 0;
         Self {
             seed,
             weather,
@@ -211,12 +215,13 @@ impl History {
             cooldown: cooldown(&mut rng_for(seed, "cooldown")),
             page_limit: page_limit(&mut rng_for(seed, "pages")),
             guard_read_lag: guard_read_lag(&mut rng_for(seed, "guard reads")),
-            lists_alarms: rng_for(seed, "list of alarms").u8(..3) > 0,
+            lists_alarms,
             catch_up_per_day: catch_up_per_day(&mut rng_for(seed, "brake")),
             clocks: clocks(&mut rng_for(seed, "clocks")),
             checks_limit_first: rng_for(seed, "limit first").bool(),
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
             outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
+            troubles: Troubles::new(seed, lists_alarms),
             has_actions: false,
             events_have_trigger: rng_for(seed, "trigger of deployments").bool(),
             has_parameters: rng_for(seed, "parameters").bool(),

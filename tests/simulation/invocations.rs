@@ -1,6 +1,7 @@
 //! The invocations of the function in a run: which event is tried next, and what follows from its answer or its failure.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,8 +12,8 @@ use tokio::time::Instant;
 use crate::history::{Lambda, Outage, Weather};
 use crate::holds::Hold;
 use crate::marks::TAG;
-use crate::names::RULES;
-use crate::owed;
+use crate::names::{LISTED_ALARMS, RULES};
+use crate::owed::{self, Owed};
 use crate::queue::Delivery;
 use crate::state::Run;
 
@@ -74,7 +75,10 @@ impl Run<'_> {
                 self.answered(&ended, answer)?;
                 true
             }
-            Some(Err(reason)) => self.failed(ended.delivery, reason)?,
+            Some(Err(reason)) => {
+                self.check_failed_heartbeat(&ended)?;
+                self.failed(ended.delivery, reason)?
+            }
             None => self.failed(ended.delivery, "killed")?,
         };
         if is_in_queue && self.queue.in_flight > 0 {
@@ -108,10 +112,7 @@ impl Run<'_> {
         }
         // It observed the current state, so the guards must be as the executions require.
         let has_looked = answer["interlock"].is_object();
-        let is_undisturbed = self.queue.in_flight == 0
-            && self.changes.last + self.history.guard_read_lag < *begins
-            && ended.lists_were_current;
-        if !(is_undisturbed && has_looked) {
+        if !(self.is_undisturbed(ended) && has_looked) {
             return self.check_holds();
         }
         self.check_guards("after an invocation that nothing disturbed")?;
@@ -121,10 +122,46 @@ impl Run<'_> {
             if owed::may_start(&world, self.history, at)
                 && let Some(owed) = owed::owed(&world, self.history, at).pop()
             {
-                return Err(format!("{owed}, and a heartbeat did not start it"));
+                return Err(format!("{}, and a heartbeat did not start it", owed.what));
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing else changed the world while the invocation ran, and reads showed the current state.
+    fn is_undisturbed(&self, ended: &Ended) -> bool {
+        self.queue.in_flight == 0
+            && self.changes.last + self.history.guard_read_lag < ended.begins
+            && ended.lists_were_current
+    }
+
+    /// A heartbeat fails if an alarm's mutes cannot be read, or if SageMaker refuses a start for good. If nothing else was wrong, it
+    /// has set the guards all the same, and served whatever else is owed.
+    fn check_failed_heartbeat(&self, ended: &Ended) -> Result<(), String> {
+        let when = self.since(ended.begins);
+        let calls_fail = self.was_out(ended.begins, |_| true)
+            || self.history.bursts.iter().any(|(from, to)| *from <= when.end && when.start <= *to);
+        let is_checked = ended.delivery.name == "heartbeat" && !self.function.drains && self.is_undisturbed(ended);
+        if !is_checked || calls_fail {
+            return Ok(());
+        }
+        self.check_guards("after a heartbeat that failed")?;
+        let world = self.simulator.world();
+        let at = world.now() - ended.begins.elapsed();
+        if !owed::may_start(&world, self.history, at) {
+            return Ok(());
+        }
+        let troubles = &self.history.troubles;
+        let is_hindered = |owed: &Owed| {
+            let is_hidden = |alarm: &String| troubles.hides_mutes(alarm, when.clone());
+            troubles.refuses(owed.trigger, when.clone()) || owed.alarm.as_ref().is_some_and(is_hidden)
+        };
+        match owed::owed(&world, self.history, at).into_iter().find(|owed| !is_hindered(owed)) {
+            Some(owed) => {
+                Err(format!("{}, and a heartbeat that failed for another finding did not start it", owed.what))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Nothing finds this event again. So it must not be refused for an execution that had ended, although the list still showed it.
@@ -156,6 +193,7 @@ impl Run<'_> {
         self.trace.note(&format!("* {} is in the dead-letter queue", delivery.name));
         // The rule has the tag of the owed tick, unless a retraining ran. A tick needs only that a retraining runs.
         if delivery.name == "tick"
+            && !self.was_refused(&delivery)
             && !self.eventbridge_was_out(delivery.since)
             && !self.a_retraining_ran(delivery.since)
         {
@@ -194,9 +232,35 @@ impl Run<'_> {
         self.was_out(since, |outage| outage.service.is_none_or(|s| s == "events")) || !self.history.bursts.is_empty()
     }
 
+    /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.
+    fn was_refused(&self, delivery: &Delivery) -> bool {
+        let trigger = match delivery.name.as_str() {
+            "code" => "code",
+            "tick" | "scheduler's tick" => "schedule",
+            "alarm" | "alarm's action" => "drift",
+            _ => return false,
+        };
+        self.history.troubles.refuses(trigger, self.since(delivery.since))
+    }
+
+    /// Whether there was a trouble that fails heartbeats at some time since then.
+    fn was_in_trouble(&self, since: Instant) -> bool {
+        let (troubles, when) = (&self.history.troubles, self.since(since));
+        ["code", "schedule", "drift"].iter().any(|trigger| troubles.refuses(trigger, when.clone()))
+            || LISTED_ALARMS.iter().any(|alarm| troubles.hides_mutes(alarm, when.clone()))
+    }
+
+    /// From then until now, as times of the history.
+    fn since(&self, since: Instant) -> Range<Duration> {
+        since.duration_since(self.trace.begins())..self.trace.begins().elapsed()
+    }
+
     /// An outage outlasts Lambda's tries. At the limit, no heartbeat finds an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
         let is_limited = self.simulator.world().sagemaker.limit.is_some();
+        if self.was_refused(delivery) || delivery.name == "heartbeat" && self.was_in_trouble(delivery.since) {
+            return true;
+        }
         match self.history.weather {
             Weather::Outages => self.was_out(delivery.since, |_| true),
             Weather::Limits | Weather::Drained => {

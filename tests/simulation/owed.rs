@@ -87,14 +87,17 @@ fn is_listed(alarm: &Alarm) -> bool {
     LISTED_ALARMS.contains(&alarm.name.as_str())
 }
 
-/// Whether an alarm with this display name needs a retraining. A heartbeat's execution has the name.
-pub fn asks_for_drift(world: &World, history: &History, name: &str) -> bool {
-    world.cloudwatch.alarms.iter().any(|alarm| {
-        let asks = alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
+/// The alarm that needs the retraining of this display name, if one does. A heartbeat's execution has the name.
+pub fn asks_for_drift<'w>(world: &'w World, history: &History, name: &str) -> Option<&'w Alarm> {
+    world.cloudwatch.alarms.iter().filter(asks).find(|alarm| {
         let mut stamps = [0, history.clocks.description].into_iter();
-        asks && stamps
-            .any(|skew| name == drift_name(&alarm.name, shifted(alarm.changed(), history.clocks.cloudwatch + skew)))
+        stamps.any(|skew| name == drift_name(&alarm.name, shifted(alarm.changed(), history.clocks.cloudwatch + skew)))
     })
+}
+
+/// Whether a heartbeat starts something for the alarm.
+fn asks(alarm: &&Alarm) -> bool {
+    alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none()
 }
 
 fn shifted(time: Time, milliseconds: i64) -> Time {
@@ -150,8 +153,19 @@ pub fn rolled_back(world: &World, id: &str) -> Option<Time> {
     (newest.rollback_target.as_deref() != Some(id)).then_some(newest.ended)
 }
 
+/// Something that a heartbeat must serve.
+#[derive(Clone, Debug)]
+pub struct Owed {
+    /// The first word of its execution's display name.
+    pub trigger: &'static str,
+    /// The alarm, if it is drift.
+    pub alarm: Option<String>,
+    /// What it is, for people.
+    pub what: String,
+}
+
 /// Returns what a heartbeat at `now` must serve, by invariants 7 and 8, and the same for an owed tick.
-pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
+pub fn owed(world: &World, history: &History, now: Time) -> Vec<Owed> {
     let executions = &world.sagemaker.executions;
     let window = WINDOW + history.kept_cooldown().unwrap_or_default();
     let has_age = |at: Time| at + YOUNGEST + TOLERANCE <= now && at + window > now + TOLERANCE;
@@ -163,19 +177,21 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
         let rule = world.eventbridge.rule(rule).unwrap();
         !rule.is_enabled() && !rule.tags.contains_key(TAG)
     };
-    let asks = |alarm: &&Alarm| alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none();
     let mut owed = Vec::new();
     if history.lists_alarms && is_cool && !is_held(DRIFT_RULE) {
         let alarms = world.cloudwatch.alarms.iter().filter(|alarm| is_listed(alarm)).filter(asks);
         let open = alarms.filter(|alarm| is_open(Cause::Drift(alarm.changed())));
-        owed.extend(open.map(|alarm| format!("invariant 7: alarm {} is in ALARM", alarm.name)));
+        owed.extend(open.map(|alarm| {
+            let what = format!("invariant 7: alarm {} is in ALARM", alarm.name);
+            Owed { trigger: "drift", alarm: Some(alarm.name.clone()), what }
+        }));
     }
     let tag = world.eventbridge.rule(SCHEDULE_RULE).unwrap().tags.get(OWED_TAG);
     if let Some(tag) = tag.filter(|_| !is_held(SCHEDULE_RULE)) {
         let (owner, time) = tag.split_once('/').unwrap();
         let time = humantime::parse_rfc3339(time).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
         if owner == SAGEMAKER_PIPELINE && is_open(Cause::Tick(time)) {
-            owed.push(format!("the tick of {time:?} is owed"));
+            owed.push(Owed { trigger: "schedule", alarm: None, what: format!("the tick of {time:?} is owed") });
         }
     }
     if !history.has_actions {
@@ -185,7 +201,10 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<String> {
         let open = newest.filter(|newest| is_open(Cause::Deployment(newest.ended)));
         let name = |id: &str| Some(format!("code-{id}"));
         let open = open.filter(|newest| executions.iter().all(|e| e.display_name != name(&newest.id)));
-        owed.extend(open.map(|newest| format!("invariant 8: deployment {} was not trained", newest.id)));
+        owed.extend(open.map(|newest| {
+            let what = format!("invariant 8: deployment {} was not trained", newest.id);
+            Owed { trigger: "code", alarm: None, what }
+        }));
     }
     owed
 }

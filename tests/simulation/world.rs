@@ -53,9 +53,9 @@ pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &A
     simulator
 }
 
-/// Every call to a service that is out fails. In a burst, half of all calls fail.
+/// Every call to a service that is out fails, and every call that a lasting trouble concerns. In a burst, half of all calls fail.
 fn faults(history: &History, begins: Instant) -> FaultSource {
-    let (bursts, outages) = (history.bursts.clone(), history.outages.clone());
+    let (bursts, outages, troubles) = (history.bursts.clone(), history.outages.clone(), history.troubles.clone());
     let mut rng = rng_for(history.seed, "faults");
     Box::new(move |called: simulator::Called<'_>| {
         let now = begins.elapsed();
@@ -66,6 +66,9 @@ fn faults(history: &History, begins: Instant) -> FaultSource {
         if is_out {
             let faults = [Fault::Throttled, Fault::ErrorBefore, Fault::Reset];
             return Some(faults[rng.usize(..faults.len())].clone());
+        }
+        if let Some(fault) = troubles.fault(called, now) {
+            return Some(fault);
         }
         (bad && rng.bool()).then(|| {
             let faults = [
