@@ -211,9 +211,11 @@ pub(crate) struct NewestDeployment<'d> {
 ///
 /// A rollback cancels it, unless it restored this very deployment: when a later one fails, CodePipeline may roll back to it.
 pub(crate) fn newest_deployment(deployments: &[Deployment], now: SystemTime) -> Option<NewestDeployment<'_>> {
+    // Times that are ahead of the clock count as now, so their order is that of the list.
     let newest = |is_rollback: bool| {
-        let succeeded = deployments.iter().rev().filter(move |d| d.has_succeeded && d.is_rollback == is_rollback);
-        succeeded.filter_map(|d| Some((d, d.changed?.min(now)))).max_by_key(|(_, changed)| *changed)
+        let oldest_first = deployments.iter().rev().enumerate();
+        let succeeded = oldest_first.filter(move |(_, d)| d.has_succeeded && d.is_rollback == is_rollback);
+        succeeded.filter_map(|(order, d)| Some((d, (d.changed?.min(now), order)))).max_by_key(|(_, at)| *at)
     };
     let (deployment, at) = newest(false)?;
     let rollback = newest(true).filter(|(rollback, rolled_back)| {
@@ -478,6 +480,10 @@ mod tests {
         assert_eq!(newest(&[ahead("newer", 1), ahead("older", 60)]), "newer");
         let past = Deployment { changed: Some(noon() - MINUTE), ..ahead("newest", 0) };
         assert_eq!(newest(&[past, ahead("older", 60)]), "older", "its time has not come yet");
+        let rollback = Deployment { is_rollback: true, ..ahead("back", 70) };
+        let is_cancelled = |list: &[Deployment]| newest_deployment(list, noon()).unwrap().rolled_back_by.is_some();
+        assert!(is_cancelled(&[rollback.clone(), ahead("older", 60)]));
+        assert!(!is_cancelled(&[ahead("newer", 80), rollback]));
     }
 
     #[test]
