@@ -160,7 +160,7 @@ impl Run<'_> {
     fn cause(&self, world: &World, name: &str) -> Result<Option<Cause>, String> {
         let cause = match name.split_once('-') {
             Some(("job", _)) => return Ok(None),
-            Some(("schedule", _)) => self.ticks.time(name).map(Cause::Tick),
+            Some(("schedule", _)) => self.ticks.time(world, name).map(Cause::Tick),
             _ => owed::cause(world, self.history, name),
         };
         cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and no occurrence has that name"))

@@ -77,10 +77,18 @@ pub enum Defect {
     AllOrNothingMutes,
     /// If SageMaker refuses a start for good, the heartbeat starts nothing else.
     OneRefusalEndsTheHeartbeat,
+    /// A heartbeat starts drift although its alarm's actions are disabled.
+    IgnoresDisabledActions,
+    /// Alarms on queries of logs are not read.
+    ReadsNoLogAlarm,
+    /// A time that is far ahead of the clock is too young.
+    WaitsForATimeAhead,
+    /// Only the newest 100 executions of the CodePipeline are read, although none of them succeeded.
+    ReadsOnly100Deployments,
 }
 
 impl Defect {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -117,6 +125,10 @@ impl Defect {
         Self::RefusesOnAStaleList,
         Self::AllOrNothingMutes,
         Self::OneRefusalEndsTheHeartbeat,
+        Self::IgnoresDisabledActions,
+        Self::ReadsNoLogAlarm,
+        Self::WaitsForATimeAhead,
+        Self::ReadsOnly100Deployments,
     ];
 
     /// The histories that must catch this defect.
@@ -133,7 +145,11 @@ impl Defect {
             | Self::IgnoresMutes
             | Self::HasNoBrake
             | Self::AllOrNothingMutes
-            | Self::OneRefusalEndsTheHeartbeat => History::silent,
+            | Self::OneRefusalEndsTheHeartbeat
+            | Self::IgnoresDisabledActions
+            | Self::ReadsNoLogAlarm
+            | Self::WaitsForATimeAhead
+            | Self::ReadsOnly100Deployments => History::silent,
             Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
             Self::DrainsOnlyWhenIdle | Self::DrainLeavesTheTag => History::drained,
             _ => History::new,

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use simulator::sagemaker::ReusedToken;
 
+use crate::rare::{self, Ahead};
 use crate::trouble::Troubles;
 
 /// How Lambda runs the function.
@@ -94,8 +95,14 @@ pub enum StepKind {
     Mute(usize, bool),
     /// An alarm's actions are suppressed, or no longer are.
     Suppress(usize, bool),
+    /// An alarm's actions are disabled, or enabled again.
+    ActionsOff(usize, bool),
+    /// The schedule ticks, and its event's time is ahead of the clock.
+    TickAhead(Duration),
     /// An execution of the CodePipeline fails.
     DeploymentFails,
+    /// So many of them fail, one after another.
+    DeploymentsFail(usize),
     /// The CodePipeline is rolled back.
     Rollback,
     /// Another account or Region has a schedule rule and a CodePipeline of the same names. Their events reach the function.
@@ -149,6 +156,9 @@ pub struct History {
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
     pub troubles: Troubles,
+    pub ahead: Ahead,
+    /// The alarm that is on a query of logs, if one is.
+    pub log_alarm: Option<usize>,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
     /// Deployments' events say what started them.
@@ -222,6 +232,8 @@ impl History {
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
             outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
             troubles: Troubles::new(seed, lists_alarms),
+            ahead: rare::ahead(seed),
+            log_alarm: rare::log_alarm(seed),
             has_actions: false,
             events_have_trigger: rng_for(seed, "trigger of deployments").bool(),
             has_parameters: rng_for(seed, "parameters").bool(),
@@ -271,8 +283,11 @@ impl History {
             }
         }
         // Numbers that no other step has.
-        let more = more.into_iter().enumerate().map(|(number, (at, kind))| Step { number: 200 + number, at, kind });
-        self.steps.extend(more);
+        let numbered = |first, steps: Vec<(Duration, StepKind)>| {
+            steps.into_iter().enumerate().map(move |(number, (at, kind))| Step { number: first + number, at, kind })
+        };
+        let rare = rare::steps(&self);
+        self.steps.extend(numbered(200, more).chain(numbered(300, rare)));
         self.steps.sort_by_key(|step| step.at);
         self
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::history::{Lambda, Outage, Weather};
 use crate::holds::Hold;
 use crate::marks::TAG;
-use crate::names::{LISTED_ALARMS, RULES};
+use crate::names::{ALARMS, LISTED_ALARMS, RULES};
 use crate::owed::{self, Owed};
 use crate::queue::Delivery;
 use crate::state::Run;
@@ -97,6 +97,13 @@ impl Run<'_> {
         if name == "foreign event" && answer["action"] != "ignored" {
             return Err(format!("an event of another account or Region was answered {}", answer["action"]));
         }
+        if matches!(name.as_str(), "alarm" | "alarm's action") && answer["action"] == "ignored" && !delivery.drains {
+            let listed = self.history.lists_alarms.then_some(&LISTED_ALARMS[..]).unwrap_or(&ALARMS);
+            let alarm = &delivery.event["detail"]["alarmName"];
+            if listed.iter().any(|name| alarm == name) {
+                return Err(format!("the event of alarm {alarm} was ignored"));
+            }
+        }
         let is_found_again = name.starts_with("alarm") && self.history.lists_alarms;
         if answer["action"] == "alreadyRunning" && !is_found_again {
             self.check_refusal(name, answer["executionArn"].as_str(), *begins)?;
@@ -106,7 +113,10 @@ impl Run<'_> {
             return Err(format!("{name} was deferred, and no heartbeat finds it"));
         }
         match name.as_str() {
-            "tick" if is_deferred => self.ticks.defer(&delivery.event),
+            "tick" if is_deferred => {
+                let now = self.simulator.world().now();
+                self.ticks.defer(&delivery.event, now);
+            }
             "tick" => self.ticks.answer(&delivery.event),
             _ => {}
         }
@@ -197,7 +207,8 @@ impl Run<'_> {
             && !self.eventbridge_was_out(delivery.since)
             && !self.a_retraining_ran(delivery.since)
         {
-            self.ticks.defer(&delivery.event);
+            let now = self.simulator.world().now();
+            self.ticks.defer(&delivery.event, now);
         }
         Ok(false)
     }

@@ -3,7 +3,8 @@
 //!
 //! `HISTORIES=n` sets how many histories run; `SEED=n` runs the history of that seed. `DEFECT=name` looks for that defect only.
 //!
-//! - `history`: draws a history from a seed. `trouble`: its lasting faults that concern only some calls.
+//! - `history`: draws a history from a seed. `rare`: what only some
+//!   histories have. `trouble`: lasting faults that concern only some calls.
 //! - `run`: runs it: the loop, and how it ends. Start reading here. `state`: what a run consists of. `steps`: what happens in it.
 //!   `invocations`: the invocations of the function, and what follows from each.
 //! - `check`: the invariants. `owed`: what a heartbeat must start, without the router's code.
@@ -35,6 +36,7 @@ mod invocations;
 mod names;
 mod owed;
 mod queue;
+mod rare;
 mod run;
 mod state;
 mod steps;
@@ -50,6 +52,7 @@ use std::time::Duration;
 use crate::defect::Defect;
 use crate::history::{Clocks, History, Lambda};
 use crate::parallel::on_all_cores;
+use crate::rare::Ahead;
 use crate::run::{Violation, run};
 use crate::trouble::Troubles;
 
@@ -97,6 +100,8 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
                 h.clocks != Clocks::default(),
                 h.start_time_missing.is_some(),
                 h.has_parameters,
+                h.ahead != Ahead::default(),
+                h.log_alarm.is_some(),
                 h.troubles.mutes.is_some(),
                 h.troubles.refusal.is_some(),
             ]
@@ -130,6 +135,8 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { start_time_missing: None, ..history.clone() },
             History { guard_read_lag: Duration::ZERO, ..history.clone() },
             History { has_parameters: false, ..history.clone() },
+            History { ahead: Ahead::default(), ..history.clone() },
+            History { log_alarm: None, ..history.clone() },
             History { troubles: Troubles { mutes: None, ..history.troubles.clone() }, ..history.clone() },
             History { troubles: Troubles { refusal: None, ..history.troubles.clone() }, ..history.clone() },
             History { list_lag: Duration::ZERO, describe_lag: Duration::ZERO, ..history.clone() },

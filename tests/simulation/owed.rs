@@ -48,9 +48,10 @@ impl Cause {
         execution.created > since + TOLERANCE && execution.has_start_time
     }
 
-    /// Whether the cause's own event may still come.
+    /// Whether the cause's own event may still come. A time that is far ahead of the clock does not say so.
     pub fn is_young(self, now: Time) -> bool {
-        self.time() + YOUNGEST > now + TOLERANCE
+        let is_far_ahead = self.time() + TOLERANCE > now + YOUNGEST;
+        self.time() + YOUNGEST > now + TOLERANCE && !is_far_ahead
     }
 
     /// Whether an execution serves the cause for some difference of the clocks.
@@ -68,7 +69,7 @@ pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
     if let Some(id) = name.strip_prefix("code-") {
         let mut deployments = world.codepipeline.executions.iter();
         let deployment = deployments.find(|e| e.id == id && e.status == "Succeeded" && !e.is_rollback)?;
-        return Some(Cause::Deployment(deployment.ended));
+        return Some(Cause::Deployment(deployment.ended + history.ahead.codepipeline));
     }
     for alarm in world.cloudwatch.alarms.iter().filter(|alarm| !history.lists_alarms || is_listed(alarm)) {
         for (changed, _) in alarm.history.iter().filter(|(_, state)| state == "ALARM") {
@@ -97,7 +98,7 @@ pub fn asks_for_drift<'w>(world: &'w World, history: &History, name: &str) -> Op
 
 /// Whether a heartbeat starts something for the alarm.
 fn asks(alarm: &&Alarm) -> bool {
-    alarm.state() == "ALARM" && !alarm.is_muted && alarm.suppressed_by.is_none()
+    alarm.state() == "ALARM" && alarm.has_actions && !alarm.is_muted && alarm.suppressed_by.is_none()
 }
 
 fn shifted(time: Time, milliseconds: i64) -> Time {
@@ -168,7 +169,8 @@ pub struct Owed {
 pub fn owed(world: &World, history: &History, now: Time) -> Vec<Owed> {
     let executions = &world.sagemaker.executions;
     let window = WINDOW + history.kept_cooldown().unwrap_or_default();
-    let has_age = |at: Time| at + YOUNGEST + TOLERANCE <= now && at + window > now + TOLERANCE;
+    let is_old = |at: Time| at + YOUNGEST + TOLERANCE <= now || at > now + YOUNGEST + TOLERANCE;
+    let has_age = |at: Time| is_old(at) && at + window > now + TOLERANCE;
     let is_open = |cause: Cause| has_age(cause.time()) && !executions.iter().any(|e| cause.may_be_served_by(e));
     let is_cool = history
         .kept_cooldown()
@@ -198,7 +200,8 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<Owed> {
         let mut deployments = world.codepipeline.executions.iter().rev();
         let newest = deployments.find(|e| e.status == "Succeeded" && !e.is_rollback);
         let newest = newest.filter(|newest| rolled_back(world, &newest.id).is_none());
-        let open = newest.filter(|newest| is_open(Cause::Deployment(newest.ended)));
+        let cause = |newest: &&EndedExecution| Cause::Deployment(newest.ended + history.ahead.codepipeline);
+        let open = newest.filter(|newest| is_open(cause(newest)));
         let name = |id: &str| Some(format!("code-{id}"));
         let open = open.filter(|newest| executions.iter().all(|e| e.display_name != name(&newest.id)));
         owed.extend(open.map(|newest| {

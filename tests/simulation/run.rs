@@ -62,6 +62,7 @@ fn is_silent(step: &Step) -> bool {
             | StepKind::Alarms
             | StepKind::AlarmOnBothRoutes
             | StepKind::Tick
+            | StepKind::TickAhead(_)
             | StepKind::Action
             | StepKind::StartByHand
     )

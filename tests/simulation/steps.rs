@@ -133,6 +133,13 @@ impl Run<'_> {
                 self.send("job", &job, &id);
                 self.requests.first_jobs.push(id);
             }
+            StepKind::TickAhead(ahead) => {
+                let tick = self.simulator.world().tick(SCHEDULE_RULE);
+                if let Some(mut event) = tick {
+                    self.ticks.date_ahead(&mut event, now, ahead);
+                    self.send("tick", &event, &format!("tick {number}"));
+                }
+            }
             StepKind::StartByHand => {
                 self.simulator.world().start_execution(None);
             }
@@ -154,6 +161,15 @@ impl Run<'_> {
                 let alarm = world.cloudwatch.alarm_mut(ALARMS[alarm]);
                 alarm.kind = AlarmKind::Composite;
                 alarm.suppressed_by = is_suppressed.then(|| "Alarm".to_owned());
+            }
+            StepKind::ActionsOff(alarm, is_off) => {
+                self.changes.alarms = now;
+                self.simulator.world().cloudwatch.alarm_mut(ALARMS[alarm]).has_actions = !is_off;
+            }
+            StepKind::DeploymentsFail(count) => {
+                for failed in 0..count {
+                    self.simulator.world().end_code_pipeline(&format!("{number}-failed-{failed}"), "Failed");
+                }
             }
             StepKind::DeploymentFails => {
                 self.simulator.world().end_code_pipeline(&deployment_id(number), "Failed");
@@ -206,7 +222,8 @@ impl Run<'_> {
             }
             let by_rule = self.simulator.world().change_alarm(alarm, "ALARM");
             let Some(event) = by_rule else { continue };
-            if by_action_too {
+            let has_actions = self.simulator.world().cloudwatch.alarm_mut(alarm).has_actions;
+            if by_action_too && has_actions {
                 let action = json!({
                     "source": "aws.cloudwatch",
                     "accountId": event["account"],

@@ -312,6 +312,23 @@ impl Wire {
             }
             (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
             (Defect::ReadsNoAlarm, "DescribeAlarms") => *answer = json!({}),
+            (Defect::ReadsNoLogAlarm, "DescribeAlarms") => answer["LogAlarms"] = Value::Null,
+            (Defect::IgnoresDisabledActions, "DescribeAlarms") => {
+                for_each_alarm(answer, |alarm| alarm["ActionsEnabled"] = true.into());
+            }
+            (Defect::WaitsForATimeAhead, "ListDeployments") => {
+                let latest = self.simulator.world().client_time().as_secs_f64() + 290.0;
+                for deployment in answer["pipelineExecutionSummaries"].as_array_mut().into_iter().flatten() {
+                    let changed = deployment["lastUpdateTime"].as_f64().unwrap();
+                    deployment["lastUpdateTime"] = changed.min(latest).into();
+                }
+            }
+            (Defect::ReadsOnly100Deployments, "ListDeployments") => {
+                let read: Option<usize> = answer["nextToken"].as_str().map(|token| token.parse().unwrap());
+                if read.is_some_and(|read| read >= 100) {
+                    answer["nextToken"] = Value::Null;
+                }
+            }
             (Defect::IgnoresMutes, "ListAlarmMuteRules") => *answer = json!({}),
             (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
                 for_each_execution(answer, |execution| start_earlier(execution, (60 * DAY).as_secs_f64()));
@@ -331,13 +348,13 @@ impl Wire {
             }
             (Defect::CooldownDropsDrift, "DescribeAlarms") => {
                 let world = self.simulator.world();
-                for alarm in answer["MetricAlarms"].as_array_mut().into_iter().flatten() {
+                for_each_alarm(answer, |alarm| {
                     let changed = Time::from_secs_f64(alarm["StateTransitionedTimestamp"].as_f64().unwrap());
                     let drops = |started: Time| (started..started + self.cooldown).contains(&changed);
                     if world.sagemaker.executions.iter().any(|execution| drops(execution.created)) {
                         alarm["StateValue"] = "OK".into();
                     }
-                }
+                });
             }
             (Defect::CatchesUpBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_heartbeat() => {
                 for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
@@ -428,6 +445,12 @@ fn for_each_execution(answer: &mut Value, mut change: impl FnMut(&mut Value)) {
         answer["PipelineExecutionSummaries"].as_array_mut().unwrap().iter_mut().for_each(change);
     } else {
         change(answer);
+    }
+}
+
+fn for_each_alarm(answer: &mut Value, mut change: impl FnMut(&mut Value)) {
+    for kind in ["MetricAlarms", "CompositeAlarms", "LogAlarms"] {
+        answer[kind].as_array_mut().into_iter().flatten().for_each(&mut change);
     }
 }
 
