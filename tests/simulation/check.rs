@@ -11,7 +11,7 @@ use simulator::sagemaker::Execution;
 use simulator::time::DAY;
 use tokio::time::Instant;
 
-use crate::history::Weather;
+use crate::history::{Outage, Weather};
 use crate::holds::Hold;
 use crate::marks::{HOLD, MARK, TAG};
 use crate::names::{OTHER_MARK, RULES};
@@ -31,6 +31,8 @@ struct Start<'w> {
     is_by_heartbeat: bool,
     /// Whether calls fail, or failed within the last minute.
     faults: bool,
+    /// Whether calls hang, or hung within the last two minutes.
+    hangs: bool,
     /// How far lists and descriptions lag.
     lag: Duration,
 }
@@ -41,6 +43,7 @@ impl Start<'_> {
     fn gap(&self, earlier: &Execution) -> Duration {
         let both_coalesce = coalesces(self.name) && earlier.display_name.as_deref().is_some_and(coalesces);
         match (self.faults, both_coalesce) {
+            _ if self.hangs => Duration::from_mins(2),
             (true, _) => Duration::from_mins(1),
             (false, true) => Duration::ZERO,
             (false, false) => GAP,
@@ -71,12 +74,14 @@ impl Run<'_> {
             let Some(name) = &execution.display_name else { continue };
             let age = Instant::now().duration_since(self.trace.begins());
             let is_bad = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
+            let is_hanging = |o: &Outage| o.hangs && o.from <= age && age <= o.to + Duration::from_mins(2);
             let start = Start {
                 execution,
                 name,
                 earlier: &executions[..index],
                 is_by_heartbeat: self.starts.is_by_heartbeat(&execution.arn),
                 faults: self.history.bursts.iter().any(is_bad),
+                hangs: self.history.outages.iter().any(is_hanging),
                 lag: self.history.lag(),
             };
             self.check_start(&world, &start)?;
@@ -122,12 +127,13 @@ impl Run<'_> {
 
     /// Invariants 9 and 10 for what a heartbeat started.
     fn check_heartbeats_start(&self, world: &World, start: &Start<'_>, cause: Option<Cause>) -> Result<(), String> {
-        let Start { execution: new, name, earlier, faults, .. } = *start;
+        let Start { execution: new, name, earlier, .. } = *start;
         if self.ticks.is_answered(name) && self.history.guard_read_lag.is_zero() {
             return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
         }
         let troubles = &self.history.troubles;
-        let calm = if faults { Duration::from_mins(2) } else { TOLERANCE } + troubles.longest_reading();
+        let calm =
+            if start.faults || start.hangs { Duration::from_mins(2) } else { TOLERANCE } + troubles.longest_reading();
         if name.starts_with("drift-") && self.changes.alarms + calm < new.created {
             let Some(alarm) = owed::asks_for_drift(world, self.history, name) else {
                 return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));

@@ -85,10 +85,12 @@ pub enum Defect {
     WaitsForATimeAhead,
     /// Only the newest 100 executions of the CodePipeline are read, although none of them succeeded.
     ReadsOnly100Deployments,
+    /// An invocation does not end before Lambda's deadline.
+    IgnoresTheDeadline,
 }
 
 impl Defect {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -129,6 +131,7 @@ impl Defect {
         Self::ReadsNoLogAlarm,
         Self::WaitsForATimeAhead,
         Self::ReadsOnly100Deployments,
+        Self::IgnoresTheDeadline,
     ];
 
     /// The histories that must catch this defect.
@@ -151,6 +154,7 @@ impl Defect {
             | Self::WaitsForATimeAhead
             | Self::ReadsOnly100Deployments => History::silent,
             Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
+            Self::IgnoresTheDeadline => History::outages,
             Self::DrainsOnlyWhenIdle | Self::DrainLeavesTheTag => History::drained,
             _ => History::new,
         }

@@ -46,6 +46,8 @@ pub enum Weather {
 pub struct Outage {
     /// As IAM names it; `None` is every service.
     pub service: Option<&'static str>,
+    /// Whether calls are not answered at all.
+    pub hangs: bool,
     pub from: Duration,
     pub to: Duration,
 }
@@ -156,6 +158,8 @@ pub struct History {
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
     pub troubles: Troubles,
+    /// After how long Lambda ends an invocation. `None` if invocations run at once: one that is ended is one that is killed.
+    pub timeout: Option<Duration>,
     pub ahead: Ahead,
     /// The alarm that is on a query of logs, if one is.
     pub log_alarm: Option<usize>,
@@ -230,7 +234,12 @@ impl History {
             clocks: clocks(&mut rng_for(seed, "clocks")),
             checks_limit_first: rng_for(seed, "limit first").bool(),
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
-            outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
+            outages: if weather == Weather::Outages {
+                rare::hanging(seed, outages(&mut rng_for(seed, "outages")))
+            } else {
+                vec![]
+            },
+            timeout: rare::timeout(seed, weather),
             troubles: Troubles::new(seed, lists_alarms),
             ahead: rare::ahead(seed),
             log_alarm: rare::log_alarm(seed),
@@ -417,7 +426,7 @@ fn outages(rng: &mut Rng) -> Vec<Outage> {
     for _ in 0..1 + rng.usize(..3) {
         let services = [Some("sagemaker"), Some("codepipeline"), Some("events"), Some("cloudwatch"), None];
         let to = from + Duration::from_secs(rng.u64(120..10_800));
-        outages.push(Outage { service: services[rng.usize(..services.len())], from, to });
+        outages.push(Outage { service: services[rng.usize(..services.len())], hangs: false, from, to });
         from = to + Duration::from_secs(rng.u64(60..7200));
     }
     outages

@@ -70,6 +70,7 @@ impl Run<'_> {
         if self.history.lambda == Lambda::Both && self.queue.in_flight == 0 && self.unstick() {
             self.trace.note("* an operator enables a rule that is stuck");
         }
+        self.check_deadline(&ended)?;
         let is_in_queue = match &ended.handled {
             Some(Ok(answer)) => {
                 self.answered(&ended, answer)?;
@@ -83,6 +84,21 @@ impl Run<'_> {
         };
         if is_in_queue && self.queue.in_flight > 0 {
             self.disturb();
+        }
+        Ok(())
+    }
+
+    /// Lambda does not have to end an invocation: it ends before, with an error of its own. It comes so far only if calls fail.
+    fn check_deadline(&self, ended: &Ended) -> Result<(), String> {
+        let (name, taken) = (&ended.delivery.name, ended.begins.elapsed());
+        if self.history.timeout.is_some_and(|timeout| taken > timeout) {
+            return Err(format!("{name} took {taken:?}, and Lambda's deadline came before"));
+        }
+        let is_late = matches!(&ended.handled, Some(Err(reason)) if reason.contains("deadline is near"));
+        // With short pages and lists that lag, half a minute may be too little.
+        let is_short = self.history.weather == Weather::Outages;
+        if is_late && !is_short && !self.calls_fail(ended.begins) && !self.was_in_trouble(ended.begins) {
+            return Err(format!("{name} ran until its deadline, and no call failed"));
         }
         Ok(())
     }
@@ -149,10 +165,8 @@ impl Run<'_> {
     /// has set the guards all the same, and served whatever else is owed.
     fn check_failed_heartbeat(&self, ended: &Ended) -> Result<(), String> {
         let when = self.since(ended.begins);
-        let calls_fail = self.was_out(ended.begins, |_| true)
-            || self.history.bursts.iter().any(|(from, to)| *from <= when.end && when.start <= *to);
         let is_checked = ended.delivery.name == "heartbeat" && !self.function.drains && self.is_undisturbed(ended);
-        if !is_checked || calls_fail {
+        if !is_checked || self.calls_fail(ended.begins) {
             return Ok(());
         }
         self.check_guards("after a heartbeat that failed")?;
@@ -229,6 +243,13 @@ impl Run<'_> {
         let world = self.simulator.world();
         let since = world.now().saturating_sub(since.elapsed());
         world.sagemaker.executions.iter().any(|e| e.is_active() || e.changed() >= since)
+    }
+
+    /// Whether calls of every kind failed, in an outage or a burst, at some time since then.
+    fn calls_fail(&self, since: Instant) -> bool {
+        let when = self.since(since);
+        self.was_out(since, |_| true)
+            || self.history.bursts.iter().any(|(from, to)| *from <= when.end && when.start <= *to)
     }
 
     /// Whether there was such an outage at any time since then.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::{History, StepKind, rng_for};
+use crate::history::{History, Outage, StepKind, Weather, rng_for};
 use crate::names::ALARMS;
 
 /// Whether times are ahead of the clock, and by how much.
@@ -25,6 +25,23 @@ fn some_time_ahead(rng: &mut fastrand::Rng) -> Duration {
 pub fn ahead(seed: u64) -> Ahead {
     let rng = &mut rng_for(seed, "CodePipeline ahead");
     Ahead { codepipeline: if rng.u8(..6) == 0 { some_time_ahead(rng) } else { Duration::ZERO } }
+}
+
+/// The outages, of which half hang in half of all histories.
+pub fn hanging(seed: u64, mut outages: Vec<Outage>) -> Vec<Outage> {
+    let rng = &mut rng_for(seed, "hanging");
+    if rng.bool() {
+        outages.iter_mut().for_each(|outage| outage.hangs = rng.bool());
+    }
+    outages
+}
+
+/// After how long Lambda ends an invocation: the stack's 3 minutes, or less. While a service hangs, an invocation takes up to a minute,
+/// so the least is half a minute in outages. Only where invocations are killed too.
+pub fn timeout(seed: u64, weather: Weather) -> Option<Duration> {
+    let rng = &mut rng_for(seed, "timeout");
+    let least = if weather == Weather::Outages { 30 } else { 60 };
+    seed.is_multiple_of(2).then(|| Duration::from_secs(if rng.bool() { 180 } else { least }))
 }
 
 /// An alarm on a query of logs, if there is one.

@@ -67,11 +67,14 @@ fn faults(history: &History, begins: Instant) -> FaultSource {
     Box::new(move |called: simulator::Called<'_>| {
         let now = begins.elapsed();
         let bad = bursts.iter().any(|(from, to)| (*from..*to).contains(&now));
-        let is_out = outages.iter().any(|outage| {
+        let out = outages.iter().find(|outage| {
             (outage.from..outage.to).contains(&now) && outage.service.is_none_or(|s| s == called.service)
         });
-        if is_out {
-            let faults = [Fault::Throttled, Fault::ErrorBefore, Fault::Reset];
+        if let Some(outage) = out {
+            let faults = match outage.hangs {
+                true => vec![Fault::Hang, Fault::HangAfter],
+                false => vec![Fault::Throttled, Fault::ErrorBefore, Fault::Reset],
+            };
             return Some(faults[rng.usize(..faults.len())].clone());
         }
         if let Some(fault) = troubles.fault(called, now) {
