@@ -93,24 +93,27 @@ impl Run<'_> {
     /// Invariants 3 and 9, and no occurrence has two executions.
     fn check_start(&self, world: &World, start: &Start<'_>) -> Result<(), String> {
         let Start { execution: new, name, earlier, is_by_heartbeat, .. } = *start;
-        if earlier.iter().any(|e| e.display_name.as_deref() == Some(name)) {
+        // If it was deleted, nothing shows that drift or a tick was served.
+        let counts = |e: &Execution| !e.is_deleted() || !coalesces(name);
+        if earlier.iter().any(|e| e.display_name.as_deref() == Some(name) && counts(e)) {
             return Err(format!("two executions are named {name}"));
         }
         if !coalesces(name) && !is_by_heartbeat {
             return self.cause(world, name).map(drop);
         }
-        if let Some(active) = earlier.iter().find(|e| start.saw_active(e)) {
+        let earlier = || earlier.iter().filter(|e| !e.is_deleted());
+        if let Some(active) = earlier().find(|e| start.saw_active(e)) {
             return Err(format!("invariant 3: {name} was started beside {}, which runs", active.arn));
         }
         let cooldown = self.history.kept_cooldown().filter(|_| name.starts_with("drift-")).unwrap_or_default();
         let is_hot =
             |e: &&Execution| e.created + cooldown > new.created + TOLERANCE && start.saw(e) && e.has_start_time;
-        if let Some(hot) = earlier.iter().find(is_hot) {
+        if let Some(hot) = earlier().find(is_hot) {
             return Err(format!("invariant 3: {name} was started within the cooldown after {}", hot.arn));
         }
         let cause = self.cause(world, name)?;
         if let Some(cause) = cause
-            && let Some(served_by) = earlier.iter().find(|e| start.saw(e) && cause.is_served_by(e))
+            && let Some(served_by) = earlier().find(|e| start.saw(e) && cause.is_served_by(e))
         {
             return Err(format!("invariant 9: {name} was started although {} serves it", served_by.arn));
         }
@@ -152,7 +155,7 @@ impl Run<'_> {
             return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
         }
         let is_recent = |e: &&Execution| start.saw(e) && e.created + DAY > new.created + TOLERANCE;
-        let recent = earlier.iter().filter(is_recent).count();
+        let recent = earlier.iter().filter(|e| !e.is_deleted()).filter(is_recent).count();
         if recent >= owed::catch_up_per_day(self.history) {
             return Err(format!("invariant 10: a heartbeat started {name} after {recent} executions in a day"));
         }

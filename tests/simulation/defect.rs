@@ -87,10 +87,12 @@ pub enum Defect {
     ReadsOnly100Deployments,
     /// An invocation does not end before Lambda's deadline.
     IgnoresTheDeadline,
+    /// An execution that SageMaker does not find counts as started, if a start returned it.
+    BelievesADeletedExecution,
 }
 
 impl Defect {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -132,6 +134,7 @@ impl Defect {
         Self::WaitsForATimeAhead,
         Self::ReadsOnly100Deployments,
         Self::IgnoresTheDeadline,
+        Self::BelievesADeletedExecution,
     ];
 
     /// The histories that must catch this defect.

@@ -113,6 +113,9 @@ pub enum StepKind {
     OtherRouter(usize, bool),
     /// SageMaker reaches its limit, or has room again.
     Limit(bool),
+    /// The SageMaker pipeline is deleted and made again as soon as none of its executions runs. SageMaker keeps the tokens. A person
+    /// starts the first execution after this time.
+    RemakePipeline(Duration),
     /// The router is set to drain, or back to active.
     Drain(bool),
 }

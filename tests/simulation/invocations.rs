@@ -120,6 +120,9 @@ impl Run<'_> {
                 return Err(format!("the event of alarm {alarm} was ignored"));
             }
         }
+        if answer["action"] == "started" && self.is_deleted(answer["executionArn"].as_str().unwrap()) {
+            return Err(format!("{name} was answered started, and its execution does not exist"));
+        }
         let is_found_again = name.starts_with("alarm") && self.history.lists_alarms;
         if answer["action"] == "alreadyRunning" && !is_found_again {
             self.check_refusal(name, answer["executionArn"].as_str(), *begins)?;
@@ -138,7 +141,10 @@ impl Run<'_> {
         }
         // It observed the current state, so the guards must be as the executions require.
         let has_looked = answer["interlock"].is_object();
-        if !(self.is_undisturbed(ended) && has_looked) {
+        // If SageMaker does not find an execution, its status event counts. The next event repairs the guards.
+        let reported = delivery.event["detail"]["pipelineExecutionArn"].as_str();
+        let is_of_deleted = reported.is_some_and(|arn| self.is_deleted(arn));
+        if !(self.is_undisturbed(ended) && has_looked) || is_of_deleted {
             return self.check_holds();
         }
         self.check_guards("after an invocation that nothing disturbed")?;
@@ -211,7 +217,10 @@ impl Run<'_> {
             self.queue.push(delivery);
             return Ok(true);
         }
-        if !self.asked_for_what_another_started(&delivery) && !self.may_be_dead_lettered(&delivery) {
+        if !self.asked_for_what_another_started(&delivery)
+            && !self.may_be_dead_lettered(&delivery)
+            && !self.met_a_used_token(&delivery, reason)
+        {
             return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
         }
         self.trace.note(&format!("* {} is in the dead-letter queue", delivery.name));
@@ -262,6 +271,12 @@ impl Run<'_> {
     /// Whether EventBridge's API failed at any time since then.
     fn eventbridge_was_out(&self, since: Instant) -> bool {
         self.was_out(since, |outage| outage.service.is_none_or(|s| s == "events")) || !self.history.bursts.is_empty()
+    }
+
+    /// Whether a start met a token that a deleted execution used. The router says to start one by hand, or SageMaker refuses the token
+    /// with another request.
+    fn met_a_used_token(&self, delivery: &Delivery, reason: &str) -> bool {
+        self.changes.remade.is_some() && (reason.contains("start one by hand") || delivery.refused)
     }
 
     /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.

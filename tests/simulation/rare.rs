@@ -70,5 +70,10 @@ pub fn steps(history: &History) -> Vec<(Duration, StepKind)> {
     if rng.u8(..8) == 0 {
         steps.push((last.mul_f64(rng.f64()), StepKind::DeploymentsFail(rng.usize(100..300))));
     }
+    let rng = &mut rng_for(history.seed, "remade pipeline");
+    if rng.u8(..8) == 0 && !history.has_actions {
+        let by_hand = Duration::from_secs(rng.u64(60..14_400));
+        steps.push((last.mul_f64(rng.f64()), StepKind::RemakePipeline(by_hand)));
+    }
     steps
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
-use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
+use simulator::nyctaxi::{HEARTBEAT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE, STAGE};
+use simulator::sagemaker::Execution;
 use simulator::samples::sample_with;
 use tokio::time::Instant;
 
@@ -75,6 +76,7 @@ impl Run<'_> {
                 self.queue.push(Delivery::new("heartbeat".into(), tick));
                 return;
             }
+            Planned::Status { arn, .. } if self.is_deleted(&arn) => return,
             Planned::Status { arn, status } => {
                 self.trace.note(&format!("* {} is {status}", arn.rsplit('/').next().unwrap()));
                 self.simulator.world().set_execution_status(&arn, status);
@@ -181,6 +183,7 @@ impl Run<'_> {
             }
             StepKind::Foreign => self.send_foreign_events(number),
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(RULES[rule], pauses),
+            StepKind::RemakePipeline(by_hand) => self.remake_pipeline(number, by_hand),
             StepKind::Limit(is_reached) => self.set_limit(is_reached),
             StepKind::Drain(drains) => {
                 self.function.set_draining(drains, now);
@@ -203,6 +206,27 @@ impl Run<'_> {
             event[field] = elsewhere.into();
             self.send("foreign event", &event, &format!("foreign {number} {}", event["detail-type"]));
         }
+    }
+
+    /// The SageMaker pipeline is deleted and made again. SageMaker deletes no pipeline of which an execution runs.
+    fn remake_pipeline(&mut self, number: usize, by_hand: Duration) {
+        let mut world = self.simulator.world();
+        if world.sagemaker.executions.iter().any(Execution::is_active) {
+            let kind = StepKind::RemakePipeline(by_hand);
+            self.agenda.plan(Duration::from_mins(10), Planned::Step(Step { number, at: by_hand, kind }));
+            return;
+        }
+        world.sagemaker.delete_pipeline(SAGEMAKER_PIPELINE);
+        world.sagemaker.add_pipeline(SAGEMAKER_PIPELINE);
+        self.changes.remade = Some(world.now());
+        let kind = StepKind::StartByHand;
+        self.agenda.plan(by_hand, Planned::Step(Step { number: number + 100, at: by_hand, kind }));
+    }
+
+    /// Whether the execution was deleted with its pipeline.
+    pub fn is_deleted(&self, arn: &str) -> bool {
+        let world = self.simulator.world();
+        world.sagemaker.executions.iter().any(|execution| execution.arn == arn && execution.is_deleted())
     }
 
     /// New code is deployed.
