@@ -135,8 +135,8 @@ impl Run<'_> {
             return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
         }
         let troubles = &self.history.troubles;
-        let calm =
-            if start.faults || start.hangs { Duration::from_mins(2) } else { TOLERANCE } + troubles.longest_reading();
+        let unseen = if start.faults || start.hangs { Duration::from_mins(2) } else { TOLERANCE };
+        let calm = unseen + troubles.longest_reading();
         if name.starts_with("drift-") && self.changes.alarms + calm < new.created {
             let Some(alarm) = owed::asks_for_drift(world, self.history, name) else {
                 return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));

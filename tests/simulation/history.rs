@@ -10,7 +10,7 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use simulator::sagemaker::ReusedToken;
 
-use crate::rare::{self, Ahead};
+use crate::rare;
 use crate::trouble::Troubles;
 
 /// How Lambda runs the function.
@@ -163,7 +163,8 @@ pub struct History {
     pub troubles: Troubles,
     /// After how long Lambda ends an invocation. `None` if invocations run at once: one that is ended is one that is killed.
     pub timeout: Option<Duration>,
-    pub ahead: Ahead,
+    /// How far CodePipeline's clock is ahead, in addition to what all clocks differ by.
+    pub codepipeline_ahead: Duration,
     /// The alarm that is on a query of logs, if one is.
     pub log_alarm: Option<usize>,
     /// Deployments come by actions of the CodePipeline, not by event.
@@ -244,7 +245,7 @@ impl History {
             },
             timeout: rare::timeout(seed, weather),
             troubles: Troubles::new(seed, lists_alarms),
-            ahead: rare::ahead(seed),
+            codepipeline_ahead: rare::codepipeline_ahead(seed),
             log_alarm: rare::log_alarm(seed),
             has_actions: false,
             events_have_trigger: rng_for(seed, "trigger of deployments").bool(),

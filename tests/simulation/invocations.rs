@@ -114,8 +114,10 @@ impl Run<'_> {
             return Err(format!("an event of another account or Region was answered {}", answer["action"]));
         }
         if matches!(name.as_str(), "alarm" | "alarm's action") && answer["action"] == "ignored" && !delivery.drains {
-            let listed = self.history.lists_alarms.then_some(&LISTED_ALARMS[..]).unwrap_or(&ALARMS);
-            let alarm = &delivery.event["detail"]["alarmName"];
+            let listed = if self.history.lists_alarms { &LISTED_ALARMS[..] } else { &ALARMS };
+            let event = &delivery.event;
+            let detail = if event["alarmData"].is_null() { &event["detail"] } else { &event["alarmData"] };
+            let alarm = &detail["alarmName"];
             if listed.iter().any(|name| alarm == name) {
                 return Err(format!("the event of alarm {alarm} was ignored"));
             }
@@ -276,7 +278,7 @@ impl Run<'_> {
     /// Whether a start met a token that a deleted execution used. The router says to start one by hand, or SageMaker refuses the token
     /// with another request.
     fn met_a_used_token(&self, delivery: &Delivery, reason: &str) -> bool {
-        self.changes.remade.is_some() && (reason.contains("start one by hand") || delivery.refused)
+        self.changes.was_remade && (reason.contains("start one by hand") || delivery.refused)
     }
 
     /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.

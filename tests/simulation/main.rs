@@ -52,7 +52,6 @@ use std::time::Duration;
 use crate::defect::Defect;
 use crate::history::{Clocks, History, Lambda};
 use crate::parallel::on_all_cores;
-use crate::rare::Ahead;
 use crate::run::{Violation, run};
 use crate::trouble::Troubles;
 
@@ -101,7 +100,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
                 h.start_time_missing.is_some(),
                 h.has_parameters,
                 h.timeout.is_some(),
-                h.ahead != Ahead::default(),
+                !h.codepipeline_ahead.is_zero(),
                 h.log_alarm.is_some(),
                 h.troubles.mutes.is_some(),
                 h.troubles.refusal.is_some(),
@@ -137,7 +136,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { guard_read_lag: Duration::ZERO, ..history.clone() },
             History { has_parameters: false, ..history.clone() },
             History { timeout: None, ..history.clone() },
-            History { ahead: Ahead::default(), ..history.clone() },
+            History { codepipeline_ahead: Duration::ZERO, ..history.clone() },
             History { log_alarm: None, ..history.clone() },
             History { troubles: Troubles { mutes: None, ..history.troubles.clone() }, ..history.clone() },
             History { troubles: Troubles { refusal: None, ..history.troubles.clone() }, ..history.clone() },

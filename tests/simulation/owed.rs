@@ -69,7 +69,7 @@ pub fn cause(world: &World, history: &History, name: &str) -> Option<Cause> {
     if let Some(id) = name.strip_prefix("code-") {
         let mut deployments = world.codepipeline.executions.iter();
         let deployment = deployments.find(|e| e.id == id && e.status == "Succeeded" && !e.is_rollback)?;
-        return Some(Cause::Deployment(deployment.ended + history.ahead.codepipeline));
+        return Some(Cause::Deployment(deployment.ended + history.codepipeline_ahead));
     }
     for alarm in world.cloudwatch.alarms.iter().filter(|alarm| !history.lists_alarms || is_listed(alarm)) {
         for (changed, _) in alarm.history.iter().filter(|(_, state)| state == "ALARM") {
@@ -126,7 +126,7 @@ fn display_name(trigger: &str, key: &str) -> String {
 }
 
 /// The executions that were not deleted with their pipeline, oldest first.
-pub fn existing(world: &World) -> impl DoubleEndedIterator<Item = &Execution> {
+fn existing(world: &World) -> impl DoubleEndedIterator<Item = &Execution> {
     world.sagemaker.executions.iter().filter(|execution| !execution.is_deleted())
 }
 
@@ -216,7 +216,7 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<Owed> {
     }
     if !history.has_actions {
         let newest = newest.filter(|newest| rolled_back(world, &newest.id).is_none());
-        let cause = |newest: &&EndedExecution| Cause::Deployment(newest.ended + history.ahead.codepipeline);
+        let cause = |newest: &&EndedExecution| Cause::Deployment(newest.ended + history.codepipeline_ahead);
         let open = newest.filter(|newest| is_open(cause(newest)));
         let name = |id: &str| Some(format!("code-{id}"));
         let open = open.filter(|newest| existing(world).all(|e| e.display_name != name(&newest.id)));

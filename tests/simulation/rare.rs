@@ -5,13 +5,6 @@ use std::time::Duration;
 use crate::history::{History, Outage, StepKind, Weather, rng_for};
 use crate::names::ALARMS;
 
-/// Whether times are ahead of the clock, and by how much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ahead {
-    /// How far CodePipeline's clock is ahead, in addition to what all clocks differ by.
-    pub codepipeline: Duration,
-}
-
 /// Some seconds to some minutes ahead: an event may still come; or so far that the time says nothing. Clocks differ by seconds, so
 /// nothing lies close to 5 minutes.
 fn some_time_ahead(rng: &mut fastrand::Rng) -> Duration {
@@ -22,9 +15,10 @@ fn some_time_ahead(rng: &mut fastrand::Rng) -> Duration {
     })
 }
 
-pub fn ahead(seed: u64) -> Ahead {
+/// How far CodePipeline's clock is ahead.
+pub fn codepipeline_ahead(seed: u64) -> Duration {
     let rng = &mut rng_for(seed, "CodePipeline ahead");
-    Ahead { codepipeline: if rng.u8(..6) == 0 { some_time_ahead(rng) } else { Duration::ZERO } }
+    if rng.u8(..6) == 0 { some_time_ahead(rng) } else { Duration::ZERO }
 }
 
 /// The outages, of which half hang in half of all histories.

@@ -71,8 +71,8 @@ pub struct Changes {
     pub last: Instant,
     /// When an alarm's state, mutes or suppression last changed.
     pub alarms: Time,
-    /// When the SageMaker pipeline was last deleted and made again.
-    pub remade: Option<Time>,
+    /// Whether the SageMaker pipeline was deleted and made again.
+    pub was_remade: bool,
     /// When SageMaker was last known to be at its limit.
     pub limited: Option<Instant>,
 }
@@ -97,7 +97,7 @@ impl<'h> Run<'h> {
             ticks: Ticks::default(),
             requests: Requests::default(),
             starts: Starts { notify, by_heartbeat, checked: 0 },
-            changes: Changes { last: trace.begins(), alarms: Time::ZERO, remade: None, limited: None },
+            changes: Changes { last: trace.begins(), alarms: Time::ZERO, was_remade: false, limited: None },
             stuck: 0,
             trace,
         };

@@ -218,7 +218,7 @@ impl Run<'_> {
         }
         world.sagemaker.delete_pipeline(SAGEMAKER_PIPELINE);
         world.sagemaker.add_pipeline(SAGEMAKER_PIPELINE);
-        self.changes.remade = Some(world.now());
+        self.changes.was_remade = true;
         let kind = StepKind::StartByHand;
         self.agenda.plan(by_hand, Planned::Step(Step { number: number + 100, at: by_hand, kind }));
     }

@@ -36,7 +36,7 @@ pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &A
     world.client_clock_skew = history.clocks.router;
     world.sagemaker.clock_skew = history.clocks.sagemaker;
     world.codepipeline.clock_skew =
-        history.clocks.codepipeline + i64::try_from(history.ahead.codepipeline.as_millis()).unwrap();
+        history.clocks.codepipeline + i64::try_from(history.codepipeline_ahead.as_millis()).unwrap();
     world.eventbridge.clock_skew = history.clocks.eventbridge;
     world.cloudwatch.clock_skew = history.clocks.cloudwatch;
     world.cloudwatch.description_skew = history.clocks.description;
