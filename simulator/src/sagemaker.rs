@@ -51,6 +51,12 @@ impl Execution {
         matches!(self.status(), "Executing" | "Stopping")
     }
 
+    /// Whether its pipeline was deleted, and the execution with it.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
     /// Whether it has or had this status.
     #[must_use]
     pub fn has_been(&self, status: &str) -> bool {

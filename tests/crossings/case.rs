@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{ALARM, ALARM_NAMES, SAGEMAKER_PIPELINE, STAGE, STAGING_ALARM};
 use simulator::sagemaker::{Execution, ReusedToken};
 use simulator::samples::status_event;
@@ -23,11 +24,11 @@ pub enum Event {
     OtherDeployment,
     /// A drift alarm goes off.
     Drift,
-    /// Another drift alarm goes off.
+    /// Another drift alarm goes off, one on a query of logs.
     OtherDrift,
     /// The schedule ticks.
     Tick,
-    /// The schedule ticks again.
+    /// The schedule ticks again. The event's time is an hour ahead of the clock.
     OtherTick,
     /// An execution runs: the one that runs already, or one that a person starts.
     Executing,
@@ -339,12 +340,19 @@ impl<'c> Scene<'c> {
                 let alarm = ALARMS[usize::from(event == Event::OtherDrift)];
                 self.may_start.push(format!("drift-{alarm}-"));
                 world.change_alarm(alarm, "OK");
+                if event == Event::OtherDrift {
+                    world.cloudwatch.alarm_mut(alarm).kind = AlarmKind::Log;
+                }
                 world.change_alarm(alarm, "ALARM").unwrap()
             }
             Event::Tick | Event::OtherTick => {
                 self.asks.push((event, now));
                 self.may_start.push(format!("schedule-{schedule_rule}-"));
-                self.simulator.world().tick(schedule_rule).unwrap()
+                let mut tick = self.simulator.world().tick(schedule_rule).unwrap();
+                if event == Event::OtherTick {
+                    tick["time"] = humantime_of(now + Duration::from_hours(1)).into();
+                }
+                tick
             }
             Event::Executing => {
                 if !self.is_active() {

@@ -912,6 +912,19 @@ async fn a_tick_is_not_lost_to_a_list_that_lags() {
     assert_eq!(lab.take_calls().iter().filter(|call| *call == "DescribePipelineExecution").count(), 1);
 }
 
+/// Both times counted as now, so the rollback did not look later. The random histories found it.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_cancels_a_deployment_whose_time_is_ahead_of_the_clock() {
+    let lab = Lab::new();
+    lab.simulator.world().codepipeline.clock_skew = 6 * 3_600_000;
+    lab.deployed("aaaa");
+    lab.deployed("bbbb");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().code_rolled_back("back");
+    lab.heartbeat_after(HOUR).await;
+    assert!(lab.executions().is_empty(), "{:?}", lab.executions());
+}
+
 /// A tick whose time is ahead of the clock used to hide every later one until then.
 #[tokio::test(start_paused = true)]
 async fn the_tag_of_a_tick_that_is_ahead_of_the_clock_has_the_clocks_time() {

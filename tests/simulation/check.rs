@@ -11,15 +11,16 @@ use simulator::sagemaker::Execution;
 use simulator::time::DAY;
 use tokio::time::Instant;
 
-use crate::history::Weather;
+use crate::history::{Outage, Weather};
 use crate::holds::Hold;
 use crate::marks::{HOLD, MARK, TAG};
 use crate::names::{OTHER_MARK, RULES};
 use crate::owed::{self, Cause, TOLERANCE};
 use crate::state::Run;
 
-/// The longest time between a router's observation and its start, if no call fails.
-const GAP: Duration = Duration::from_secs(5);
+/// The longest time between a router's observation and its start, if no call fails. A heartbeat that read mutes repeats an observation
+/// that is older than 5 seconds.
+const GAP: Duration = Duration::from_secs(6);
 
 /// A new execution, and what was known when it started.
 struct Start<'w> {
@@ -30,6 +31,8 @@ struct Start<'w> {
     is_by_heartbeat: bool,
     /// Whether calls fail, or failed within the last minute.
     faults: bool,
+    /// Whether calls hang, or hung within the last two minutes.
+    hangs: bool,
     /// How far lists and descriptions lag.
     lag: Duration,
 }
@@ -40,6 +43,7 @@ impl Start<'_> {
     fn gap(&self, earlier: &Execution) -> Duration {
         let both_coalesce = coalesces(self.name) && earlier.display_name.as_deref().is_some_and(coalesces);
         match (self.faults, both_coalesce) {
+            _ if self.hangs => Duration::from_mins(2),
             (true, _) => Duration::from_mins(1),
             (false, true) => Duration::ZERO,
             (false, false) => GAP,
@@ -70,12 +74,14 @@ impl Run<'_> {
             let Some(name) = &execution.display_name else { continue };
             let age = Instant::now().duration_since(self.trace.begins());
             let is_bad = |(from, to): &(Duration, Duration)| *from <= age && age <= *to + Duration::from_mins(1);
+            let is_hanging = |o: &Outage| o.hangs && o.from <= age && age <= o.to + Duration::from_mins(2);
             let start = Start {
                 execution,
                 name,
                 earlier: &executions[..index],
                 is_by_heartbeat: self.starts.is_by_heartbeat(&execution.arn),
                 faults: self.history.bursts.iter().any(is_bad),
+                hangs: self.history.outages.iter().any(is_hanging),
                 lag: self.history.lag(),
             };
             self.check_start(&world, &start)?;
@@ -87,24 +93,27 @@ impl Run<'_> {
     /// Invariants 3 and 9, and no occurrence has two executions.
     fn check_start(&self, world: &World, start: &Start<'_>) -> Result<(), String> {
         let Start { execution: new, name, earlier, is_by_heartbeat, .. } = *start;
-        if earlier.iter().any(|e| e.display_name.as_deref() == Some(name)) {
+        // If it was deleted, nothing shows that drift or a tick was served.
+        let counts = |e: &Execution| !e.is_deleted() || !coalesces(name);
+        if earlier.iter().any(|e| e.display_name.as_deref() == Some(name) && counts(e)) {
             return Err(format!("two executions are named {name}"));
         }
         if !coalesces(name) && !is_by_heartbeat {
             return self.cause(world, name).map(drop);
         }
-        if let Some(active) = earlier.iter().find(|e| start.saw_active(e)) {
+        let earlier = || earlier.iter().filter(|e| !e.is_deleted());
+        if let Some(active) = earlier().find(|e| start.saw_active(e)) {
             return Err(format!("invariant 3: {name} was started beside {}, which runs", active.arn));
         }
         let cooldown = self.history.kept_cooldown().filter(|_| name.starts_with("drift-")).unwrap_or_default();
         let is_hot =
             |e: &&Execution| e.created + cooldown > new.created + TOLERANCE && start.saw(e) && e.has_start_time;
-        if let Some(hot) = earlier.iter().find(is_hot) {
+        if let Some(hot) = earlier().find(is_hot) {
             return Err(format!("invariant 3: {name} was started within the cooldown after {}", hot.arn));
         }
         let cause = self.cause(world, name)?;
         if let Some(cause) = cause
-            && let Some(served_by) = earlier.iter().find(|e| start.saw(e) && cause.is_served_by(e))
+            && let Some(served_by) = earlier().find(|e| start.saw(e) && cause.is_served_by(e))
         {
             return Err(format!("invariant 9: {name} was started although {} serves it", served_by.arn));
         }
@@ -121,16 +130,21 @@ impl Run<'_> {
 
     /// Invariants 9 and 10 for what a heartbeat started.
     fn check_heartbeats_start(&self, world: &World, start: &Start<'_>, cause: Option<Cause>) -> Result<(), String> {
-        let Start { execution: new, name, earlier, faults, .. } = *start;
+        let Start { execution: new, name, earlier, .. } = *start;
         if self.ticks.is_answered(name) && self.history.guard_read_lag.is_zero() {
             return Err(format!("invariant 9: a heartbeat started {name}, which was answered before"));
         }
-        let calm = if faults { Duration::from_mins(2) } else { TOLERANCE };
-        if name.starts_with("drift-")
-            && self.changes.alarms + calm < new.created
-            && !owed::asks_for_drift(world, self.history, name)
-        {
-            return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
+        let troubles = &self.history.troubles;
+        let unseen = if start.faults || start.hangs { Duration::from_mins(2) } else { TOLERANCE };
+        let calm = unseen + troubles.longest_reading();
+        if name.starts_with("drift-") && self.changes.alarms + calm < new.created {
+            let Some(alarm) = owed::asks_for_drift(world, self.history, name) else {
+                return Err(format!("invariant 9: a heartbeat started {name}, and its alarm needs no retraining"));
+            };
+            let at = self.trace.begins().elapsed().saturating_sub(world.now() - new.created);
+            if troubles.hides_mutes_throughout(&alarm.name, at.saturating_sub(calm)..at) {
+                return Err(format!("invariant 7: a heartbeat started {name}, and its alarm's mutes cannot be read"));
+            }
         }
         if let Some(id) = name.strip_prefix("code-")
             && owed::rolled_back(world, id).is_some_and(|at| at + calm + start.lag < new.created)
@@ -141,7 +155,7 @@ impl Run<'_> {
             return Err(format!("invariant 9: a heartbeat started {name}, which is too old"));
         }
         let is_recent = |e: &&Execution| start.saw(e) && e.created + DAY > new.created + TOLERANCE;
-        let recent = earlier.iter().filter(is_recent).count();
+        let recent = earlier.iter().filter(|e| !e.is_deleted()).filter(is_recent).count();
         if recent >= owed::catch_up_per_day(self.history) {
             return Err(format!("invariant 10: a heartbeat started {name} after {recent} executions in a day"));
         }
@@ -155,7 +169,7 @@ impl Run<'_> {
     fn cause(&self, world: &World, name: &str) -> Result<Option<Cause>, String> {
         let cause = match name.split_once('-') {
             Some(("job", _)) => return Ok(None),
-            Some(("schedule", _)) => self.ticks.time(name).map(Cause::Tick),
+            Some(("schedule", _)) => self.ticks.time(world, name).map(Cause::Tick),
             _ => owed::cause(world, self.history, name),
         };
         cause.map(Some).ok_or_else(|| format!("invariant 9: {name} was started, and no occurrence has that name"))
@@ -205,8 +219,9 @@ impl Run<'_> {
 
     /// Invariant 4 for deployments: each has one execution.
     pub fn check_deployments(&self) -> Result<(), String> {
-        // A deployment that waits at the limit, or whose event is lost, may be superseded by a newer one.
-        let least = usize::from(self.history.weather == Weather::Ordinary);
+        // A deployment that waits at the limit, whose event is lost or whose start is refused may be superseded by a newer one.
+        let is_refused = self.history.troubles.refusal.as_ref().is_some_and(|it| it.trigger == "code");
+        let least = usize::from(self.history.weather == Weather::Ordinary && !is_refused);
         let world = self.simulator.world();
         for code in &self.requests.codes {
             let name = format!("code-{code}");

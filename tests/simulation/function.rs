@@ -5,15 +5,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use drift_router::{Config, Router, timeouts};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 use simulator::{Project, Simulator, Time};
 
+use crate::defect::Defect;
 use crate::history::History;
 use crate::names::LISTED_ALARMS;
-use crate::wire::{Defect, INVOCATION, Invocation, Wire};
+use crate::wire::{INVOCATION, Invocation, Wire};
 
 /// The router, in the two modes that a history uses.
 pub struct Function {
@@ -23,6 +25,9 @@ pub struct Function {
     region: String,
     /// Whether events lose their account and Region, so that the router takes every event for its own.
     believes_foreign_events: bool,
+    /// After how long Lambda ends an invocation, as the router is told.
+    timeout: Option<Duration>,
+    simulator: Simulator,
     /// Whether the router is set to drain.
     pub drains: bool,
     /// When it was last set to drain.
@@ -36,6 +41,7 @@ impl Function {
         let per_day = history.catch_up_per_day.map(|number| number.to_string()).unwrap_or_default();
         let parameters = if history.has_parameters { r#"{"Why": "{trigger} {key} {time}"}"# } else { "" };
         let believes_foreign_events = wire.defect() == Some(Defect::BelievesForeignEvents);
+        let ignores_the_deadline = wire.defect() == Some(Defect::IgnoresTheDeadline);
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
         let router = |mode| {
             let config = Config::from_lookup(project.lookup(&[
@@ -56,6 +62,8 @@ impl Function {
             context,
             region: project.region.clone(),
             believes_foreign_events,
+            timeout: history.timeout.filter(|_| !ignores_the_deadline),
+            simulator: simulator.clone(),
             drains: false,
             drained_at: None,
         }
@@ -80,7 +88,12 @@ impl Function {
         if let Some(fields) = event.as_object_mut().filter(|_| self.believes_foreign_events) {
             fields.retain(|name, _| name != "account" && name != "region");
         }
-        let event = LambdaEvent::new(event, self.context.clone());
+        let mut context = self.context.clone();
+        if let Some(timeout) = self.timeout {
+            let deadline = self.simulator.world().client_time() + timeout;
+            context.deadline = u64::try_from(deadline.as_millis()).unwrap();
+        }
+        let event = LambdaEvent::new(event, context);
         let handled = async move {
             match router.handle(event).await {
                 Ok(outcome) => Ok(serde_json::to_value(outcome).unwrap()),

@@ -10,6 +10,9 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use simulator::sagemaker::ReusedToken;
 
+use crate::rare;
+use crate::trouble::Troubles;
+
 /// How Lambda runs the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lambda {
@@ -43,6 +46,8 @@ pub enum Weather {
 pub struct Outage {
     /// As IAM names it; `None` is every service.
     pub service: Option<&'static str>,
+    /// Whether calls are not answered at all.
+    pub hangs: bool,
     pub from: Duration,
     pub to: Duration,
 }
@@ -92,8 +97,14 @@ pub enum StepKind {
     Mute(usize, bool),
     /// An alarm's actions are suppressed, or no longer are.
     Suppress(usize, bool),
+    /// An alarm's actions are disabled, or enabled again.
+    ActionsOff(usize, bool),
+    /// The schedule ticks, and its event's time is ahead of the clock.
+    TickAhead(Duration),
     /// An execution of the CodePipeline fails.
     DeploymentFails,
+    /// So many of them fail, one after another.
+    DeploymentsFail(usize),
     /// The CodePipeline is rolled back.
     Rollback,
     /// Another account or Region has a schedule rule and a CodePipeline of the same names. Their events reach the function.
@@ -102,6 +113,9 @@ pub enum StepKind {
     OtherRouter(usize, bool),
     /// SageMaker reaches its limit, or has room again.
     Limit(bool),
+    /// The SageMaker pipeline is deleted and made again as soon as none of its executions runs. SageMaker keeps the tokens. A person
+    /// starts the first execution after this time.
+    RemakePipeline(Duration),
     /// The router is set to drain, or back to active.
     Drain(bool),
 }
@@ -146,6 +160,13 @@ pub struct History {
     /// Lists give no start time for executions whose number is a multiple of this.
     pub start_time_missing: Option<usize>,
     pub outages: Vec<Outage>,
+    pub troubles: Troubles,
+    /// After how long Lambda ends an invocation. `None` if invocations run at once: one that is ended is one that is killed.
+    pub timeout: Option<Duration>,
+    /// How far CodePipeline's clock is ahead, in addition to what all clocks differ by.
+    pub codepipeline_ahead: Duration,
+    /// The alarm that is on a query of logs, if one is.
+    pub log_alarm: Option<usize>,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
     /// Deployments' events say what started them.
@@ -190,6 +211,7 @@ impl History {
         let loses_status_events = rng.u8(..3) == 0;
         let lags = rng.u8(..4) == 0;
         let lag = |rng: &mut Rng| Duration::from_millis(if lags { rng.u64(..10_000) } else { 0 });
+        let lists_alarms = rng_for(seed, "list of alarms").u8(..3) > 0;
         Self {
             seed,
             weather,
@@ -211,12 +233,20 @@ impl History {
             cooldown: cooldown(&mut rng_for(seed, "cooldown")),
             page_limit: page_limit(&mut rng_for(seed, "pages")),
             guard_read_lag: guard_read_lag(&mut rng_for(seed, "guard reads")),
-            lists_alarms: rng_for(seed, "list of alarms").u8(..3) > 0,
+            lists_alarms,
             catch_up_per_day: catch_up_per_day(&mut rng_for(seed, "brake")),
             clocks: clocks(&mut rng_for(seed, "clocks")),
             checks_limit_first: rng_for(seed, "limit first").bool(),
             start_time_missing: start_time_missing(&mut rng_for(seed, "start times")),
-            outages: if weather == Weather::Outages { outages(&mut rng_for(seed, "outages")) } else { vec![] },
+            outages: if weather == Weather::Outages {
+                rare::hanging(seed, outages(&mut rng_for(seed, "outages")))
+            } else {
+                vec![]
+            },
+            timeout: rare::timeout(seed, weather),
+            troubles: Troubles::new(seed, lists_alarms),
+            codepipeline_ahead: rare::codepipeline_ahead(seed),
+            log_alarm: rare::log_alarm(seed),
             has_actions: false,
             events_have_trigger: rng_for(seed, "trigger of deployments").bool(),
             has_parameters: rng_for(seed, "parameters").bool(),
@@ -266,8 +296,11 @@ impl History {
             }
         }
         // Numbers that no other step has.
-        let more = more.into_iter().enumerate().map(|(number, (at, kind))| Step { number: 200 + number, at, kind });
-        self.steps.extend(more);
+        let numbered = |first, steps: Vec<(Duration, StepKind)>| {
+            steps.into_iter().enumerate().map(move |(number, (at, kind))| Step { number: first + number, at, kind })
+        };
+        let rare = rare::steps(&self);
+        self.steps.extend(numbered(200, more).chain(numbered(300, rare)));
         self.steps.sort_by_key(|step| step.at);
         self
     }
@@ -397,7 +430,7 @@ fn outages(rng: &mut Rng) -> Vec<Outage> {
     for _ in 0..1 + rng.usize(..3) {
         let services = [Some("sagemaker"), Some("codepipeline"), Some("events"), Some("cloudwatch"), None];
         let to = from + Duration::from_secs(rng.u64(120..10_800));
-        outages.push(Outage { service: services[rng.usize(..services.len())], from, to });
+        outages.push(Outage { service: services[rng.usize(..services.len())], hangs: false, from, to });
         from = to + Duration::from_secs(rng.u64(60..7200));
     }
     outages

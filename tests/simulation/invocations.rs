@@ -1,6 +1,7 @@
 //! The invocations of the function in a run: which event is tried next, and what follows from its answer or its failure.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,8 +12,8 @@ use tokio::time::Instant;
 use crate::history::{Lambda, Outage, Weather};
 use crate::holds::Hold;
 use crate::marks::TAG;
-use crate::names::RULES;
-use crate::owed;
+use crate::names::{ALARMS, LISTED_ALARMS, RULES};
+use crate::owed::{self, Owed};
 use crate::queue::Delivery;
 use crate::state::Run;
 
@@ -69,16 +70,35 @@ impl Run<'_> {
         if self.history.lambda == Lambda::Both && self.queue.in_flight == 0 && self.unstick() {
             self.trace.note("* an operator enables a rule that is stuck");
         }
+        self.check_deadline(&ended)?;
         let is_in_queue = match &ended.handled {
             Some(Ok(answer)) => {
                 self.answered(&ended, answer)?;
                 true
             }
-            Some(Err(reason)) => self.failed(ended.delivery, reason)?,
+            Some(Err(reason)) => {
+                self.check_failed_heartbeat(&ended)?;
+                self.failed(ended.delivery, reason)?
+            }
             None => self.failed(ended.delivery, "killed")?,
         };
         if is_in_queue && self.queue.in_flight > 0 {
             self.disturb();
+        }
+        Ok(())
+    }
+
+    /// Lambda does not have to end an invocation: it ends before, with an error of its own. It comes so far only if calls fail.
+    fn check_deadline(&self, ended: &Ended) -> Result<(), String> {
+        let (name, taken) = (&ended.delivery.name, ended.begins.elapsed());
+        if self.history.timeout.is_some_and(|timeout| taken > timeout) {
+            return Err(format!("{name} took {taken:?}, and Lambda's deadline came before"));
+        }
+        let is_late = matches!(&ended.handled, Some(Err(reason)) if reason.contains("deadline is near"));
+        // With short pages and lists that lag, half a minute may be too little.
+        let is_short = self.history.weather == Weather::Outages;
+        if is_late && !is_short && !self.calls_fail(ended.begins) && !self.was_in_trouble(ended.begins) {
+            return Err(format!("{name} ran until its deadline, and no call failed"));
         }
         Ok(())
     }
@@ -93,6 +113,18 @@ impl Run<'_> {
         if name == "foreign event" && answer["action"] != "ignored" {
             return Err(format!("an event of another account or Region was answered {}", answer["action"]));
         }
+        if matches!(name.as_str(), "alarm" | "alarm's action") && answer["action"] == "ignored" && !delivery.drains {
+            let listed = if self.history.lists_alarms { &LISTED_ALARMS[..] } else { &ALARMS };
+            let event = &delivery.event;
+            let detail = if event["alarmData"].is_null() { &event["detail"] } else { &event["alarmData"] };
+            let alarm = &detail["alarmName"];
+            if listed.iter().any(|name| alarm == name) {
+                return Err(format!("the event of alarm {alarm} was ignored"));
+            }
+        }
+        if answer["action"] == "started" && self.is_deleted(answer["executionArn"].as_str().unwrap()) {
+            return Err(format!("{name} was answered started, and its execution does not exist"));
+        }
         let is_found_again = name.starts_with("alarm") && self.history.lists_alarms;
         if answer["action"] == "alreadyRunning" && !is_found_again {
             self.check_refusal(name, answer["executionArn"].as_str(), *begins)?;
@@ -102,16 +134,19 @@ impl Run<'_> {
             return Err(format!("{name} was deferred, and no heartbeat finds it"));
         }
         match name.as_str() {
-            "tick" if is_deferred => self.ticks.defer(&delivery.event),
+            "tick" if is_deferred => {
+                let now = self.simulator.world().now();
+                self.ticks.defer(&delivery.event, now);
+            }
             "tick" => self.ticks.answer(&delivery.event),
             _ => {}
         }
         // It observed the current state, so the guards must be as the executions require.
         let has_looked = answer["interlock"].is_object();
-        let is_undisturbed = self.queue.in_flight == 0
-            && self.changes.last + self.history.guard_read_lag < *begins
-            && ended.lists_were_current;
-        if !(is_undisturbed && has_looked) {
+        // If SageMaker does not find an execution, its status event counts. The next event repairs the guards.
+        let reported = delivery.event["detail"]["pipelineExecutionArn"].as_str();
+        let is_of_deleted = reported.is_some_and(|arn| self.is_deleted(arn));
+        if !(self.is_undisturbed(ended) && has_looked) || is_of_deleted {
             return self.check_holds();
         }
         self.check_guards("after an invocation that nothing disturbed")?;
@@ -121,10 +156,44 @@ impl Run<'_> {
             if owed::may_start(&world, self.history, at)
                 && let Some(owed) = owed::owed(&world, self.history, at).pop()
             {
-                return Err(format!("{owed}, and a heartbeat did not start it"));
+                return Err(format!("{}, and a heartbeat did not start it", owed.what));
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing else changed the world while the invocation ran, and reads showed the current state.
+    fn is_undisturbed(&self, ended: &Ended) -> bool {
+        self.queue.in_flight == 0
+            && self.changes.last + self.history.guard_read_lag < ended.begins
+            && ended.lists_were_current
+    }
+
+    /// A heartbeat fails if an alarm's mutes cannot be read, or if SageMaker refuses a start for good. If nothing else was wrong, it
+    /// has set the guards all the same, and served whatever else is owed.
+    fn check_failed_heartbeat(&self, ended: &Ended) -> Result<(), String> {
+        let when = self.since(ended.begins);
+        let is_checked = ended.delivery.name == "heartbeat" && !self.function.drains && self.is_undisturbed(ended);
+        if !is_checked || self.calls_fail(ended.begins) {
+            return Ok(());
+        }
+        self.check_guards("after a heartbeat that failed")?;
+        let world = self.simulator.world();
+        let at = world.now() - ended.begins.elapsed();
+        if !owed::may_start(&world, self.history, at) {
+            return Ok(());
+        }
+        let troubles = &self.history.troubles;
+        let is_hindered = |owed: &Owed| {
+            let is_hidden = |alarm: &String| troubles.hides_mutes(alarm, when.clone());
+            troubles.refuses(owed.trigger, when.clone()) || owed.alarm.as_ref().is_some_and(is_hidden)
+        };
+        match owed::owed(&world, self.history, at).into_iter().find(|owed| !is_hindered(owed)) {
+            Some(owed) => {
+                Err(format!("{}, and a heartbeat that failed for another finding did not start it", owed.what))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Nothing finds this event again. So it must not be refused for an execution that had ended, although the list still showed it.
@@ -150,16 +219,21 @@ impl Run<'_> {
             self.queue.push(delivery);
             return Ok(true);
         }
-        if !self.asked_for_what_another_started(&delivery) && !self.may_be_dead_lettered(&delivery) {
+        if !self.asked_for_what_another_started(&delivery)
+            && !self.may_be_dead_lettered(&delivery)
+            && !self.met_a_used_token(&delivery, reason)
+        {
             return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
         }
         self.trace.note(&format!("* {} is in the dead-letter queue", delivery.name));
         // The rule has the tag of the owed tick, unless a retraining ran. A tick needs only that a retraining runs.
         if delivery.name == "tick"
+            && !self.was_refused(&delivery)
             && !self.eventbridge_was_out(delivery.since)
             && !self.a_retraining_ran(delivery.since)
         {
-            self.ticks.defer(&delivery.event);
+            let now = self.simulator.world().now();
+            self.ticks.defer(&delivery.event, now);
         }
         Ok(false)
     }
@@ -182,6 +256,13 @@ impl Run<'_> {
         world.sagemaker.executions.iter().any(|e| e.is_active() || e.changed() >= since)
     }
 
+    /// Whether calls of every kind failed, in an outage or a burst, at some time since then.
+    fn calls_fail(&self, since: Instant) -> bool {
+        let when = self.since(since);
+        self.was_out(since, |_| true)
+            || self.history.bursts.iter().any(|(from, to)| *from <= when.end && when.start <= *to)
+    }
+
     /// Whether there was such an outage at any time since then.
     fn was_out(&self, since: Instant, outage: impl Fn(&Outage) -> bool) -> bool {
         let begins = self.trace.begins();
@@ -194,9 +275,41 @@ impl Run<'_> {
         self.was_out(since, |outage| outage.service.is_none_or(|s| s == "events")) || !self.history.bursts.is_empty()
     }
 
+    /// Whether a start met a token that a deleted execution used. The router says to start one by hand, or SageMaker refuses the token
+    /// with another request.
+    fn met_a_used_token(&self, delivery: &Delivery, reason: &str) -> bool {
+        self.changes.was_remade && (reason.contains("start one by hand") || delivery.refused)
+    }
+
+    /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.
+    fn was_refused(&self, delivery: &Delivery) -> bool {
+        let trigger = match delivery.name.as_str() {
+            "code" => "code",
+            "tick" | "scheduler's tick" => "schedule",
+            "alarm" | "alarm's action" => "drift",
+            _ => return false,
+        };
+        self.history.troubles.refuses(trigger, self.since(delivery.since))
+    }
+
+    /// Whether there was a trouble that fails heartbeats at some time since then.
+    fn was_in_trouble(&self, since: Instant) -> bool {
+        let (troubles, when) = (&self.history.troubles, self.since(since));
+        ["code", "schedule", "drift"].iter().any(|trigger| troubles.refuses(trigger, when.clone()))
+            || LISTED_ALARMS.iter().any(|alarm| troubles.hides_mutes(alarm, when.clone()))
+    }
+
+    /// From then until now, as times of the history.
+    fn since(&self, since: Instant) -> Range<Duration> {
+        since.duration_since(self.trace.begins())..self.trace.begins().elapsed()
+    }
+
     /// An outage outlasts Lambda's tries. At the limit, no heartbeat finds an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
         let is_limited = self.simulator.world().sagemaker.limit.is_some();
+        if self.was_refused(delivery) || delivery.name == "heartbeat" && self.was_in_trouble(delivery.since) {
+            return true;
+        }
         match self.history.weather {
             Weather::Outages => self.was_out(delivery.since, |_| true),
             Weather::Limits | Weather::Drained => {

@@ -14,13 +14,13 @@ use simulator::time::DAY;
 use tokio::time::sleep_until;
 
 use crate::agenda::Planned;
+use crate::defect::Defect;
 use crate::history::{History, Lambda, Step, StepKind, Weather};
 use crate::invocations::Ended;
 use crate::marks::OWED_TAG;
 use crate::owed::{self, TOLERANCE};
 use crate::queue::Queue;
 use crate::state::Run;
-use crate::wire::Defect;
 
 /// A history that ran to its end without a violation.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ fn is_silent(step: &Step) -> bool {
             | StepKind::Alarms
             | StepKind::AlarmOnBothRoutes
             | StepKind::Tick
+            | StepKind::TickAhead(_)
             | StepKind::Action
             | StepKind::StartByHand
     )
@@ -86,6 +87,10 @@ impl Run<'_> {
         while history.lambda == Lambda::Both && self.unstick() {
             self.agenda.plan(Duration::ZERO, Planned::Heartbeat);
             self.run_until_quiet().await?;
+        }
+        // Until all troubles are over, heartbeats serve what they can.
+        while self.trace.begins().elapsed() < history.troubles.end() {
+            self.heartbeat_changes_something(Duration::from_hours(6)).await?;
         }
         // A heartbeat may have started an execution whose end no event reports.
         if !history.loses_status_events && history.weather == Weather::Ordinary {
@@ -117,7 +122,7 @@ impl Run<'_> {
             let drains = self.function.drains;
             if drains || owed::may_start(&world, self.history, world.now()) {
                 if let Some(owed) = owed::owed(&world, self.history, world.now()).pop().filter(|_| !drains) {
-                    return Err(format!("{owed}, at the end"));
+                    return Err(format!("{}, at the end", owed.what));
                 }
                 if let Some(tag) = world.eventbridge.rule(SCHEDULE_RULE).unwrap().tags.get(OWED_TAG) {
                     return Err(format!("a tick is still owed at the end: {tag}"));

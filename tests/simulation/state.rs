@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::agenda::{Agenda, Planned};
+use crate::defect::Defect;
 use crate::function::Function;
 use crate::history::{History, rng_for};
 use crate::holds::Holds;
 use crate::queue::Queue;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
-use crate::wire::{Defect, Wire};
+use crate::wire::Wire;
 use crate::world::simulate;
 
 /// One history while it runs. `run.rs` drives it; `steps.rs`, `invocations.rs` and `check.rs` have its other methods.
@@ -70,6 +71,8 @@ pub struct Changes {
     pub last: Instant,
     /// When an alarm's state, mutes or suppression last changed.
     pub alarms: Time,
+    /// Whether the SageMaker pipeline was deleted and made again.
+    pub was_remade: bool,
     /// When SageMaker was last known to be at its limit.
     pub limited: Option<Instant>,
 }
@@ -82,7 +85,7 @@ impl<'h> Run<'h> {
         let trace = Trace::begin();
         let notify = Arc::new(Notify::new());
         let simulator = simulate(history, &project, &trace, &notify);
-        let wire = Wire::new(simulator.clone(), history, defect);
+        let wire = Wire::new(simulator.clone(), history, trace.begins(), defect);
         let by_heartbeat = wire.by_heartbeat.clone();
         let mut run = Self {
             history,
@@ -94,7 +97,7 @@ impl<'h> Run<'h> {
             ticks: Ticks::default(),
             requests: Requests::default(),
             starts: Starts { notify, by_heartbeat, checked: 0 },
-            changes: Changes { last: trace.begins(), alarms: Time::ZERO, limited: None },
+            changes: Changes { last: trace.begins(), alarms: Time::ZERO, was_remade: false, limited: None },
             stuck: 0,
             trace,
         };

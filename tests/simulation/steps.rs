@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
-use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE, STAGE};
+use simulator::nyctaxi::{HEARTBEAT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE, STAGE};
+use simulator::sagemaker::Execution;
 use simulator::samples::sample_with;
 use tokio::time::Instant;
 
@@ -75,6 +76,7 @@ impl Run<'_> {
                 self.queue.push(Delivery::new("heartbeat".into(), tick));
                 return;
             }
+            Planned::Status { arn, .. } if self.is_deleted(&arn) => return,
             Planned::Status { arn, status } => {
                 self.trace.note(&format!("* {} is {status}", arn.rsplit('/').next().unwrap()));
                 self.simulator.world().set_execution_status(&arn, status);
@@ -133,6 +135,13 @@ impl Run<'_> {
                 self.send("job", &job, &id);
                 self.requests.first_jobs.push(id);
             }
+            StepKind::TickAhead(ahead) => {
+                let tick = self.simulator.world().tick(SCHEDULE_RULE);
+                if let Some(mut event) = tick {
+                    self.ticks.date_ahead(&mut event, now, ahead);
+                    self.send("tick", &event, &format!("tick {number}"));
+                }
+            }
             StepKind::StartByHand => {
                 self.simulator.world().start_execution(None);
             }
@@ -155,6 +164,15 @@ impl Run<'_> {
                 alarm.kind = AlarmKind::Composite;
                 alarm.suppressed_by = is_suppressed.then(|| "Alarm".to_owned());
             }
+            StepKind::ActionsOff(alarm, is_off) => {
+                self.changes.alarms = now;
+                self.simulator.world().cloudwatch.alarm_mut(ALARMS[alarm]).has_actions = !is_off;
+            }
+            StepKind::DeploymentsFail(count) => {
+                for failed in 0..count {
+                    self.simulator.world().end_code_pipeline(&format!("{number}-failed-{failed}"), "Failed");
+                }
+            }
             StepKind::DeploymentFails => {
                 self.simulator.world().end_code_pipeline(&deployment_id(number), "Failed");
             }
@@ -165,6 +183,7 @@ impl Run<'_> {
             }
             StepKind::Foreign => self.send_foreign_events(number),
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(RULES[rule], pauses),
+            StepKind::RemakePipeline(by_hand) => self.remake_pipeline(number, by_hand),
             StepKind::Limit(is_reached) => self.set_limit(is_reached),
             StepKind::Drain(drains) => {
                 self.function.set_draining(drains, now);
@@ -189,6 +208,27 @@ impl Run<'_> {
         }
     }
 
+    /// The SageMaker pipeline is deleted and made again. SageMaker deletes no pipeline of which an execution runs.
+    fn remake_pipeline(&mut self, number: usize, by_hand: Duration) {
+        let mut world = self.simulator.world();
+        if world.sagemaker.executions.iter().any(Execution::is_active) {
+            let kind = StepKind::RemakePipeline(by_hand);
+            self.agenda.plan(Duration::from_mins(10), Planned::Step(Step { number, at: by_hand, kind }));
+            return;
+        }
+        world.sagemaker.delete_pipeline(SAGEMAKER_PIPELINE);
+        world.sagemaker.add_pipeline(SAGEMAKER_PIPELINE);
+        self.changes.was_remade = true;
+        let kind = StepKind::StartByHand;
+        self.agenda.plan(by_hand, Planned::Step(Step { number: number + 100, at: by_hand, kind }));
+    }
+
+    /// Whether the execution was deleted with its pipeline.
+    pub fn is_deleted(&self, arn: &str) -> bool {
+        let world = self.simulator.world();
+        world.sagemaker.executions.iter().any(|execution| execution.arn == arn && execution.is_deleted())
+    }
+
     /// New code is deployed.
     pub fn deploy(&mut self, number: usize) {
         let id = deployment_id(number);
@@ -206,7 +246,8 @@ impl Run<'_> {
             }
             let by_rule = self.simulator.world().change_alarm(alarm, "ALARM");
             let Some(event) = by_rule else { continue };
-            if by_action_too {
+            let has_actions = self.simulator.world().cloudwatch.alarm_mut(alarm).has_actions;
+            if by_action_too && has_actions {
                 let action = json!({
                     "source": "aws.cloudwatch",
                     "accountId": event["account"],

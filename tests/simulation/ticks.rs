@@ -1,11 +1,17 @@
 //! The ticks of the schedule rule, and those of EventBridge Scheduler: what each asked for, and how it was answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
+use simulator::nyctaxi::SCHEDULE_RULE;
 use simulator::{Time, World};
 
+use crate::marks::OWED_TAG;
 use crate::owed::{TOLERANCE, tick_name};
+
+/// A time that is further ahead than this says nothing about the event.
+const FAR: Duration = Duration::from_mins(5);
 
 #[derive(Default)]
 pub struct Ticks {
@@ -15,6 +21,8 @@ pub struct Ticks {
     deferred: Vec<Time>,
     /// The display names of the ticks that were answered without a deferral.
     answered: BTreeSet<String>,
+    /// When each tick came whose time was far ahead of the clock.
+    far_ahead: Vec<Time>,
     /// When an owed tick may last have been dropped: by a hold or a replacement of the schedule rule, or by draining.
     dropped: Time,
 }
@@ -23,6 +31,15 @@ impl Ticks {
     /// The rule or the schedule ticks.
     pub fn tick(&mut self, event: &Value, now: Time) {
         self.times.insert(name(event), now);
+    }
+
+    /// The rule ticks, and the event's time is ahead of the clock.
+    pub fn date_ahead(&mut self, event: &mut Value, now: Time, ahead: Duration) {
+        event["time"] = timestamp(time_of(event) + ahead).into();
+        self.times.insert(name(event), now + ahead);
+        if ahead > FAR {
+            self.far_ahead.push(now);
+        }
     }
 
     /// A copy of the event is tried: it requests the retraining again.
@@ -34,10 +51,10 @@ impl Ticks {
         self.answered.insert(name(event));
     }
 
-    /// A heartbeat has to serve the tick.
-    pub fn defer(&mut self, event: &Value) {
-        let time = humantime::parse_rfc3339(event["time"].as_str().unwrap()).unwrap();
-        self.deferred.push(time.duration_since(std::time::UNIX_EPOCH).unwrap());
+    /// A heartbeat has to serve the tick. If its time is far ahead, it counts as a tick of `now`.
+    pub fn defer(&mut self, event: &Value, now: Time) {
+        let time = time_of(event);
+        self.deferred.push(if time > now + FAR { now } else { time });
     }
 
     /// Something may have dropped an owed tick.
@@ -46,8 +63,20 @@ impl Ticks {
     }
 
     /// The time of the tick whose execution has this name.
-    pub fn time(&self, name: &str) -> Option<Time> {
-        self.times.get(name).copied()
+    pub fn time(&self, world: &World, name: &str) -> Option<Time> {
+        self.times.get(name).copied().or_else(|| self.time_of_tag(world, name))
+    }
+
+    /// A tick whose time is far ahead gets the clock's time in its tag. A heartbeat's execution is named after that.
+    fn time_of_tag(&self, world: &World, name: &str) -> Option<Time> {
+        world.calls.iter().filter(|call| call.operation == "TagResource").find_map(|call| {
+            let tag = call.input["Tags"].as_array()?.iter().find(|tag| tag["Key"] == OWED_TAG)?;
+            let stamp = tag["Value"].as_str()?.split_once('/')?.1;
+            let time = parsed(stamp);
+            let is_the_clocks = time.abs_diff(call.at) < TOLERANCE;
+            let was_far_ahead = self.far_ahead.iter().any(|came| *came <= call.at);
+            (tick_name(SCHEDULE_RULE, stamp) == name && is_the_clocks && was_far_ahead).then_some(time)
+        })
     }
 
     pub fn is_answered(&self, name: &str) -> bool {
@@ -66,6 +95,18 @@ impl Ticks {
         }
         Ok(())
     }
+}
+
+fn time_of(event: &Value) -> Time {
+    parsed(event["time"].as_str().unwrap())
+}
+
+fn parsed(stamp: &str) -> Time {
+    humantime::parse_rfc3339(stamp).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap()
+}
+
+fn timestamp(time: Time) -> String {
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + time).to_string()
 }
 
 /// The display name that the tick's execution has.

@@ -12,145 +12,18 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use simulator::client::{read, respond};
-use simulator::fault::Symptom;
+use simulator::fault::{Fault, Symptom};
 use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE};
 use simulator::shape::ApiError;
 use simulator::time::DAY;
 use simulator::{Simulator, Time, sets_guard};
+use tokio::time::Instant;
 
+use crate::defect::Defect;
 use crate::history::{History, rng_for};
 use crate::marks::{HOLD, MARK, OWED_TAG, TAG, WHOLE_MARK, WHOLE_RULE_MARK};
-
-/// A deliberate defect of the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Defect {
-    /// Only the newest execution is read. So the end of one releases the guards while another runs.
-    ReleasesWhileAnotherRuns,
-    /// A status event is used without a check.
-    TrustsTheEvent,
-    /// A written guard is not read again.
-    DoesNotVerify,
-    /// Racing triggers send different tokens.
-    TokenOfTheEvent,
-    /// Display names are not compared, so an occurrence is served twice.
-    NoDuplicateCheck,
-    /// A guard that an operator disabled counts as disabled by the router.
-    IgnoresHolds,
-    /// A rule is disabled first and tagged after.
-    TagsAfterDisabling,
-    /// A rule is enabled after its tag was removed.
-    UntagsBeforeEnabling,
-    /// The failure to pause a rule counts as success.
-    SwallowsAGuardsError,
-    /// An execution that is stopping counts as ended.
-    StoppingIsEnded,
-    /// A start does not engage the guards. Only the status event does.
-    EngagesOnTheStatusEventOnly,
-    /// `drift` and `schedule` start beside an active execution.
-    StartsBesideAnActiveExecution,
-    /// A drift alarm starts an execution within the cooldown too.
-    ForgetsTheCooldown,
-    /// Only the first page of the list is read.
-    ReadsOnePage,
-    /// An action is answered with success as soon as its execution has started.
-    AnswersTheJobTooSoon,
-    /// A heartbeat reads no alarm.
-    ReadsNoAlarm,
-    /// A tick is served only by an execution of its own name.
-    ServedByNameOnly,
-    /// An execution that started shortly before an alarm's change does not serve it.
-    NoMargin,
-    /// Drift within the cooldown is dropped, not delayed.
-    CooldownDropsDrift,
-    /// A heartbeat starts something beside an active execution.
-    CatchesUpBesideAnActiveExecution,
-    /// A heartbeat starts drift although an operator holds the drift rule.
-    CatchesUpDespiteAHold,
-    /// A rollback counts as a deployment.
-    CountsRollbacks,
-    /// A deployment is not found if a later execution failed.
-    LetsTheLastFailureHideADeployment,
-    /// A heartbeat removes an owed tick's tag before it starts the execution.
-    RemovesTheTagBeforeTheStart,
-    /// A start that has to wait for room fails the invocation.
-    FailsADeferredStart,
-    /// A rule that another router paused counts as held.
-    TakesAnotherRoutersMarkForAHold,
-    /// A heartbeat starts drift although its alarm is muted.
-    IgnoresMutes,
-    /// A heartbeat starts executions without a limit for each day.
-    HasNoBrake,
-    /// A router that drains waits for the end of the execution.
-    DrainsOnlyWhenIdle,
-    /// A router that drains leaves the tag of an owed tick.
-    DrainLeavesTheTag,
-    /// A reason that begins like the router's mark counts as a mark.
-    TakesFirstWordsForAMark,
-    /// A heartbeat starts a deployment that was rolled back.
-    RollbackCancelsNothing,
-    /// An event of another account or Region counts as the router's own.
-    BelievesForeignEvents,
-    /// A tick is refused for an execution that has ended, as the list still shows it.
-    RefusesOnAStaleList,
-}
-
-impl Defect {
-    pub const ALL: [Self; 34] = [
-        Self::ReleasesWhileAnotherRuns,
-        Self::TrustsTheEvent,
-        Self::DoesNotVerify,
-        Self::TokenOfTheEvent,
-        Self::NoDuplicateCheck,
-        Self::IgnoresHolds,
-        Self::TagsAfterDisabling,
-        Self::UntagsBeforeEnabling,
-        Self::SwallowsAGuardsError,
-        Self::StoppingIsEnded,
-        Self::EngagesOnTheStatusEventOnly,
-        Self::StartsBesideAnActiveExecution,
-        Self::ForgetsTheCooldown,
-        Self::ReadsOnePage,
-        Self::AnswersTheJobTooSoon,
-        Self::ReadsNoAlarm,
-        Self::ServedByNameOnly,
-        Self::NoMargin,
-        Self::CooldownDropsDrift,
-        Self::CatchesUpBesideAnActiveExecution,
-        Self::CatchesUpDespiteAHold,
-        Self::CountsRollbacks,
-        Self::LetsTheLastFailureHideADeployment,
-        Self::RemovesTheTagBeforeTheStart,
-        Self::FailsADeferredStart,
-        Self::TakesAnotherRoutersMarkForAHold,
-        Self::IgnoresMutes,
-        Self::HasNoBrake,
-        Self::DrainsOnlyWhenIdle,
-        Self::DrainLeavesTheTag,
-        Self::TakesFirstWordsForAMark,
-        Self::RollbackCancelsNothing,
-        Self::BelievesForeignEvents,
-        Self::RefusesOnAStaleList,
-    ];
-
-    /// The histories that must catch this defect.
-    pub fn histories(self) -> fn(u64) -> History {
-        match self {
-            Self::ReadsNoAlarm
-            | Self::CooldownDropsDrift
-            | Self::CatchesUpBesideAnActiveExecution
-            | Self::CatchesUpDespiteAHold
-            | Self::CountsRollbacks
-            | Self::RollbackCancelsNothing
-            | Self::LetsTheLastFailureHideADeployment
-            | Self::TakesAnotherRoutersMarkForAHold
-            | Self::IgnoresMutes
-            | Self::HasNoBrake => History::silent,
-            Self::RemovesTheTagBeforeTheStart | Self::FailsADeferredStart => History::limits,
-            Self::DrainsOnlyWhenIdle | Self::DrainLeavesTheTag => History::drained,
-            _ => History::new,
-        }
-    }
-}
+use crate::names::LISTED_ALARMS;
+use crate::trouble::Troubles;
 
 /// The state of a defect within one invocation.
 #[derive(Debug, Default)]
@@ -167,6 +40,8 @@ pub struct Invocation {
     wrote: bool,
     /// The rules that it has written to, or failed to.
     rules: BTreeSet<String>,
+    /// Whether SageMaker has refused a start of it for good.
+    was_refused: bool,
     /// A tag that is still to be set.
     held_back: Option<Value>,
 }
@@ -187,6 +62,8 @@ tokio::task_local! {
 pub struct Wire {
     simulator: Simulator,
     latency: Duration,
+    troubles: Troubles,
+    begins: Instant,
     cooldown: Duration,
     rng: Arc<Mutex<Rng>>,
     defect: Option<Defect>,
@@ -195,10 +72,19 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(simulator: Simulator, history: &History, defect: Option<Defect>) -> Self {
+    pub fn new(simulator: Simulator, history: &History, begins: Instant, defect: Option<Defect>) -> Self {
         let (latency, rng) = (history.latency, rng_for(history.seed, "latency"));
         let cooldown = history.kept_cooldown().unwrap_or_default();
-        Self { simulator, latency, cooldown, rng: Arc::new(Mutex::new(rng)), defect, by_heartbeat: Arc::default() }
+        Self {
+            simulator,
+            latency,
+            troubles: history.troubles.clone(),
+            begins,
+            cooldown,
+            rng: Arc::new(Mutex::new(rng)),
+            defect,
+            by_heartbeat: Arc::default(),
+        }
     }
 
     pub fn defect(&self) -> Option<Defect> {
@@ -210,6 +96,11 @@ impl Wire {
         http_client_fn(move |_, _| connector.clone())
     }
 
+    /// The time of the history.
+    fn now(&self) -> Duration {
+        self.begins.elapsed()
+    }
+
     async fn pass_time(&self) {
         let most = u64::try_from(self.latency.as_millis()).unwrap();
         let taken = self.rng.lock().unwrap().u64(1..=most.max(1));
@@ -218,6 +109,11 @@ impl Wire {
 
     async fn exchange(&self, target: &str, authorization: &str, input: Value) -> Result<Value, Symptom> {
         self.pass_time().await;
+        let operation = target.split('.').next_back().unwrap();
+        let delay = self.troubles.delay(operation, &input, self.now());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let answer = self.simulator.exchange(target, authorization, input.to_string().as_bytes()).await;
         if let Ok(Some(arn)) = answer.as_ref().map(|answer| answer["PipelineExecutionArn"].as_str())
             && target.ends_with(".StartPipelineExecution")
@@ -238,6 +134,7 @@ impl Wire {
     ) -> Result<Value, Symptom> {
         let operation = target.split('.').next_back().unwrap();
         let request = format!("{operation} {input}");
+        let arn = input["PipelineExecutionArn"].clone();
         let rule = input["Name"].as_str().or(input["ResourceARN"].as_str());
         let rule = rule.and_then(|name| name.rsplit('/').next()).map(str::to_owned);
         match (defect, operation) {
@@ -271,6 +168,14 @@ impl Wire {
             {
                 return Ok(json!({}));
             }
+            (Defect::AllOrNothingMutes, "ListAlarmMuteRules")
+                if LISTED_ALARMS.iter().any(|alarm| self.troubles.hides_mutes(alarm, self.now()..self.now())) =>
+            {
+                return Err(Fault::Refused("AccessDeniedException").symptom());
+            }
+            (Defect::OneRefusalEndsTheHeartbeat, "StartPipelineExecution") if with_invocation(|i| i.was_refused) => {
+                return Err(Fault::Refused("ValidationException").symptom());
+            }
             (Defect::DoesNotVerify, _) => {
                 if let Some(known) = with_invocation(|i| i.first.get(&request).filter(|_| i.wrote).cloned()) {
                     let written = rule.is_none_or(|rule| with_invocation(|i| i.rules.contains(&rule)));
@@ -297,9 +202,18 @@ impl Wire {
         if writes && defect == Defect::SwallowsAGuardsError && rule.is_some() {
             return Ok(answer.unwrap_or(json!({})));
         }
-        let is_limit = |error: &ApiError| error.code == "ResourceLimitExceeded";
-        if defect == Defect::FailsADeferredStart && matches!(&answer, Err(Symptom::Answer(error)) if is_limit(error)) {
+        let is_code = |code: &str| matches!(&answer, Err(Symptom::Answer(error)) if error.code == code);
+        if operation == "StartPipelineExecution" && is_code("ValidationException") {
+            with_invocation(|i| i.was_refused = true);
+        }
+        if defect == Defect::FailsADeferredStart && is_code("ResourceLimitExceeded") {
             return Err(Symptom::Answer(ApiError::internal()));
+        }
+        if defect == Defect::BelievesADeletedExecution
+            && operation == "DescribePipelineExecution"
+            && self.simulator.world().sagemaker.executions.iter().any(|e| e.is_deleted() && arn == *e.arn)
+        {
+            return Ok(json!({ "PipelineExecutionArn": arn, "PipelineExecutionStatus": "Succeeded" }));
         }
         let mut answer = answer?;
         // Two services have an operation of this name.
@@ -405,6 +319,23 @@ impl Wire {
             }
             (Defect::EngagesOnTheStatusEventOnly, "ListTagsForResource") if is_trigger() => *answer = tags(false),
             (Defect::ReadsNoAlarm, "DescribeAlarms") => *answer = json!({}),
+            (Defect::ReadsNoLogAlarm, "DescribeAlarms") => answer["LogAlarms"] = Value::Null,
+            (Defect::IgnoresDisabledActions, "DescribeAlarms") => {
+                for_each_alarm(answer, |alarm| alarm["ActionsEnabled"] = true.into());
+            }
+            (Defect::WaitsForATimeAhead, "ListDeployments") => {
+                let latest = self.simulator.world().client_time().as_secs_f64() + 290.0;
+                for deployment in answer["pipelineExecutionSummaries"].as_array_mut().into_iter().flatten() {
+                    let changed = deployment["lastUpdateTime"].as_f64().unwrap();
+                    deployment["lastUpdateTime"] = changed.min(latest).into();
+                }
+            }
+            (Defect::ReadsOnly100Deployments, "ListDeployments") => {
+                let read: Option<usize> = answer["nextToken"].as_str().map(|token| token.parse().unwrap());
+                if read.is_some_and(|read| read >= 100) {
+                    answer["nextToken"] = Value::Null;
+                }
+            }
             (Defect::IgnoresMutes, "ListAlarmMuteRules") => *answer = json!({}),
             (Defect::ServedByNameOnly, "ListPipelineExecutions") if !is_heartbeat() && is_tick() => {
                 for_each_execution(answer, |execution| start_earlier(execution, (60 * DAY).as_secs_f64()));
@@ -424,13 +355,13 @@ impl Wire {
             }
             (Defect::CooldownDropsDrift, "DescribeAlarms") => {
                 let world = self.simulator.world();
-                for alarm in answer["MetricAlarms"].as_array_mut().into_iter().flatten() {
+                for_each_alarm(answer, |alarm| {
                     let changed = Time::from_secs_f64(alarm["StateTransitionedTimestamp"].as_f64().unwrap());
                     let drops = |started: Time| (started..started + self.cooldown).contains(&changed);
                     if world.sagemaker.executions.iter().any(|execution| drops(execution.created)) {
                         alarm["StateValue"] = "OK".into();
                     }
-                }
+                });
             }
             (Defect::CatchesUpBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_heartbeat() => {
                 for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
@@ -521,6 +452,12 @@ fn for_each_execution(answer: &mut Value, mut change: impl FnMut(&mut Value)) {
         answer["PipelineExecutionSummaries"].as_array_mut().unwrap().iter_mut().for_each(change);
     } else {
         change(answer);
+    }
+}
+
+fn for_each_alarm(answer: &mut Value, mut change: impl FnMut(&mut Value)) {
+    for kind in ["MetricAlarms", "CompositeAlarms", "LogAlarms"] {
+        answer[kind].as_array_mut().into_iter().flatten().for_each(&mut change);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use simulator::cloudwatch::AlarmKind;
 use simulator::fault::FaultSource;
 use simulator::{Fault, Project, Simulator};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::history::{History, rng_for};
+use crate::history::{History, StepKind, rng_for};
 use crate::names::ALARMS;
 use crate::trace::Trace;
 
@@ -24,7 +25,9 @@ pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &A
     world.sagemaker.checks_limit_first = history.checks_limit_first;
     world.codepipeline.read_lag = history.guard_read_lag;
     world.codepipeline.list_lag = history.list_lag;
-    world.codepipeline.page_limit = history.page_limit;
+    // Hundreds of executions on short pages would take minutes.
+    let has_hundreds = history.steps.iter().any(|step| matches!(step.kind, StepKind::DeploymentsFail(_)));
+    world.codepipeline.page_limit = history.page_limit.map(|limit| if has_hundreds { 12 * limit } else { limit });
     world.codepipeline.events_have_trigger = history.events_have_trigger;
     world.eventbridge.read_lag = history.guard_read_lag;
     world.eventbridge.tags_lag = history.guard_read_lag;
@@ -32,12 +35,16 @@ pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &A
     world.cloudwatch.page_limit = history.page_limit.map(|limit| limit - 2);
     world.client_clock_skew = history.clocks.router;
     world.sagemaker.clock_skew = history.clocks.sagemaker;
-    world.codepipeline.clock_skew = history.clocks.codepipeline;
+    world.codepipeline.clock_skew =
+        history.clocks.codepipeline + i64::try_from(history.codepipeline_ahead.as_millis()).unwrap();
     world.eventbridge.clock_skew = history.clocks.eventbridge;
     world.cloudwatch.clock_skew = history.clocks.cloudwatch;
     world.cloudwatch.description_skew = history.clocks.description;
     for alarm in ALARMS {
         world.change_alarm(alarm, "OK");
+    }
+    if let Some(alarm) = history.log_alarm {
+        world.cloudwatch.alarm_mut(ALARMS[alarm]).kind = AlarmKind::Log;
     }
     let (started, calls) = (started.clone(), trace.clone());
     world.observe(Box::new(move |call| {
@@ -53,19 +60,25 @@ pub fn simulate(history: &History, project: &Project, trace: &Trace, started: &A
     simulator
 }
 
-/// Every call to a service that is out fails. In a burst, half of all calls fail.
+/// Every call to a service that is out fails, and every call that a lasting trouble concerns. In a burst, half of all calls fail.
 fn faults(history: &History, begins: Instant) -> FaultSource {
-    let (bursts, outages) = (history.bursts.clone(), history.outages.clone());
+    let (bursts, outages, troubles) = (history.bursts.clone(), history.outages.clone(), history.troubles.clone());
     let mut rng = rng_for(history.seed, "faults");
     Box::new(move |called: simulator::Called<'_>| {
         let now = begins.elapsed();
         let bad = bursts.iter().any(|(from, to)| (*from..*to).contains(&now));
-        let is_out = outages.iter().any(|outage| {
+        let out = outages.iter().find(|outage| {
             (outage.from..outage.to).contains(&now) && outage.service.is_none_or(|s| s == called.service)
         });
-        if is_out {
-            let faults = [Fault::Throttled, Fault::ErrorBefore, Fault::Reset];
+        if let Some(outage) = out {
+            let faults = match outage.hangs {
+                true => vec![Fault::Hang, Fault::HangAfter],
+                false => vec![Fault::Throttled, Fault::ErrorBefore, Fault::Reset],
+            };
             return Some(faults[rng.usize(..faults.len())].clone());
+        }
+        if let Some(fault) = troubles.fault(called, now) {
+            return Some(fault);
         }
         (bad && rng.bool()).then(|| {
             let faults = [
