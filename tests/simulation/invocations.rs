@@ -214,6 +214,7 @@ impl Run<'_> {
         self.trace.note(&format!("failed {}: {reason}", delivery.name));
         self.check_holds()?;
         delivery.refused |= reason.contains("ConflictException");
+        delivery.found_none |= reason.contains("start one by hand");
         if delivery.tries < TRIES {
             delivery.ready = Instant::now() + Duration::from_mins(delivery.tries as u64);
             self.queue.push(delivery);
@@ -221,7 +222,7 @@ impl Run<'_> {
         }
         if !self.asked_for_what_another_started(&delivery)
             && !self.may_be_dead_lettered(&delivery)
-            && !self.met_a_used_token(&delivery, reason)
+            && !self.met_a_used_token(&delivery)
         {
             return Err(format!("invariant 6: {} is in the dead-letter queue: {reason}", delivery.name));
         }
@@ -277,8 +278,8 @@ impl Run<'_> {
 
     /// Whether a start met a token that a deleted execution used. The router says to start one by hand, or SageMaker refuses the token
     /// with another request.
-    fn met_a_used_token(&self, delivery: &Delivery, reason: &str) -> bool {
-        self.changes.was_remade && (reason.contains("start one by hand") || delivery.refused)
+    fn met_a_used_token(&self, delivery: &Delivery) -> bool {
+        self.changes.was_remade && (delivery.found_none || delivery.refused)
     }
 
     /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.

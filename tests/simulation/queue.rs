@@ -16,6 +16,8 @@ pub struct Delivery {
     pub killed: bool,
     /// Whether another trigger had already used the token of a try.
     pub refused: bool,
+    /// Whether the start of a try returned an execution that does not exist.
+    pub found_none: bool,
     /// Whether the router drains in this try.
     pub drains: bool,
     /// When it first came.
@@ -26,7 +28,17 @@ pub struct Delivery {
 impl Delivery {
     pub fn new(name: String, event: Value) -> Self {
         let now = Instant::now();
-        Self { event, name, tries: 0, killed: false, refused: false, drains: false, since: now, ready: now }
+        Self {
+            event,
+            name,
+            tries: 0,
+            killed: false,
+            refused: false,
+            found_none: false,
+            drains: false,
+            since: now,
+            ready: now,
+        }
     }
 }
 
