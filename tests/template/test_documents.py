@@ -128,6 +128,25 @@ def test_every_query_finds_lines_of_the_functions_log(query):
 
 
 def test_an_answer_in_the_documents_has_the_fields_that_the_log_has():
-    (answer,) = [json.loads(block) for block in blocks(OPERATIONS, "json")]
+    (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, "A heartbeat by hand"), "json")]
     logged = {field for line in recorded("log") for field in line}
     assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+
+
+def test_the_status_in_the_documents_has_the_fields_that_they_describe():
+    (status,) = [json.loads(block) for block in blocks(section(OPERATIONS, "Why did it (not) retrain?"), "json")]
+    described = first_cells(section(OPERATIONS, "What a status has"))
+    for field, value in status.items():
+        assert field in described
+        inner = value.values() if field == "guards" else value if isinstance(value, list) else [value]
+        assert all(f"{field}.{name}" in described for part in inner if isinstance(part, dict) for name in part)
+    verdicts = first_cells(section(OPERATIONS, "What a verdict means"))
+    assert all(finding["verdict"] in verdicts for finding in status["findings"])
+    assert f'"version": "{status["version"]}"'.replace('"version": ', "version = ") in (ROOT / "Cargo.toml").read_text()
+
+
+def test_the_request_in_the_documents_is_the_sample():
+    (script, *_) = blocks(section(OPERATIONS, "Start a retraining by hand"), "sh")
+    assert json.loads(script.split("<<'JSON'\n")[1].split("\nJSON\n")[0]) == json.loads((ROOT / "events" / "retrain.json").read_text())
+    command = section(OPERATIONS, "Why did it (not) retrain?").split("--payload '")[1].split("'")[0]
+    assert json.loads(command) == json.loads((ROOT / "events" / "status.json").read_text())
