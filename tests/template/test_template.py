@@ -8,6 +8,7 @@ every operator that the template uses, and evaluates policies too.
 
 import itertools
 import json
+import re
 import subprocess
 
 import jsonschema
@@ -709,13 +710,26 @@ def test_the_application_repositorys_files_exist():
     assert f'version = "{application["SemanticVersion"]}"' in (ROOT / "Cargo.toml").read_text()
 
 
-def test_the_guide_for_cargo_lambda_alone_grants_what_the_stack_grants():
+def guide_with_values():
+    """The deployment guide with the values of the shell's variables."""
     guide = (ROOT / "docs" / "deployment.md").read_text()
-    policy = guide.split("cat > policy.json <<JSON\n")[1].split("\nJSON\n")[0]
     names = {"account": "123456789012", "region": "us-east-1", "project": "nyctaxi", "pipeline": "nyctaxi-pipeline"}
     names |= {"codepipeline": "sagemaker-nyctaxi-build", "function": "drift-router-nyctaxi"}
     for name in sorted(names, key=len, reverse=True):
-        policy = policy.replace(f"${name}", names[name])
+        guide = guide.replace(f"${name}", names[name])
+    return guide
+
+
+def test_the_guide_for_cargo_lambda_alone_makes_the_rules_that_the_stack_makes():
+    patterns = dict(re.findall(r'^rule (\w+) --event-pattern "(.*)"$', guide_with_values(), re.MULTILINE))
+    patterns = {name: json.loads(pattern.replace('\\"', '"')) for name, pattern in patterns.items()}
+    stack = Stack(DriftAlarmNames="sagemaker-nyctaxi-prod-threshold")
+    rules = {"drift": "DriftRule", "code": "CodeRule", "status": "StatusRule"}
+    assert patterns == {name: stack.properties(rule)["EventPattern"] for name, rule in rules.items()}
+
+
+def test_the_guide_for_cargo_lambda_alone_grants_what_the_stack_grants():
+    policy = guide_with_values().split("cat > policy.json <<JSON\n")[1].split("\nJSON\n")[0]
 
     def grants(statements):
         listed = lambda value: value if isinstance(value, list) else [value]
