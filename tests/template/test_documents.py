@@ -75,7 +75,7 @@ def test_the_deployment_guide_lists_every_parameter_of_the_stack():
 
 
 def test_operations_lists_every_alarm_and_every_metric():
-    alarms = {alarm["AlarmName"].removeprefix("drift-router-nyctaxi-") for alarm in Stack(DriftAlarmNames="a").of_type("AWS::CloudWatch::Alarm").values()}
+    alarms = {alarm["AlarmName"].removeprefix("drift-router-nyctaxi-") for alarm in Stack(DriftAlarmNames="a", MaxTrainingAgeDays=45).of_type("AWS::CloudWatch::Alarm").values()}
     assert first_cells(section(OPERATIONS, "Alarms")) == alarms
     metrics = {metric["Name"] for line in recorded("metrics") for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     assert first_cells(section(OPERATIONS, "Metrics and dashboard")) == metrics
@@ -90,6 +90,26 @@ def test_operations_lists_every_word_of_the_answers():
         words |= {variant[0].lower() + variant[1:] for variant in variants}
     described = set(re.findall(r"`(\w+)", section(OPERATIONS, "What the answers mean")))
     assert words - described == set()
+
+
+def words_of(file):
+    """The words that `fn word` of a source file returns."""
+    body = (ROOT / "src" / file).read_text().split("fn word(&self)", 1)[1].split("\n    }\n", 1)[0]
+    return set(re.findall(r'=> "(\w+)"', body))
+
+
+def test_operations_lists_every_field_and_every_word_of_the_status():
+    source = (ROOT / "src" / "outcome" / "status.rs").read_text()
+    fields = {name for name in re.findall(r"^ +(?:pub\(crate\) )?(\w+): .*,$", source, re.MULTILINE)}
+    assert {"summary", "earliest", "unread", "failed_steps"} <= fields
+    fields = {re.sub(r"_(\w)", lambda match: match[1].upper(), name) for name in fields} | {"nothing"}
+    listed = first_cells(section(OPERATIONS, "What a status has"))
+    assert {word.rsplit(".")[-1].removesuffix("[]") for word in listed} == fields
+    verdicts, reasons = words_of("policy/verdict.rs"), words_of("policy/plan.rs") | {"executionsUnread"}
+    # No finding has it: it is the answer to a request.
+    verdicts.remove("braked")
+    assert first_cells(section(OPERATIONS, "Why nothing is next")) == reasons
+    assert first_cells(section(OPERATIONS, "What a verdict means")) == verdicts
 
 
 # A query of the dashboard has the log group as its source.
@@ -108,6 +128,25 @@ def test_every_query_finds_lines_of_the_functions_log(query):
 
 
 def test_an_answer_in_the_documents_has_the_fields_that_the_log_has():
-    (answer,) = [json.loads(block) for block in blocks(OPERATIONS, "json")]
+    (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, "A heartbeat by hand"), "json")]
     logged = {field for line in recorded("log") for field in line}
     assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+
+
+def test_the_status_in_the_documents_has_the_fields_that_they_describe():
+    (status,) = [json.loads(block) for block in blocks(section(OPERATIONS, "Why did it (not) retrain?"), "json")]
+    described = first_cells(section(OPERATIONS, "What a status has"))
+    for field, value in status.items():
+        assert field in described
+        inner = value.values() if field == "guards" else value if isinstance(value, list) else [value]
+        assert all(f"{field}.{name}" in described for part in inner if isinstance(part, dict) for name in part)
+    verdicts = first_cells(section(OPERATIONS, "What a verdict means"))
+    assert all(finding["verdict"] in verdicts for finding in status["findings"])
+    assert f'version = "{status["version"]}"' in (ROOT / "Cargo.toml").read_text()
+
+
+def test_the_request_in_the_documents_is_the_sample():
+    (script, *_) = blocks(section(OPERATIONS, "Start a retraining by hand"), "sh")
+    assert json.loads(script.split("<<'JSON'\n")[1].split("\nJSON\n")[0]) == json.loads((ROOT / "events" / "retrain.json").read_text())
+    command = section(OPERATIONS, "Why did it (not) retrain?").split("--payload '")[1].split("'")[0]
+    assert json.loads(command) == json.loads((ROOT / "events" / "status.json").read_text())

@@ -8,6 +8,7 @@ every operator that the template uses, and evaluates policies too.
 
 import itertools
 import json
+import re
 import subprocess
 
 import jsonschema
@@ -38,9 +39,11 @@ MEANT_FOR = {
     "execution-stopped": {"StatusRule"},
     "execution-succeeded": {"StatusRule"},
     "heartbeat": {"HeartbeatRule"},
+    # Requests to the router itself invoke the function directly, as does EventBridge Scheduler.
+    "retrain": set(),
     "schedule": {"ScheduleRule"},
-    # EventBridge Scheduler invokes the function directly, without a rule.
     "scheduler-tick": set(),
+    "status": set(),
 }
 
 # The parameters that add or remove resources, and the values that do so.
@@ -175,6 +178,14 @@ class TestEveryCombination:
             assert target["DeadLetterConfig"]["Arn"] == stack.attribute(["DeadLetters", "Arn"])
             assert "State" not in rule and "Tags" not in rule
 
+    def test_lets_nobody_send_a_request_by_putting_an_event(self, choice):
+        # A rule with the source drift-router would let everyone who may call events:PutEvents start retrainings. So would one that
+        # matches any source, or one that sends a text of its own.
+        for rule in Stack(**choice).of_type("AWS::Events::Rule").values():
+            if "EventPattern" in rule:
+                assert all(isinstance(source, str) and source.startswith("aws.") for source in rule["EventPattern"]["source"])
+            assert not any(name.startswith("Input") for target in rule["Targets"] for name in target)
+
     def test_allows_the_function_what_it_is_configured_for_and_no_more(self, choice):
         stack = Stack(**choice)
         told = variables(stack)
@@ -296,6 +307,7 @@ def test_one_long_alarm_name_fits_too():
         ("PipelineParameters", ["Source", "[]", "{" + " " * 639 + "}", '{"p": "\u00e9"}']),
         ("HeartbeatMinutes", [1, 45, 120]),
         ("HoldAlarmHours", [0, 169]),
+        ("MaxTrainingAgeDays", [-1, 401]),
         ("Mode", ["Active", "wet"]),
         ("DeploymentTrigger", ["Event", ""]),
     ],
@@ -353,30 +365,53 @@ ALARMS = {
     "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "notBreaching"),
     "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "notBreaching"),
     "AlarmsMissingAlarm": ("DriftRouter", "AlarmsMissing", FUNCTION, "Maximum", 3600, 1, ">=", 1, "ignore"),
-    "RetrainingFailedAlarm": ("DriftRouter", "RetrainingsFailed", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
+    "RetrainingFailedAlarm": ("DriftRouter", "RetrainingFailing", FUNCTION, "Maximum", 300, 1, ">=", 1, "ignore"),
+    "StaleAlarm": ("DriftRouter", "TrainingAgeSeconds", FUNCTION, "Maximum", 3600, 1, ">", 45, "ignore"),
 }
+
+# What an alarm on an expression computes. With one heartbeat an hour, some hours may have none: such an hour counts as the one
+# before. The template cannot multiply, so the age is compared in days.
+EXPRESSIONS = {"InterlockAlarm": "FILL(engaged, REPEAT)", "HoldAlarm": "FILL(held, REPEAT)", "StaleAlarm": "age / 86400"}
 
 
 def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
-    stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47, DriftAlarmNames="fare-drift")
+    stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47, DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
     assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
     for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
-            # With one heartbeat an hour, some hours may have none. Such an hour does not reset the alarm.
             (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
             (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
-            assert shown["Expression"] == f"FILL({read['Id']}, REPEAT)"
+            assert shown["Expression"] == EXPRESSIONS[logical] and read["Id"] in shown["Expression"]
             stat = read["MetricStat"]
             metric, statistic, period = stat["Metric"], stat["Stat"], stat["Period"]
         else:
             metric, statistic, period = alarm, alarm["Statistic"], alarm["Period"]
         (dimension,) = metric["Dimensions"]
-        operator = {"GreaterThanOrEqualToThreshold": ">=", "LessThanThreshold": "<"}[alarm["ComparisonOperator"]]
+        operators = {"GreaterThanOrEqualToThreshold": ">=", "GreaterThanThreshold": ">", "LessThanThreshold": "<"}
+        operator = operators[alarm["ComparisonOperator"]]
         found = (metric["Namespace"], metric["MetricName"], (dimension["Name"], dimension["Value"]), statistic, period)
         found += (alarm["EvaluationPeriods"], operator, alarm["Threshold"], alarm["TreatMissingData"])
         assert found == ALARMS[logical], logical
         # CloudWatch evaluates a week at most.
         assert period * 168 <= 7 * 86400 and alarm["EvaluationPeriods"] <= 168
+
+
+def test_the_age_of_the_newest_training_is_limited_if_a_limit_is_given():
+    assert "StaleAlarm" not in Stack().resources
+    assert Stack(MaxTrainingAgeDays=1).properties("StaleAlarm")["Threshold"] == 1
+    assert "more than 45 days ago" in Stack(MaxTrainingAgeDays=45).properties("StaleAlarm")["AlarmDescription"]
+    # A failure and an old model are told until they are over, so both alarms also tell the end.
+    told = Stack(MaxTrainingAgeDays=45, NotificationTopicArn="arn:aws:sns:us-east-1:123456789012:oncall")
+    assert all(told.properties(alarm)["OKActions"] for alarm in ["StaleAlarm", "RetrainingFailedAlarm"])
+
+
+def test_the_descriptions_say_what_counts_and_what_to_do():
+    stack = Stack(DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
+    failed, missing = [stack.properties(alarm)["AlarmDescription"] for alarm in ["RetrainingFailedAlarm", "AlarmsMissingAlarm"]]
+    assert "stays until a training succeeds" in failed and "experiment of a person on the same pipeline counts" in failed
+    assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
+    # A composite alarm that is in ALARM does not change when another of its children goes off.
+    assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
 
 
 def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
@@ -510,6 +545,8 @@ def metrics_shown(stack):
         before = []
         for row in widget["properties"].get("metrics", []):
             row = [cell for cell in row if isinstance(cell, str)]
+            if not row:
+                continue  # An expression on the metrics above.
             if row == ["..."]:
                 row = before
             before = [old if cell == "." else cell for cell, old in zip(row, before or row)]
@@ -574,13 +611,35 @@ def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():
     assert metrics_shown(Stack()) == emitted
 
 
-@pytest.mark.parametrize("alarms", ["", "fare-drift"])
-def test_the_dashboard_shows_every_alarm(alarms):
-    stack = Stack(DriftAlarmNames=alarms)
+@pytest.mark.parametrize("alarms, days", itertools.product(["", "fare-drift"], [0, 45]))
+def test_the_dashboard_shows_every_alarm(alarms, days):
+    stack = Stack(DriftAlarmNames=alarms, MaxTrainingAgeDays=days)
     assert ("AlarmsMissingAlarm" in stack.of_type("AWS::CloudWatch::Alarm")) == bool(alarms)
+    assert ("StaleAlarm" in stack.of_type("AWS::CloudWatch::Alarm")) == bool(days)
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
     (shown,) = [w["properties"]["alarms"] for w in json.loads(dashboard["DashboardBody"])["widgets"] if w["type"] == "alarm"]
     assert set(shown) == {stack.attribute([logical, "Arn"]) for logical in stack.of_type("AWS::CloudWatch::Alarm")}
+
+
+def test_the_dashboard_sums_what_is_counted_and_shows_the_maximum_of_what_is_measured():
+    measured = {"InterlockEngaged", "GuardsHeld", "RetrainingFailing", "AlarmsMissing", "OwedSeconds", "TrainingAgeSeconds"}
+    (dashboard,) = Stack().of_type("AWS::CloudWatch::Dashboard").values()
+    for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
+        rows = [row for row in widget["properties"].get("metrics", []) if "expression" not in row[0]]
+        if rows and rows[0][0] == "DriftRouter":
+            is_measured = [row[1] in measured for row in rows]
+            expected = "Maximum" if all(is_measured) else "Sum"
+            assert widget["properties"]["stat"] == expected and all(is_measured) == any(is_measured), rows
+
+
+def test_no_widgets_of_the_dashboard_overlap():
+    (dashboard,) = Stack().of_type("AWS::CloudWatch::Dashboard").values()
+    taken = set()
+    for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
+        columns = range(widget["x"], widget["x"] + widget["width"])
+        cells = set(itertools.product(columns, range(widget["y"], widget["y"] + widget["height"])))
+        assert widget["x"] + widget["width"] <= 24 and not cells & taken, widget["properties"]["title"]
+        taken |= cells
 
 
 def test_alarms_notify_the_topic_where_one_is_given():
@@ -651,13 +710,26 @@ def test_the_application_repositorys_files_exist():
     assert f'version = "{application["SemanticVersion"]}"' in (ROOT / "Cargo.toml").read_text()
 
 
-def test_the_guide_for_cargo_lambda_alone_grants_what_the_stack_grants():
+def guide_with_values():
+    """The deployment guide with the values of the shell's variables."""
     guide = (ROOT / "docs" / "deployment.md").read_text()
-    policy = guide.split("cat > policy.json <<JSON\n")[1].split("\nJSON\n")[0]
     names = {"account": "123456789012", "region": "us-east-1", "project": "nyctaxi", "pipeline": "nyctaxi-pipeline"}
     names |= {"codepipeline": "sagemaker-nyctaxi-build", "function": "drift-router-nyctaxi"}
     for name in sorted(names, key=len, reverse=True):
-        policy = policy.replace(f"${name}", names[name])
+        guide = guide.replace(f"${name}", names[name])
+    return guide
+
+
+def test_the_guide_for_cargo_lambda_alone_makes_the_rules_that_the_stack_makes():
+    patterns = dict(re.findall(r'^rule (\w+) --event-pattern "(.*)"$', guide_with_values(), re.MULTILINE))
+    patterns = {name: json.loads(pattern.replace('\\"', '"')) for name, pattern in patterns.items()}
+    stack = Stack(DriftAlarmNames="sagemaker-nyctaxi-prod-threshold")
+    rules = {"drift": "DriftRule", "code": "CodeRule", "status": "StatusRule"}
+    assert patterns == {name: stack.properties(rule)["EventPattern"] for name, rule in rules.items()}
+
+
+def test_the_guide_for_cargo_lambda_alone_grants_what_the_stack_grants():
+    policy = guide_with_values().split("cat > policy.json <<JSON\n")[1].split("\nJSON\n")[0]
 
     def grants(statements):
         listed = lambda value: value if isinstance(value, list) else [value]
