@@ -92,6 +92,8 @@ pub enum ReusedToken {
     RefusedForGood,
     /// The answer is the execution that the token started.
     SameExecution,
+    /// A second execution is started.
+    SecondExecution,
 }
 
 /// The service.
@@ -321,7 +323,8 @@ impl SageMaker {
         if self.checks_limit_first {
             self.check_limit()?;
         }
-        if let Some((request, arn)) = self.tokens.get(&token) {
+        let is_known = |request: &Value| request == input.0 || self.reused_token != ReusedToken::SecondExecution;
+        if let Some((request, arn)) = self.tokens.get(&token).filter(|(request, _)| is_known(request)) {
             let is_same = request == input.0 && !self.refused_tokens.contains(&token);
             return if is_same || self.reused_token == ReusedToken::SameExecution {
                 Ok(json!({ "PipelineExecutionArn": arn }))

@@ -347,6 +347,12 @@ impl World {
         self.collect();
     }
 
+    /// Ends an execution: this step fails, for this reason.
+    pub fn fail_step(&mut self, arn: &str, step: &str, reason: &str) {
+        self.sagemaker.fail_step(arn, step, reason, self.now());
+        self.collect();
+    }
+
     /// Sets the state that an event (a sample, for example) reports. Emits no event.
     ///
     /// - A status event: the execution exists and has this status.

@@ -31,10 +31,6 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         }
     };
     let (observed, sources) = tokio::join!(observe_guards(invocation, outcome), sources);
-    if let Ok(observed) = &observed {
-        let age = training::age_of_newest(&observed.snapshot.executions, invocation.aws.now());
-        outcome.training_age_seconds = age.map(|age| age.as_secs());
-    }
     if !invocation.config.heartbeat_starts() {
         return observed.map(drop);
     }
@@ -89,6 +85,8 @@ struct Observed<'g> {
 /// Observes and sets the guards.
 async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) -> Result<Observed<'a>, Error> {
     let mut snapshot = observe(invocation, vec![], &[], outcome).await?;
+    let age = training::age_of_newest(&snapshot.executions, invocation.aws.now());
+    outcome.training_age_seconds = age.map(|age| age.as_secs());
     converge_and_answer(invocation, &mut snapshot, outcome).await?;
     Ok(Observed { snapshot, at: Instant::now() })
 }

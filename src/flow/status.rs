@@ -62,10 +62,11 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
 async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: Found, status: &mut Status) {
     let situation = snapshot.situation(invocation);
     let newest = snapshot.executions.get(..NEWEST).unwrap_or(&snapshot.executions);
+    let failed = training::newest_result(&snapshot.executions, &[]).filter(|newest| newest.status.is_failure());
     let steps = async {
-        match newest.first() {
-            Some(newest) if newest.status.is_failure() => failed_steps(invocation, &newest.arn).await,
-            _ => (vec![], None),
+        match failed {
+            Some(failed) => failed_steps(invocation, &failed.arn).await,
+            None => (vec![], None),
         }
     };
     let descriptions = newest.iter().map(|execution| invocation.aws.pipeline.describe_in_full(&execution.arn));
@@ -82,8 +83,8 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
         });
         shown.push(shown_execution(listed, described));
     }
-    if let Some(newest) = shown.first_mut() {
-        newest.failed_steps = steps.into_iter().map(|FailedStep { step, reason }| ShownStep { step, reason }).collect();
+    if let Some(failed) = shown.iter_mut().find(|shown| failed.is_some_and(|failed| failed.arn.as_str() == shown.arn)) {
+        failed.failed_steps = steps.into_iter().map(|FailedStep { step, reason }| ShownStep { step, reason }).collect();
     }
     let plan = plan::make(&found, &situation);
     status.next = shown_next(&plan);
@@ -91,7 +92,7 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     status.starts_in_24_hours = Some(training::starts_within_a_day(&snapshot.executions, plan.at));
     status.training_age_seconds = training::age_of_newest(&snapshot.executions, plan.at).map(|age| age.as_secs());
     status.executions = Some(shown);
-    status.summary = summary(snapshot.mode, &snapshot.executions, &plan, status);
+    status.summary = summary(snapshot.mode, &snapshot.executions, failed.is_some(), &plan, status);
 }
 
 /// Reads the mutes of the first of these alarms. Returns the failures.
@@ -179,7 +180,7 @@ fn shown_next(plan: &Plan) -> ShownNext {
 }
 
 /// One sentence that sums up.
-fn summary(mode: Mode, executions: &[Execution], plan: &Plan, status: &Status) -> String {
+fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, status: &Status) -> String {
     let mut parts = Vec::new();
     match executions.iter().find(|execution| execution.status.is_active()) {
         Some(active) => {
@@ -190,7 +191,7 @@ fn summary(mode: Mode, executions: &[Execution], plan: &Plan, status: &Status) -
         }
         None => parts.push("no execution runs".to_owned()),
     }
-    if training::is_failing(executions, &[]) == Some(true) {
+    if is_failing {
         parts.push("the newest training failed".to_owned());
     }
     match &plan.next {

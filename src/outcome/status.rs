@@ -132,7 +132,7 @@ pub(crate) struct ShownExecution {
     pub(crate) ended: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Only of the newest execution, if it failed.
+    /// Only of the newest training that has ended, if it failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) failed_steps: Vec<ShownStep>,
 }

@@ -6,16 +6,19 @@ use crate::model::{Execution, ExecutionStatus};
 use crate::policy::interlock::Named;
 use crate::policy::{Situation, age, rfc3339};
 
-/// Whether the newest training that has ended, and that nobody stopped, failed. `None` if there is none. Every execution of the
-/// pipeline counts, a person's too. The records of `named` replace the list's. An execution that SageMaker does not find does not
-/// count: only an event reports it.
+/// Whether the newest result is a failure. `None` if there is none.
 pub(crate) fn is_failing(executions: &[Execution], named: &[Named]) -> Option<bool> {
+    newest_result(executions, named).map(|newest| newest.status.is_failure())
+}
+
+/// The newest training that has ended, and that nobody stopped. Every execution of the pipeline counts, a person's too. The records of
+/// `named` replace the list's. An execution that SageMaker does not find does not count: only an event reports it.
+pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named]) -> Option<&'e Execution> {
     let found = || named.iter().filter(|named| named.is_found).map(|named| &named.execution);
     let listed = executions.iter().filter(|listed| found().all(|named| named.arn != listed.arn));
     let is_result = |status: &ExecutionStatus| *status == ExecutionStatus::Succeeded || status.is_failure();
     let results = found().chain(listed).filter(|execution| is_result(&execution.status));
-    let newest = results.reduce(|newest, other| if other.started > newest.started { other } else { newest })?;
-    Some(newest.status.is_failure())
+    results.reduce(|newest, other| if other.started > newest.started { other } else { newest })
 }
 
 /// The time since the newest successful training started. If none is listed, the time since the oldest listed one started, which is

@@ -141,6 +141,9 @@ async fn a_failure_is_shown_with_its_step_until_a_training_succeeds() {
     );
     assert_eq!(status["executions"][0]["trigger"], Value::Null, "nobody's trigger started it");
     lab.send(sample_event("retrain")).await;
+    let status = lab.status().await;
+    assert_eq!(status["executions"][1]["failedSteps"][0]["step"], "TrainModel", "while the next one runs, too");
+    assert_eq!(status["executions"][0]["failedSteps"], Value::Null);
     let newest = lab.simulator.world().sagemaker.executions[1].arn.clone();
     lab.simulator.world().set_execution_status(&newest, "Succeeded");
     assert_eq!(lab.summary().await, "No execution runs; nothing is owed.");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use simulator::World;
 use simulator::codepipeline::ActionState;
 use simulator::nyctaxi::SCHEDULE;
-use simulator::sagemaker::Execution;
+use simulator::sagemaker::{Execution, ReusedToken};
 use simulator::time::DAY;
 use tokio::time::Instant;
 
@@ -23,18 +23,20 @@ use crate::state::Run;
 const GAP: Duration = Duration::from_secs(6);
 
 /// A new execution, and what was known when it started.
-struct Start<'w> {
-    execution: &'w Execution,
-    name: &'w str,
+pub struct Start<'w> {
+    pub execution: &'w Execution,
+    pub name: &'w str,
     /// The executions before it.
-    earlier: &'w [Execution],
-    is_by_heartbeat: bool,
+    pub earlier: &'w [Execution],
+    pub is_by_heartbeat: bool,
     /// Whether calls fail, or failed within the last minute.
     faults: bool,
     /// Whether calls hang, or hung within the last two minutes.
     hangs: bool,
     /// How far lists and descriptions lag.
     lag: Duration,
+    /// Whether triggers that saw the same history start one execution between them.
+    token_is_exclusive: bool,
 }
 
 impl Start<'_> {
@@ -42,7 +44,7 @@ impl Start<'_> {
     /// But triggers that coalesce start nothing beside each other, however close they are.
     fn gap(&self, earlier: &Execution) -> Duration {
         let both_coalesce = coalesces(self.name) && earlier.display_name.as_deref().is_some_and(coalesces);
-        match (self.faults, both_coalesce) {
+        match (self.faults, both_coalesce && self.token_is_exclusive) {
             _ if self.hangs => Duration::from_mins(2),
             (true, _) => Duration::from_mins(1),
             (false, true) => Duration::ZERO,
@@ -51,7 +53,7 @@ impl Start<'_> {
     }
 
     /// Whether the router saw that the earlier execution runs.
-    fn saw_active(&self, earlier: &Execution) -> bool {
+    pub fn saw_active(&self, earlier: &Execution) -> bool {
         earlier.active_since().is_some_and(|since| {
             // A token is exclusive for new executions, not for one that is tried again.
             let gap = if since > earlier.created { self.gap(earlier).max(GAP) } else { self.gap(earlier) };
@@ -60,7 +62,7 @@ impl Start<'_> {
     }
 
     /// Whether the router's list contained the earlier execution.
-    fn saw(&self, earlier: &Execution) -> bool {
+    pub fn saw(&self, earlier: &Execution) -> bool {
         earlier.created + self.gap(earlier) + self.lag < self.execution.created
     }
 }
@@ -83,6 +85,7 @@ impl Run<'_> {
                 faults: self.history.bursts.iter().any(is_bad),
                 hangs: self.history.outages.iter().any(is_hanging),
                 lag: self.history.lag(),
+                token_is_exclusive: self.history.reused_token != ReusedToken::SecondExecution,
             };
             self.check_start(&world, &start)?;
         }
@@ -94,12 +97,17 @@ impl Run<'_> {
     fn check_start(&self, world: &World, start: &Start<'_>) -> Result<(), String> {
         let Start { execution: new, name, earlier, is_by_heartbeat, .. } = *start;
         // If it was deleted, nothing shows that drift or a tick was served.
-        let counts = |e: &Execution| !e.is_deleted() || !coalesces(name);
+        let is_request = name.starts_with("request-");
+        let counts = |e: &Execution| !e.is_deleted() || !(coalesces(name) || is_request);
         if earlier.iter().any(|e| e.display_name.as_deref() == Some(name) && counts(e)) {
             return Err(format!("two executions are named {name}"));
         }
+        if is_request {
+            return self.check_request(start);
+        }
         if !coalesces(name) && !is_by_heartbeat {
-            return self.cause(world, name).map(drop);
+            let cause = self.cause(world, name)?;
+            return if self.history.deployments_wait { self.check_waited(start, cause) } else { Ok(()) };
         }
         let earlier = || earlier.iter().filter(|e| !e.is_deleted());
         if let Some(active) = earlier().find(|e| start.saw_active(e)) {
@@ -221,7 +229,8 @@ impl Run<'_> {
     pub fn check_deployments(&self) -> Result<(), String> {
         // A deployment that waits at the limit, whose event is lost or whose start is refused may be superseded by a newer one.
         let is_refused = self.history.troubles.refusal.as_ref().is_some_and(|it| it.trigger == "code");
-        let least = usize::from(self.history.weather == Weather::Ordinary && !is_refused);
+        let may_be_superseded = is_refused || self.history.deployments_wait;
+        let least = usize::from(self.history.weather == Weather::Ordinary && !may_be_superseded);
         let world = self.simulator.world();
         for code in &self.requests.codes {
             let name = format!("code-{code}");
@@ -240,7 +249,9 @@ impl Run<'_> {
         let mut requests: BTreeMap<&str, &Value> = BTreeMap::new();
         for call in world.calls.iter().filter(|call| call.operation == "StartPipelineExecution") {
             let name = call.input["PipelineExecutionDisplayName"].as_str().unwrap();
-            if !coalesces(name) && *requests.entry(name).or_insert(&call.input) != &call.input {
+            // A request may have the time of its call as a parameter.
+            let is_constant = !coalesces(name) && !name.starts_with("request-");
+            if is_constant && *requests.entry(name).or_insert(&call.input) != &call.input {
                 return Err(format!("invariant 4: {name} was started with two requests"));
             }
         }

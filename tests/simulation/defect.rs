@@ -89,10 +89,24 @@ pub enum Defect {
     IgnoresTheDeadline,
     /// An execution that SageMaker does not find counts as started, if a start returned it.
     BelievesADeletedExecution,
+    /// A status enables the rules.
+    AStatusWrites,
+    /// A status does not see that an execution is active.
+    ShowsWhatItDoesNotDo,
+    /// The same request starts a second execution.
+    ARequestStartsTwice,
+    /// A request that is not forced starts beside an active execution.
+    ARequestStartsBesideAnActiveExecution,
+    /// A deployment that should wait starts beside an active execution.
+    ADeploymentDoesNotWait,
+    /// A deployment is trained although a later execution has its code.
+    OldCodeIsTrainedLast,
+    /// A failure is visible only in the invocation of its own event.
+    OnlyItsEventCountsAFailure,
 }
 
 impl Defect {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 49] = [
         Self::ReleasesWhileAnotherRuns,
         Self::TrustsTheEvent,
         Self::DoesNotVerify,
@@ -135,6 +149,13 @@ impl Defect {
         Self::ReadsOnly100Deployments,
         Self::IgnoresTheDeadline,
         Self::BelievesADeletedExecution,
+        Self::AStatusWrites,
+        Self::ShowsWhatItDoesNotDo,
+        Self::ARequestStartsTwice,
+        Self::ARequestStartsBesideAnActiveExecution,
+        Self::ADeploymentDoesNotWait,
+        Self::OldCodeIsTrainedLast,
+        Self::OnlyItsEventCountsAFailure,
     ];
 
     /// The histories that must catch this defect.

@@ -1,7 +1,7 @@
 //! The function under test: the real router, active or set to drain. An invocation may be killed at any `await`.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
@@ -28,6 +28,10 @@ pub struct Function {
     /// After how long Lambda ends an invocation, as the router is told.
     timeout: Option<Duration>,
     simulator: Simulator,
+    /// The operations other than reads that a status called.
+    pub status_writes: Arc<Mutex<Vec<String>>>,
+    /// The metrics since they were last taken.
+    pub metrics: Metrics,
     /// Whether the router is set to drain.
     pub drains: bool,
     /// When it was last set to drain.
@@ -42,7 +46,9 @@ impl Function {
         let parameters = if history.has_parameters { r#"{"Why": "{trigger} {key} {time}"}"# } else { "" };
         let believes_foreign_events = wire.defect() == Some(Defect::BelievesForeignEvents);
         let ignores_the_deadline = wire.defect() == Some(Defect::IgnoresTheDeadline);
+        let status_writes = wire.status_writes.clone();
         let aws = simulator.sdk_config().timeout_config(timeouts()).http_client(wire.http_client()).build();
+        let metrics = Metrics::default();
         let router = |mode| {
             let config = Config::from_lookup(project.lookup(&[
                 ("MODE", mode),
@@ -50,9 +56,10 @@ impl Function {
                 ("DRIFT_ALARM_NAMES", &alarms),
                 ("CATCH_UP_PER_DAY", &per_day),
                 ("DEPLOYMENT_TRIGGER", if history.has_actions { "action" } else { "event" }),
+                ("DEPLOYMENT_WHILE_RUNNING", if history.deployments_wait { "wait" } else { "start" }),
                 ("PIPELINE_PARAMETERS", parameters),
             ]));
-            Arc::new(Router::new(config.unwrap().0, &aws, io::sink()))
+            Arc::new(Router::new(config.unwrap().0, &aws, metrics.clone()))
         };
         let mut context = Context::default();
         context.invoked_function_arn = project.function_arn();
@@ -64,6 +71,8 @@ impl Function {
             believes_foreign_events,
             timeout: history.timeout.filter(|_| !ignores_the_deadline),
             simulator: simulator.clone(),
+            status_writes,
+            metrics,
             drains: false,
             drained_at: None,
         }
@@ -89,18 +98,40 @@ impl Function {
             fields.retain(|name, _| name != "account" && name != "region");
         }
         let mut context = self.context.clone();
-        if let Some(timeout) = self.timeout {
-            let deadline = self.simulator.world().client_time() + timeout;
-            context.deadline = u64::try_from(deadline.as_millis()).unwrap();
-        }
-        let event = LambdaEvent::new(event, context);
+        let (timeout, simulator) = (self.timeout, self.simulator.clone());
         let handled = async move {
-            match router.handle(event).await {
+            if let Some(timeout) = timeout {
+                let deadline = simulator.world().client_time() + timeout;
+                context.deadline = u64::try_from(deadline.as_millis()).unwrap();
+            }
+            match router.handle(LambdaEvent::new(event, context)).await {
                 Ok(outcome) => Ok(serde_json::to_value(outcome).unwrap()),
                 Err(error) => Err(error.error_message),
             }
         };
         CancelAfterPolls { run: Box::pin(INVOCATION.scope(invocation, handled)), polls }
+    }
+}
+
+/// Collects the lines of metrics that the router writes.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<Vec<Value>>>);
+
+impl Metrics {
+    /// Takes the last line, if there is one.
+    pub fn take(&self) -> Option<Value> {
+        std::mem::take(&mut *self.0.lock().unwrap()).pop()
+    }
+}
+
+impl Write for Metrics {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push(serde_json::from_slice(line)?);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -111,6 +111,10 @@ pub enum StepKind {
     Foreign,
     /// The router of another SageMaker pipeline pauses a rule, or enables it.
     OtherRouter(usize, bool),
+    /// Somebody asks for the status.
+    Ask,
+    /// Somebody asks for a retraining, forced or not.
+    Request(bool),
     /// SageMaker reaches its limit, or has room again.
     Limit(bool),
     /// The SageMaker pipeline is deleted and made again as soon as none of its executions runs. SageMaker keeps the tokens. A person
@@ -169,6 +173,8 @@ pub struct History {
     pub log_alarm: Option<usize>,
     /// Deployments come by actions of the CodePipeline, not by event.
     pub has_actions: bool,
+    /// Deployments wait for the end of an execution.
+    pub deployments_wait: bool,
     /// Deployments' events say what started them.
     pub events_have_trigger: bool,
     /// A pipeline parameter states why an execution was started, and when that happened.
@@ -224,6 +230,7 @@ impl History {
             describe_lag: lag(rng),
             rule_delay: Duration::from_secs(rng.u64(..60)),
             reused_token: match (rng.bool(), rng_for(seed, "sticky").bool()) {
+                _ if rare::starts_a_second_execution(seed) => ReusedToken::SecondExecution,
                 (true, true) => ReusedToken::Refused,
                 (true, false) => ReusedToken::RefusedForGood,
                 (false, _) => ReusedToken::SameExecution,
@@ -248,6 +255,7 @@ impl History {
             codepipeline_ahead: rare::codepipeline_ahead(seed),
             log_alarm: rare::log_alarm(seed),
             has_actions: false,
+            deployments_wait: rng_for(seed, "deployments wait").u8(..4) == 0,
             events_have_trigger: rng_for(seed, "trigger of deployments").bool(),
             has_parameters: rng_for(seed, "parameters").bool(),
             steps: steps(rng),
@@ -322,6 +330,7 @@ impl History {
         let is_lost = matches!(self.weather, Weather::Lossy | Weather::Silent);
         if rng.u8(..3) == 0 && !is_lost {
             self.has_actions = true;
+            self.deployments_wait = false;
             // Deployments come by event or by action, never both.
             for step in &mut self.steps {
                 if step.kind == StepKind::Code {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use simulator::sagemaker::Execution;
+use simulator::samples::sample_event;
 use simulator::sets_guard;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::holds::Hold;
 use crate::marks::TAG;
 use crate::names::{ALARMS, LISTED_ALARMS, RULES};
 use crate::owed::{self, Owed};
+use crate::people::Shown;
 use crate::queue::Delivery;
 use crate::state::Run;
 
@@ -22,12 +24,16 @@ const TRIES: usize = 3;
 
 /// An invocation that has ended.
 pub struct Ended {
-    delivery: Delivery,
-    begins: Instant,
+    pub delivery: Delivery,
+    pub begins: Instant,
     /// Whether reads showed the current state when it began.
     lists_were_current: bool,
     /// The answer or the error; `None` if it was killed.
     handled: Option<Result<Value, String>>,
+    /// The status just before it, of some heartbeats.
+    pub shown: Option<Shown>,
+    /// The last line of metrics.
+    pub metrics: Option<Value>,
 }
 
 impl Run<'_> {
@@ -58,10 +64,20 @@ impl Run<'_> {
         let lists_were_current = self.reads_are_current();
         delivery.drains = self.function.drains;
         let invocation = self.function.invoke(&delivery.event, polls);
+        let is_shown = delivery.name == "heartbeat"
+            && self.queue.in_flight == 1
+            && self.rng_for(("shown", self.queue.invocations)).u8(..3) == 0;
+        let status = is_shown.then(|| self.function.invoke(&sample_event("status"), usize::MAX));
+        let metrics = self.function.metrics.clone();
         async move {
+            let mut shown = None;
+            if let Some(status) = status {
+                let begins = Instant::now();
+                shown = status.await.and_then(Result::ok).map(|status| Shown { begins, status });
+            }
             let begins = Instant::now();
             let handled = invocation.await;
-            Ended { delivery, begins, lists_were_current, handled }
+            Ended { delivery, begins, lists_were_current, handled, shown, metrics: metrics.take() }
         }
     }
 
@@ -71,6 +87,7 @@ impl Run<'_> {
             self.trace.note("* an operator enables a rule that is stuck");
         }
         self.check_deadline(&ended)?;
+        self.check_statuses()?;
         let is_in_queue = match &ended.handled {
             Some(Ok(answer)) => {
                 self.answered(&ended, answer)?;
@@ -107,6 +124,14 @@ impl Run<'_> {
         let Ended { delivery, begins, .. } = ended;
         let name = &delivery.name;
         self.trace.note(&format!("answer {name} {}", answer["action"]));
+        if name == "status" {
+            let is_whole =
+                answer["summary"].is_string() && (answer["next"].is_object() || answer["nothing"].is_object());
+            return if is_whole { Ok(()) } else { Err(format!("invariant 13: a status is {answer}")) };
+        }
+        if name == "request" {
+            self.check_requests_answer(ended, answer)?;
+        }
         if delivery.drains && ["started", "engaged", "deferred"].iter().any(|action| answer["action"] == *action) {
             return Err(format!("{name} was {} while draining", answer["action"]));
         }
@@ -150,6 +175,8 @@ impl Run<'_> {
             return self.check_holds();
         }
         self.check_guards("after an invocation that nothing disturbed")?;
+        self.check_outcomes(ended, answer)?;
+        self.check_shown(ended, answer)?;
         if name == "heartbeat" && !self.function.drains {
             let world = self.simulator.world();
             let at = world.now() - begins.elapsed();
@@ -163,7 +190,7 @@ impl Run<'_> {
     }
 
     /// Whether nothing else changed the world while the invocation ran, and reads showed the current state.
-    fn is_undisturbed(&self, ended: &Ended) -> bool {
+    pub fn is_undisturbed(&self, ended: &Ended) -> bool {
         self.queue.in_flight == 0
             && self.changes.last + self.history.guard_read_lag < ended.begins
             && ended.lists_were_current
@@ -212,6 +239,9 @@ impl Run<'_> {
     /// Returns whether Lambda tries the event again. If not, the event is in the dead-letter queue, for a reason.
     fn failed(&mut self, mut delivery: Delivery, reason: &str) -> Result<bool, String> {
         self.trace.note(&format!("failed {}: {reason}", delivery.name));
+        if delivery.name == "status" && reason != "killed" && !reason.contains("deadline is near") {
+            return Err(format!("invariant 13: a status failed: {reason}"));
+        }
         self.check_holds()?;
         delivery.refused |= reason.contains("ConflictException");
         delivery.found_none |= reason.contains("start one by hand");
@@ -258,7 +288,7 @@ impl Run<'_> {
     }
 
     /// Whether calls of every kind failed, in an outage or a burst, at some time since then.
-    fn calls_fail(&self, since: Instant) -> bool {
+    pub fn calls_fail(&self, since: Instant) -> bool {
         let when = self.since(since);
         self.was_out(since, |_| true)
             || self.history.bursts.iter().any(|(from, to)| *from <= when.end && when.start <= *to)
@@ -294,7 +324,7 @@ impl Run<'_> {
     }
 
     /// Whether there was a trouble that fails heartbeats at some time since then.
-    fn was_in_trouble(&self, since: Instant) -> bool {
+    pub fn was_in_trouble(&self, since: Instant) -> bool {
         let (troubles, when) = (&self.history.troubles, self.since(since));
         ["code", "schedule", "drift"].iter().any(|trigger| troubles.refuses(trigger, when.clone()))
             || LISTED_ALARMS.iter().any(|alarm| troubles.hides_mutes(alarm, when.clone()))
@@ -315,7 +345,8 @@ impl Run<'_> {
             Weather::Outages => self.was_out(delivery.since, |_| true),
             Weather::Limits | Weather::Drained => {
                 let was_limited = is_limited || self.changes.limited.is_some_and(|until| until >= delivery.since);
-                delivery.name.starts_with("alarm") && !self.history.lists_alarms && was_limited
+                let is_forgotten = delivery.name.starts_with("alarm") && !self.history.lists_alarms;
+                (is_forgotten || delivery.name == "request") && was_limited
             }
             Weather::Ordinary | Weather::Lossy | Weather::Silent => false,
         }

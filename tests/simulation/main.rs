@@ -7,7 +7,7 @@
 //!   histories have. `trouble`: lasting faults that concern only some calls.
 //! - `run`: runs it: the loop, and how it ends. Start reading here. `state`: what a run consists of. `steps`: what happens in it.
 //!   `invocations`: the invocations of the function, and what follows from each.
-//! - `check`: the invariants. `owed`: what a heartbeat must start, without the router's code.
+//! - `check`: the invariants. `owed`: what a heartbeat must start. `people`: what people ask for. None of them has the router's code.
 //! - `world`, `wire`, `function`, `queue`: the simulated AWS, the calls, the router, its events. `defect`: the deliberate defects, which
 //!   `wire` puts on the calls.
 //! - `agenda`, `holds`, `ticks`, `trace`, `names`: what is planned, what operators hold, the ticks, the trace, the names.
@@ -35,6 +35,7 @@ mod holds;
 mod invocations;
 mod names;
 mod owed;
+mod people;
 mod queue;
 mod rare;
 mod run;
@@ -99,6 +100,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
                 h.clocks != Clocks::default(),
                 h.start_time_missing.is_some(),
                 h.has_parameters,
+                h.deployments_wait,
                 h.timeout.is_some(),
                 !h.codepipeline_ahead.is_zero(),
                 h.log_alarm.is_some(),
@@ -136,6 +138,7 @@ fn shrink(mut history: History, mut violation: Violation) -> (History, Violation
             History { guard_read_lag: Duration::ZERO, ..history.clone() },
             History { has_parameters: false, ..history.clone() },
             History { timeout: None, ..history.clone() },
+            History { deployments_wait: false, ..history.clone() },
             History { codepipeline_ahead: Duration::ZERO, ..history.clone() },
             History { log_alarm: None, ..history.clone() },
             History { troubles: Troubles { mutes: None, ..history.troubles.clone() }, ..history.clone() },

@@ -44,6 +44,12 @@ pub fn log_alarm(seed: u64) -> Option<usize> {
     (rng.u8(..3) == 0).then(|| rng.usize(..ALARMS.len()))
 }
 
+/// Whether a token that is used with another request starts a second execution. Then only one invocation at a time keeps triggers from
+/// starting two.
+pub fn starts_a_second_execution(seed: u64) -> bool {
+    rng_for(seed, "second execution").u8(..6) == 0
+}
+
 /// The steps that only some histories have, with their times.
 pub fn steps(history: &History) -> Vec<(Duration, StepKind)> {
     let last = history.steps.last().map_or(Duration::ZERO, |step| step.at);
@@ -63,6 +69,13 @@ pub fn steps(history: &History) -> Vec<(Duration, StepKind)> {
     let rng = &mut rng_for(history.seed, "many failures");
     if rng.u8(..8) == 0 {
         steps.push((last.mul_f64(rng.f64()), StepKind::DeploymentsFail(rng.usize(100..300))));
+    }
+    let rng = &mut rng_for(history.seed, "people");
+    if rng.bool() {
+        steps.extend((0..1 + rng.usize(..3)).map(|_| (last.mul_f64(rng.f64()), StepKind::Ask)));
+    }
+    if rng.u8(..3) == 0 {
+        steps.extend((0..1 + rng.usize(..3)).map(|_| (last.mul_f64(rng.f64()), StepKind::Request(rng.bool()))));
     }
     let rng = &mut rng_for(history.seed, "remade pipeline");
     if rng.u8(..8) == 0 && !history.has_actions {

@@ -65,6 +65,8 @@ fn is_silent(step: &Step) -> bool {
             | StepKind::TickAhead(_)
             | StepKind::Action
             | StepKind::StartByHand
+            | StepKind::Ask
+            | StepKind::Request(_)
     )
 }
 

@@ -45,6 +45,8 @@ pub struct Requests {
     pub codes: Vec<String>,
     /// The id of every action's first job.
     pub first_jobs: Vec<String>,
+    /// Whether the request of this id is forced.
+    pub by_people: BTreeMap<String, bool>,
     /// New code that waits before the stage.
     pub waiting: Option<usize>,
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{HEARTBEAT_RULE, SAGEMAKER_PIPELINE, SCHEDULE_RULE, STAGE};
 use simulator::sagemaker::Execution;
-use simulator::samples::sample_with;
+use simulator::samples::{sample_event, sample_with};
 use tokio::time::Instant;
 
 use crate::agenda::Planned;
@@ -14,6 +14,7 @@ use crate::history::{Step, StepKind, Weather, asks_again, course, deliveries};
 use crate::holds::{Hold, Holds};
 use crate::marks::{HOLD, TAG};
 use crate::names::{ALARMS, OTHER_MARK, RULES};
+use crate::people::FAILED_STEP;
 use crate::queue::Delivery;
 use crate::state::Run;
 
@@ -79,7 +80,10 @@ impl Run<'_> {
             Planned::Status { arn, .. } if self.is_deleted(&arn) => return,
             Planned::Status { arn, status } => {
                 self.trace.note(&format!("* {} is {status}", arn.rsplit('/').next().unwrap()));
-                self.simulator.world().set_execution_status(&arn, status);
+                match status {
+                    "Failed" => self.simulator.world().fail_step(&arn, FAILED_STEP, "CapacityError"),
+                    _ => self.simulator.world().set_execution_status(&arn, status),
+                }
                 let has_ended = status != "Executing" && status != "Stopping";
                 if has_ended && self.history.weather == Weather::Ordinary && self.history.lags() {
                     self.tick_while_lists_lag(&arn);
@@ -181,6 +185,8 @@ impl Run<'_> {
                 let event = self.simulator.world().code_rolled_back(&id);
                 self.send("rollback", &event, &id);
             }
+            StepKind::Ask => self.queue.push(Delivery::new("status".to_owned(), sample_event("status"))),
+            StepKind::Request(is_forced) => self.request(number, is_forced),
             StepKind::Foreign => self.send_foreign_events(number),
             StepKind::OtherRouter(rule, pauses) => self.act_as_other_router(RULES[rule], pauses),
             StepKind::RemakePipeline(by_hand) => self.remake_pipeline(number, by_hand),

@@ -16,7 +16,7 @@ use simulator::fault::{Fault, Symptom};
 use simulator::nyctaxi::{HEARTBEAT_RULE, SCHEDULE_RULE};
 use simulator::shape::ApiError;
 use simulator::time::DAY;
-use simulator::{Simulator, Time, sets_guard};
+use simulator::{Simulator, Time, only_reads, sets_guard};
 use tokio::time::Instant;
 
 use crate::defect::Defect;
@@ -69,6 +69,8 @@ pub struct Wire {
     defect: Option<Defect>,
     /// For each execution that a start returned: whether a heartbeat started it.
     pub by_heartbeat: Arc<Mutex<BTreeMap<String, bool>>>,
+    /// The operations other than reads that a status called.
+    pub status_writes: Arc<Mutex<Vec<String>>>,
 }
 
 impl Wire {
@@ -84,6 +86,7 @@ impl Wire {
             rng: Arc::new(Mutex::new(rng)),
             defect,
             by_heartbeat: Arc::default(),
+            status_writes: Arc::default(),
         }
     }
 
@@ -114,6 +117,9 @@ impl Wire {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        if is_status() && !only_reads(operation) {
+            self.status_writes.lock().unwrap().push(operation.to_owned());
+        }
         let answer = self.simulator.exchange(target, authorization, input.to_string().as_bytes()).await;
         if let Ok(Some(arn)) = answer.as_ref().map(|answer| answer["PipelineExecutionArn"].as_str())
             && target.ends_with(".StartPipelineExecution")
@@ -138,6 +144,14 @@ impl Wire {
         let rule = input["Name"].as_str().or(input["ResourceARN"].as_str());
         let rule = rule.and_then(|name| name.rsplit('/').next()).map(str::to_owned);
         match (defect, operation) {
+            (Defect::AStatusWrites, "DescribeRule") if is_status() => {
+                let enable = json!({ "Name": input["Name"] });
+                self.exchange("AWSEvents.EnableRule", authorization, enable).await?;
+            }
+            (Defect::ARequestStartsTwice, "StartPipelineExecution") if is_request() => {
+                let number = self.rng.lock().unwrap().u64(..);
+                input["ClientRequestToken"] = format!("{number:_<40}").into();
+            }
             (Defect::TokenOfTheEvent, "StartPipelineExecution") => {
                 let name = input["PipelineExecutionDisplayName"].as_str().unwrap_or_default();
                 input["ClientRequestToken"] = format!("{name:_<40}").into();
@@ -275,6 +289,29 @@ impl Wire {
             (Defect::StoppingIsEnded, "ListPipelineExecutions" | "DescribePipelineExecution") => {
                 for_each_execution(answer, |execution| {
                     if execution["PipelineExecutionStatus"] == "Stopping" {
+                        execution["PipelineExecutionStatus"] = "Stopped".into();
+                    }
+                });
+            }
+            (Defect::ShowsWhatItDoesNotDo, "ListPipelineExecutions") if is_status() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
+            }
+            (Defect::ARequestStartsTwice, "ListPipelineExecutions") if is_request() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionDisplayName"] = Value::Null);
+            }
+            (Defect::ARequestStartsBesideAnActiveExecution, "ListPipelineExecutions") if lists == 1 && is_request() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
+            }
+            (Defect::ADeploymentDoesNotWait, "ListPipelineExecutions") if lists == 1 && is_deployment() => {
+                for_each_execution(answer, |execution| execution["PipelineExecutionStatus"] = "Succeeded".into());
+            }
+            (Defect::OldCodeIsTrainedLast, "ListPipelineExecutions") if lists == 1 && is_deployment() => {
+                for_each_execution(answer, |execution| start_earlier(execution, (60 * DAY).as_secs_f64()));
+            }
+            (Defect::OnlyItsEventCountsAFailure, "ListPipelineExecutions") if !is_execution_status() => {
+                for_each_execution(answer, |execution| {
+                    if ["Failed", "CompletedWithFailures"].iter().any(|it| execution["PipelineExecutionStatus"] == *it)
+                    {
                         execution["PipelineExecutionStatus"] = "Stopped".into();
                     }
                 });
@@ -429,6 +466,26 @@ fn is_schedulers_tick() -> bool {
 /// Whether the invocation's event is a heartbeat.
 fn is_heartbeat() -> bool {
     with_invocation(|i| i.event["resources"][0].as_str().is_some_and(|arn| arn.ends_with(HEARTBEAT_RULE)))
+}
+
+/// Whether somebody asks for the status.
+fn is_status() -> bool {
+    with_invocation(|i| i.event["source"] == "drift-router" && i.event["detail-type"] == "Status")
+}
+
+/// Whether somebody asks for a retraining.
+fn is_request() -> bool {
+    with_invocation(|i| i.event["source"] == "drift-router" && i.event["detail-type"] == "Retrain")
+}
+
+/// Whether the invocation's event reports a deployment.
+fn is_deployment() -> bool {
+    with_invocation(|i| i.event["source"] == "aws.codepipeline")
+}
+
+/// Whether the invocation's event reports the status of an execution.
+fn is_execution_status() -> bool {
+    with_invocation(|i| i.event["source"] == "aws.sagemaker")
 }
 
 /// Whether the invocation's event requests a retraining.
