@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{ALARM, ALARM_NAMES, SAGEMAKER_PIPELINE, STAGE, STAGING_ALARM};
 use simulator::sagemaker::{Execution, ReusedToken};
-use simulator::samples::status_event;
+use simulator::samples::{sample_event, sample_with, status_event};
 use simulator::{Project, Simulator, Time, sets_guard};
 use tokio::time::advance;
 
@@ -48,11 +48,17 @@ pub enum Event {
     OtherJob,
     /// The next job of the action that waits for the last execution.
     Continuation,
+    /// Somebody asks for a retraining.
+    Request,
+    /// Somebody asks for one, whatever runs.
+    ForcedRequest,
+    /// Somebody asks for the status.
+    Status,
 }
 
 impl Event {
     /// Every kind of event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Deployment,
         Self::Drift,
         Self::Tick,
@@ -64,6 +70,8 @@ impl Event {
         Self::CatchUpTick,
         Self::Job,
         Self::Continuation,
+        Self::Request,
+        Self::Status,
     ];
 
     /// The same kind of event about something else. A pair of two equal events is the same event, delivered twice.
@@ -73,6 +81,7 @@ impl Event {
             Self::Drift => Some(Self::OtherDrift),
             Self::Tick => Some(Self::OtherTick),
             Self::Job => Some(Self::OtherJob),
+            Self::Request => Some(Self::ForcedRequest),
             _ => None,
         }
     }
@@ -383,6 +392,16 @@ impl<'c> Scene<'c> {
                 job
             }
             Event::Continuation => self.continuation.clone().unwrap(),
+            Event::Request | Event::ForcedRequest => {
+                let is_forced = event == Event::ForcedRequest;
+                let id = if is_forced { "forced" } else { "not-forced" };
+                self.may_start.push(format!("request-{id}"));
+                if is_forced {
+                    self.must_exist.push(format!("request-{id}"));
+                }
+                sample_with("retrain", &[("/detail", json!({ "id": id, "force": is_forced }))])
+            }
+            Event::Status => sample_event("status"),
         }
     }
 

@@ -74,7 +74,8 @@ pub fn check_starts(prepared: &Prepared, world: &World) -> Result<(), String> {
         if coalesces {
             coalesced.push(name);
         }
-        if prepared.was_active && (coalesces || name == "code-lost-deployment") {
+        let needs_no_other = ["code-lost-deployment", "request-not-forced"].contains(&name);
+        if prepared.was_active && (coalesces || needs_no_other) {
             return Err(format!("invariant 3: {name} was started beside an active execution"));
         }
     }
