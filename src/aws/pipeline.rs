@@ -109,19 +109,24 @@ impl Pipeline {
         }
     }
 
-    /// The steps of an execution that failed, at most 10, each with 300 characters of SageMaker's reason.
-    pub(crate) async fn failed_steps(&self, arn: &ExecutionArn) -> Result<Vec<FailedStep>, CallError> {
+    /// The steps of an execution that failed, at most 10, each with 300 characters of SageMaker's reason. Also returns why not all of
+    /// them could be read.
+    pub(crate) async fn failed_steps(&self, arn: &ExecutionArn) -> (Vec<FailedStep>, Option<CallError>) {
         let call = self.client.list_pipeline_execution_steps().pipeline_execution_arn(arn.as_str()).max_results(PAGE);
         let mut pages = call.into_paginator().send();
         let mut failed = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { break };
-            let page = page.map_err(|error| {
-                let operation = format!("list the steps of {}", arn.as_str());
-                let permission =
-                    "sagemaker:ListPipelineExecutionSteps (for the pipeline's ARN followed by /execution/*)";
-                CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error)
-            })?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    let operation = format!("list the steps of {}", arn.as_str());
+                    let permission =
+                        "sagemaker:ListPipelineExecutionSteps (for the pipeline's ARN followed by /execution/*)";
+                    let remedy = Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission };
+                    return (failed, Some(CallError::new(operation, remedy, error)));
+                }
+            };
             let steps = page.pipeline_execution_steps.unwrap_or_default().into_iter();
             failed.extend(steps.filter(|step| step.step_status == Some(StepStatus::Failed)).map(|step| FailedStep {
                 step: step.step_name.unwrap_or_default(),
@@ -135,7 +140,7 @@ impl Pipeline {
             }
         }
         failed.truncate(MOST_STEPS);
-        Ok(failed)
+        (failed, None)
     }
 
     /// Starts an execution and returns its ARN. A repeated request with the same token starts nothing and returns the same ARN.

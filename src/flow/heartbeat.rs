@@ -1,7 +1,8 @@
 //! The heartbeat's flow: set the guards, then carry out the plan.
 //!
 //! Events get lost, and a start may have to wait. So every heartbeat reads AWS's own state: the newest deployments, the drift
-//! alarms, and the tag of an owed tick. What it starts, and why not more, is the [`Plan`]'s decision. It starts one execution at most.
+//! alarms, and the tag of an owed tick. What it starts, and why not more, is the [`Plan`]'s decision. It starts one execution at most
+//! that SageMaker then shows.
 
 use std::time::Duration;
 

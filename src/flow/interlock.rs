@@ -130,29 +130,38 @@ pub(crate) async fn reconcile(
             false => (vec![], None),
         }
     };
-    let (observed, (steps, warning)) = tokio::join!(observe(invocation, vec![hint.clone()], &[], outcome), steps);
-    let mut snapshot = observed?;
-    let failed = snapshot.named.iter().map(|named| &named.execution).find(|named| named.status.is_failure());
-    outcome.warnings.extend(warning);
-    let failure = failed.filter(|_| reports_failure).and_then(|failed| failure_message(failed, &steps));
-    let distrusted = match hint.status.is_active() {
-        true => Ok(()),
-        false => distrust_the_list(invocation, &mut snapshot).await,
-    };
-    let converged = converge_and_answer(invocation, &mut snapshot, outcome).await;
-    both(distrusted, converged)?;
-    if let Some(failure) = failure {
+    // Steps that are slow to read do not delay the guards.
+    let (set, (steps, warning)) = tokio::join!(set_guards(invocation, hint, outcome), steps);
+    let (named, result) = set?;
+    let failed = named.iter().map(|named| &named.execution).find(|named| named.status.is_failure());
+    if let Some(failure) = failed.filter(|_| reports_failure).and_then(|failed| failure_message(failed, &steps)) {
         outcome.add_reason(&failure);
     }
-    Ok(())
+    outcome.warnings.extend(warning);
+    result
 }
 
-/// The failed steps of an execution. If they cannot be read, a warning says why, and the failure is reported without them.
+/// Observes, and sets the guards. Returns what was found of the execution that the hint names, and whether the guards are as they
+/// should be.
+async fn set_guards(
+    invocation: &Invocation<'_>,
+    hint: &StatusHint,
+    outcome: &mut Outcome,
+) -> Result<(Vec<Named>, Result<(), Error>), Error> {
+    let mut snapshot = observe(invocation, vec![hint.clone()], &[], outcome).await?;
+    let named = snapshot.named.clone();
+    let distrusted = match hint.status.is_active() {
+        true => Ok(()),
+        false => distrust_the_list(invocation, &mut snapshot, outcome).await,
+    };
+    let converged = converge_and_answer(invocation, &mut snapshot, outcome).await;
+    Ok((named, both(distrusted, converged).map(drop)))
+}
+
+/// The failed steps of an execution. If not all of them can be read, a warning says why, and the failure is reported without them.
 pub(crate) async fn failed_steps(invocation: &Invocation<'_>, arn: &ExecutionArn) -> (Vec<FailedStep>, Option<String>) {
-    match invocation.aws.pipeline.failed_steps(arn).await {
-        Ok(steps) => (steps, None),
-        Err(error) => (vec![], Some(format!("the failed steps are not named: {}", chain(&error)))),
-    }
+    let (steps, failure) = invocation.aws.pipeline.failed_steps(arn).await;
+    (steps, failure.map(|failure| format!("not all failed steps are named: {}", chain(&failure))))
 }
 
 /// How many executions that only the list shows as active are looked at.
@@ -166,12 +175,16 @@ const MOST_DISTRUSTED: usize = 5;
 pub(crate) async fn distrust_the_list(
     invocation: &Invocation<'_>,
     snapshot: &mut Snapshot<'_>,
+    outcome: &mut Outcome,
 ) -> Result<(), CallError> {
     for _ in 0..MOST_DISTRUSTED {
         let active = active_execution(&snapshot.executions, &snapshot.named);
         let Some(active) = active.filter(|active| !snapshot.finds(&active.arn)) else { break };
         match invocation.aws.pipeline.describe(&active.arn).await {
-            Ok(Some(described)) => snapshot.correct(described),
+            Ok(Some(described)) => {
+                snapshot.correct(described);
+                note_result(snapshot, outcome);
+            }
             Err(error) if error.is_retryable() => return Err(error),
             Ok(None) | Err(_) => break,
         }
@@ -241,11 +254,10 @@ pub(crate) async fn observe<'a>(
         Ok((executions, described)) => {
             let described = hints.iter().zip(described);
             let named = described.map(|(hint, described)| named_execution(hint, described, &executions));
-            let named: Vec<Named> = named.collect();
-            if mode != Mode::Drain {
-                outcome.retraining_failing = training::is_failing(&executions, &named);
-            }
-            Ok(Snapshot { mode, executions, hints, named, guards })
+            let named = named.collect();
+            let snapshot = Snapshot { mode, executions, hints, named, guards };
+            note_result(&snapshot, outcome);
+            Ok(snapshot)
         }
         Err(error) if mode == Mode::Drain || error.is_not_found() => {
             Err(release(invocation, error, guards, outcome).await)
@@ -259,6 +271,13 @@ pub(crate) async fn read_guards<'a>(
     before: &[ObservedGuard<'_>],
 ) -> Vec<ObservedGuard<'a>> {
     aws::read_all(&invocation.aws.guards, invocation.rule_arns.as_ref(), before).await
+}
+
+/// Notes whether the newest training failed. A router that drains does not read the list.
+fn note_result(snapshot: &Snapshot<'_>, outcome: &mut Outcome) {
+    if snapshot.mode != Mode::Drain {
+        outcome.retraining_failing = training::is_failing(&snapshot.executions, &snapshot.named);
+    }
 }
 
 fn note_states(guards: &[ObservedGuard<'_>], outcome: &mut Outcome) {

@@ -158,7 +158,7 @@ async fn continue_job(
 /// Sets the guards after the end of an execution.
 async fn set_guards(invocation: &Invocation<'_>, hints: Vec<StatusHint>, outcome: &mut Outcome) -> Result<(), Error> {
     let mut snapshot = observe(invocation, hints, &[], outcome).await?;
-    let distrusted = distrust_the_list(invocation, &mut snapshot).await;
+    let distrusted = distrust_the_list(invocation, &mut snapshot, outcome).await;
     both(distrusted, converge(invocation, &mut snapshot, outcome).await).map(drop)
 }
 

@@ -135,6 +135,10 @@ async fn remember_and_fail(
     error.and(Error::of_calls(remembered))
 }
 
+/// What the answer to a request says whose execution exists.
+const ID_IS_USED: &str = "this id has its execution already: nothing more is started, and other parameters than those of its first \
+                          request are not used";
+
 /// Answers an occurrence that is not started. Returns `None` if it is owed. Only `Owed` starts an execution: a verdict that is added
 /// later does not.
 ///
@@ -152,8 +156,7 @@ fn answer(
         Verdict::Owed => return Ok(None),
         Verdict::Unread => return Err(snapshot.take_read_error()),
         Verdict::ServedByName(execution) => {
-            let reason = "the request's id was used before: nothing is started, and its parameters are not used";
-            (Action::Duplicate, Some(execution), is_request.then(|| reason.to_owned()))
+            (Action::Duplicate, Some(execution), is_request.then(|| ID_IS_USED.to_owned()))
         }
         Verdict::Running(execution) => (Action::AlreadyRunning, Some(execution), None),
         Verdict::ServedByTime(execution) => (Action::AlreadyServed, Some(execution), None),
@@ -350,6 +353,11 @@ pub(crate) async fn finish<'a>(
         Some(_) => {
             outcome.action = None;
             Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
+        }
+        None if own.is_some_and(|own| start::was_started_before(&own.execution, invocation.aws.now())) => {
+            outcome.action = Some(Action::Duplicate);
+            outcome.reason = matches!(occurrence.trigger, Trigger::Request { .. }).then(|| ID_IS_USED.to_owned());
+            Ok(false)
         }
         None => Ok(true),
     };

@@ -11,7 +11,7 @@ use crate::model::{Alarm, Execution, ExecutionStatus, FailedStep, Mode, Mutes};
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
-use crate::policy::start::trigger_and_key;
+use crate::policy::start::{is_by_router, trigger_and_key};
 use crate::policy::verdict::Verdict;
 use crate::policy::{rfc3339, training};
 
@@ -33,7 +33,10 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
     let mut status = Status {
         event: EventKind::Status,
         summary: "The executions cannot be read, so nothing can be decided.".to_owned(),
-        next: ShownNext::Nothing { why: "executionsUnread", until: None },
+        next: ShownNext::Nothing {
+            why: plan::obstacle(config.mode, config.heartbeat_starts()).map_or("executionsUnread", |why| why.word()),
+            until: None,
+        },
         guards: guards.iter().map(|guard| (guard.role().name(), shown_guard(guard))).collect(),
         findings: None,
         executions: None,
@@ -86,7 +89,11 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     if let Some(failed) = shown.iter_mut().find(|shown| failed.is_some_and(|failed| failed.arn.as_str() == shown.arn)) {
         failed.failed_steps = steps.into_iter().map(|FailedStep { step, reason }| ShownStep { step, reason }).collect();
     }
-    let plan = plan::make(&found, &situation);
+    let mut plan = plan::make(&found, &situation);
+    // All alarms that were asked are muted. A heartbeat asks the others, the newest one first.
+    if let Next::ReadMutes(unasked) = &plan.next {
+        plan.next = plan::start(unasked, &situation);
+    }
     status.next = shown_next(&plan);
     status.findings = Some(plan.findings.iter().map(shown_finding).collect());
     status.starts_in_24_hours = Some(training::starts_within_a_day(&snapshot.executions, plan.at));
@@ -126,7 +133,8 @@ fn shown_guard(guard: &ObservedGuard<'_>) -> ShownGuard {
 }
 
 fn shown_execution(listed: &Execution, described: Option<Description>) -> ShownExecution {
-    let name = trigger_and_key(listed.display_name.as_deref());
+    let is_ours = |described: &Description| described.text.as_deref().is_some_and(is_by_router);
+    let name = trigger_and_key(listed.display_name.as_deref()).filter(|_| described.as_ref().is_none_or(is_ours));
     let shown = ShownExecution {
         arn: listed.arn.as_str().to_owned(),
         trigger: name.map(|(trigger, _)| trigger),
@@ -173,7 +181,6 @@ fn shown_next(plan: &Plan) -> ShownNext {
     };
     match &plan.next {
         Next::Start { finding, earliest } => next(finding, *earliest),
-        // All alarms that were asked are muted. A heartbeat asks the others, the newest one first.
         Next::ReadMutes(finding) => next(finding, plan.at),
         Next::Nothing(why) => ShownNext::Nothing { why: why.word(), until: why.until().map(Time) },
     }
@@ -209,8 +216,10 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
         Next::Start { finding, earliest } if *earliest > plan.at => {
             parts.push(format!("a heartbeat starts {} from {} on", named(finding), rfc3339(*earliest)));
         }
-        Next::Start { finding, .. } => parts.push(format!("the next heartbeat starts {}", named(finding))),
-        Next::ReadMutes(finding) => {
+        Next::Start { finding, .. } if finding.verdict == Verdict::Owed => {
+            parts.push(format!("the next heartbeat starts {}", named(finding)));
+        }
+        Next::Start { finding, .. } | Next::ReadMutes(finding) => {
             parts.push(format!("the next heartbeat starts {}, unless its alarm is muted", named(finding)));
         }
     }

@@ -170,58 +170,71 @@ pub(crate) fn make(found: &Found, situation: &Situation<'_>) -> Plan {
     Plan { at: situation.now, findings, next, unasked, tag_is_obsolete, longest_owed }
 }
 
-fn next(findings: &[Finding], situation: &Situation<'_>) -> Next {
-    let executions = situation.executions;
-    if situation.mode == Mode::Drain {
-        return Next::Nothing(WhyNothing::Drain);
+/// Why no heartbeat starts anything, whatever is found.
+pub(crate) fn obstacle(mode: Mode, heartbeat_starts: bool) -> Option<WhyNothing> {
+    match mode {
+        Mode::Drain => Some(WhyNothing::Drain),
+        Mode::Active | Mode::DryRun => (!heartbeat_starts).then_some(WhyNothing::NoHeartbeat),
     }
-    if !situation.heartbeat_starts {
-        return Next::Nothing(WhyNothing::NoHeartbeat);
+}
+
+fn next(findings: &[Finding], situation: &Situation<'_>) -> Next {
+    if let Some(why) = obstacle(situation.mode, situation.heartbeat_starts) {
+        return Next::Nothing(why);
     }
     if situation.has_unread_guard {
         return Next::Nothing(WhyNothing::GuardUnsettled);
     }
-    if let Some(active) = executions.iter().find(|execution| execution.status.is_active()) {
+    if let Some(active) = situation.executions.iter().find(|execution| execution.status.is_active()) {
         return Next::Nothing(WhyNothing::ExecutionActive(active.arn.clone()));
     }
-    let Some(owed) = findings.iter().find(|finding| finding.verdict == Verdict::Owed) else {
-        if let Some(unasked) = findings.iter().find(|finding| finding.verdict == Verdict::OwedUnlessMuted) {
-            return Next::ReadMutes(unasked.clone());
-        }
-        return later(findings, situation).unwrap_or(Next::Nothing(WhyNothing::NothingOwed));
-    };
-    if executions.first().is_some_and(|newest| newest.started.is_none()) {
-        return Next::Nothing(WhyNothing::NoStartTime);
+    let first = |verdict: Verdict| findings.iter().find(|finding| finding.verdict == verdict);
+    if let Some(owed) = first(Verdict::Owed) {
+        return start(owed, situation);
     }
-    if let Some(brake) = training::brake(situation) {
-        return Next::Nothing(WhyNothing::Braked(brake));
+    if let Some(unasked) = first(Verdict::OwedUnlessMuted) {
+        return Next::ReadMutes(unasked.clone());
     }
-    Next::Start { finding: owed.clone(), earliest: situation.now }
+    later(findings, situation).unwrap_or(Next::Nothing(WhyNothing::NothingOwed))
 }
 
-/// The finding whose time comes first, and when it may be started.
+/// The start of what is owed, or what else is in its way.
+pub(crate) fn start(owed: &Finding, situation: &Situation<'_>) -> Next {
+    if situation.executions.first().is_some_and(|newest| newest.started.is_none()) {
+        return Next::Nothing(WhyNothing::NoStartTime);
+    }
+    match training::brake(situation) {
+        Some(brake) => Next::Nothing(WhyNothing::Braked(brake)),
+        None => Next::Start { finding: owed.clone(), earliest: situation.now },
+    }
+}
+
+/// When the first of the findings that wait may be started, and which one is served first then.
 fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
-    let waits = findings.iter().filter_map(|finding| match &finding.verdict {
-        Verdict::TooYoung { until } | Verdict::CoolingDown { until, .. } => Some((finding, *until)),
-        Verdict::Owed
-        | Verdict::OwedUnlessMuted
-        | Verdict::ServedByName(_)
-        | Verdict::ServedByTime(_)
-        | Verdict::Running(_)
-        | Verdict::Waiting(_)
-        | Verdict::Held
-        | Verdict::Unread
-        | Verdict::Expired
-        | Verdict::RolledBack { .. }
-        | Verdict::Suppressed { .. }
-        | Verdict::ActionsOff
-        | Verdict::Muted
-        | Verdict::MutesNotRead
-        | Verdict::Braked(_) => None,
-    });
-    let (finding, earliest) = waits.min_by_key(|(_, until)| *until)?;
+    let waits = || {
+        findings.iter().filter_map(|finding| match &finding.verdict {
+            Verdict::TooYoung { until } | Verdict::CoolingDown { until, .. } => Some((finding, *until)),
+            Verdict::Owed
+            | Verdict::OwedUnlessMuted
+            | Verdict::ServedByName(_)
+            | Verdict::ServedByTime(_)
+            | Verdict::Running(_)
+            | Verdict::Waiting(_)
+            | Verdict::Held
+            | Verdict::Unread
+            | Verdict::Expired
+            | Verdict::RolledBack { .. }
+            | Verdict::Suppressed { .. }
+            | Verdict::ActionsOff
+            | Verdict::Muted
+            | Verdict::MutesNotRead
+            | Verdict::Braked(_) => None,
+        })
+    };
     let braked = training::brake(situation).and_then(|brake| brake.until);
-    Some(Next::Start { finding: finding.clone(), earliest: braked.map_or(earliest, |until| until.max(earliest)) })
+    let earliest = waits().map(|(_, until)| until).min()?.max(braked.unwrap_or(situation.now));
+    let (finding, _) = waits().find(|(_, until)| *until <= earliest)?;
+    Some(Next::Start { finding: finding.clone(), earliest })
 }
 
 #[cfg(test)]
@@ -385,6 +398,15 @@ mod tests {
         assert_eq!(next(&[history[0].clone(), unknown.clone()], 2), "braked");
         assert_eq!(next(&[unknown], 4), "noStartTime");
         assert_eq!(make(&Found::default(), &situation(&history)).next, Next::Nothing(WhyNothing::NothingOwed));
+    }
+
+    #[test]
+    fn what_waits_for_a_time_is_next_in_the_order_in_which_it_is_served_then() {
+        let (executions, minutes) = ([started(noon() - 23 * HOUR)], |count: u32| count * MINUTE);
+        let braked = Situation { catch_up_per_day: 1, ..situation(&executions) };
+        let found = Found { alarms: vec![], ..found(minutes(3), minutes(4), [HOUR; 2]) };
+        assert_eq!(next(&make(&found, &situation(&[]))), "schedule in 1m");
+        assert_eq!(next(&make(&found, &braked)), "code in 1h", "both may be started then");
     }
 
     #[test]

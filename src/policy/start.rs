@@ -4,9 +4,10 @@
 //! execution").
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use crate::model::{Execution, Occurrence, Trigger};
-use crate::policy::{HASH_LENGTH, Situation, digest, rfc3339};
+use crate::policy::{CLOCKS_DIFFER, HASH_LENGTH, Situation, age, digest, rfc3339};
 
 /// What is sent to `StartPipelineExecution`
 /// (<https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html>).
@@ -50,10 +51,24 @@ pub(crate) fn is_of_another_occurrence(started: &Execution, occurrence: &Occurre
     started.display_name.as_ref().is_some_and(|name| *name != display_name(occurrence))
 }
 
+/// How every description begins.
+const BY_ROUTER: &str = "Started by drift-router: ";
+
 /// A `PipelineExecutionDescription`: why an execution was started, in one line. SageMaker takes 3,072 characters.
 pub(crate) fn description(why: &str) -> String {
-    let why: String = why.chars().take(3000).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("Started by drift-router: {why}.")
+    let ends_line = |c: char| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c);
+    let why: String = why.chars().take(3000).map(|c| if ends_line(c) { ' ' } else { c }).collect();
+    format!("{BY_ROUTER}{why}.")
+}
+
+/// Whether a router started the execution with this description. A person may give an execution a name such as `drift-analysis`.
+pub(crate) fn is_by_router(description: &str) -> bool {
+    description.starts_with(BY_ROUTER)
+}
+
+/// Whether an execution, which SageMaker returned for a start at `now`, was started before: its token was used then.
+pub(crate) fn was_started_before(execution: &Execution, now: SystemTime) -> bool {
+    execution.started.is_some_and(|started| age(started, now) > CLOCKS_DIFFER)
 }
 
 /// SageMaker's longest display name, in characters.

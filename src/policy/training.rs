@@ -15,10 +15,19 @@ pub(crate) fn is_failing(executions: &[Execution], named: &[Named]) -> Option<bo
 /// `named` replace the list's. An execution that SageMaker does not find does not count: only an event reports it.
 pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named]) -> Option<&'e Execution> {
     let found = || named.iter().filter(|named| named.is_found).map(|named| &named.execution);
-    let listed = executions.iter().filter(|listed| found().all(|named| named.arn != listed.arn));
-    let is_result = |status: &ExecutionStatus| *status == ExecutionStatus::Succeeded || status.is_failure();
-    let results = found().chain(listed).filter(|execution| is_result(&execution.status));
-    results.reduce(|newest, other| if other.started > newest.started { other } else { newest })
+    let is_result = |execution: &&Execution| match &execution.status {
+        ExecutionStatus::Active => false,
+        ExecutionStatus::Succeeded => true,
+        ExecutionStatus::Unsuccessful { .. } => execution.status.is_failure(),
+    };
+    // The list has its own order, also of executions without a start time.
+    let listed = executions.iter().map(|listed| found().find(|named| named.arn == listed.arn).unwrap_or(listed));
+    let newest = listed.filter(is_result).next();
+    let unlisted = found().filter(|named| executions.iter().all(|listed| listed.arn != named.arn)).filter(is_result);
+    newest
+        .into_iter()
+        .chain(unlisted)
+        .reduce(|newest, other| if other.started > newest.started { other } else { newest })
 }
 
 /// The time since the newest successful training started. If none is listed, the time since the oldest listed one started, which is
@@ -98,9 +107,9 @@ mod tests {
         assert_eq!(is_failing(&list[1..], std::slice::from_ref(&named)), Some(true), "the list lags");
         assert_eq!(is_failing(&list, &[found(ended("Failed", 3))]), Some(false), "an older one");
         assert_eq!(is_failing(&list, &[Named { is_found: false, ..named }]), Some(false));
-        // Executions without a start time: the list's order decides.
-        let [newer, older] = ["Failed", "Succeeded"].map(|word| Execution { started: None, ..ended(word, 1) });
-        assert_eq!(is_failing(&[newer, older], &[]), Some(true));
+        // Of executions without a start time, the list's order decides.
+        let newer = Execution { started: None, ..ended("Failed", 1) };
+        assert_eq!(is_failing(&[newer, ended("Succeeded", 2)], &[]), Some(true));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The CloudWatch metrics of each invocation.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use simulator::nyctaxi::{DRIFT_RULE, FIRST_EXECUTION_ARN, STAGE};
 use simulator::samples::{sample_event, status_event};
@@ -141,6 +143,18 @@ async fn ten_failed_steps_are_named_and_without_the_permission_the_failure_is_to
     lab.simulator.world().inject(fault::next("ListPipelineExecutionSteps", 9, denied));
     let told = lab.send(status_event(&arn, "Failed")).await["reason"].as_str().unwrap().to_owned();
     assert!(told.ends_with("Step failure: One or multiple steps failed."), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_cannot_be_read_in_time_do_not_keep_the_guards_disabled() {
+    let lab = Lab::new();
+    let arn = lab.simulator.world().start_execution(None);
+    lab.send(status_event(&arn, "Executing")).await;
+    lab.simulator.world().set_execution_status(&arn, "Failed");
+    lab.simulator.world().inject(fault::next("ListPipelineExecutionSteps", 99, Fault::Hang));
+    let lab = lab.with_deadline(Duration::from_secs(10));
+    assert_eq!(lab.try_send(status_event(&arn, "Failed")).await.unwrap_err().error_type, "Deadline");
+    lab.assert_released();
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use simulator::{Fault, fault};
 use crate::common::Lab;
 use crate::common::marks::HOLD;
 
+const COOLDOWN: (&str, &str) = ("DRIFT_COOLDOWN", "1h");
 const ALARMS: (&str, &str) = ("DRIFT_ALARM_NAMES", ALARM_NAMES);
 
 impl Lab {
@@ -130,7 +131,7 @@ async fn a_running_execution_is_shown_with_what_waits_for_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_shown_with_its_step_until_a_training_succeeds() {
     let lab = Lab::new();
-    let arn = lab.simulator.world().start_execution(Some("by-hand"));
+    let arn = lab.simulator.world().start_execution(Some("drift-analysis"));
     let now = lab.simulator.world().now();
     lab.simulator.world().sagemaker.fail_step(&arn, "TrainModel", "CapacityError: no instance", now);
     let status = lab.status().await;
@@ -139,7 +140,7 @@ async fn a_failure_is_shown_with_its_step_until_a_training_succeeds() {
         status["executions"][0]["failedSteps"],
         json!([{ "step": "TrainModel", "reason": "CapacityError: no instance" }])
     );
-    assert_eq!(status["executions"][0]["trigger"], Value::Null, "nobody's trigger started it");
+    assert_eq!(status["executions"][0]["trigger"], Value::Null, "a person gave it this name");
     lab.send(sample_event("retrain")).await;
     let status = lab.status().await;
     assert_eq!(status["executions"][1]["failedSteps"][0]["step"], "TrainModel", "while the next one runs, too");
@@ -203,6 +204,20 @@ async fn of_many_alarms_ten_are_asked_for_their_mutes_and_the_others_are_owed_un
     assert!(status["next"]["key"].as_str().unwrap().starts_with("alarm-01 "), "{status}");
     let summary = status["summary"].as_str().unwrap();
     assert!(summary.ends_with(", unless its alarm is muted."), "{summary}");
+    // At the brake, the heartbeat would start none of them.
+    let braked = lab.with_variables(&[("DRIFT_ALARM_NAMES", &names.join(",")), ("CATCH_UP_PER_DAY", "1"), COOLDOWN]);
+    let arn = lab.simulator.world().start_execution(None);
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    tokio::time::advance(2 * HOUR).await;
+    for name in &names {
+        lab.simulator.world().change_alarm(name, "OK");
+        lab.simulator.world().change_alarm(name, "ALARM");
+        tokio::time::advance(MINUTE).await;
+    }
+    tokio::time::advance(HOUR).await;
+    assert_eq!(braked.status().await["nothing"]["why"], "braked");
+    lab.simulator.world().cloudwatch.alarm_mut("alarm-01").is_muted = false;
+    assert_eq!(braked.send(sample_event("heartbeat")).await["action"], "braked");
 }
 
 #[tokio::test(start_paused = true)]

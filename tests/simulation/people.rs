@@ -94,6 +94,11 @@ impl Run<'_> {
             return Err(format!("invariant 11: request {id}, forced: {is_forced}, was answered {action}"));
         }
         let world = self.simulator.world();
+        let name = format!("request-{id}");
+        let is_its_own = |e: &Execution| e.display_name.as_ref() == Some(&name) && answer["executionArn"] == *e.arn;
+        if ["started", "duplicate"].contains(&action) && !world.sagemaker.executions.iter().any(is_its_own) {
+            return Err(format!("invariant 11: request {id} was answered {action}, and has no execution"));
+        }
         let is_recent = |e: &&Execution| !e.is_deleted() && e.created + DAY + TOLERANCE > world.now();
         let recent = world.sagemaker.executions.iter().filter(is_recent).count();
         if action == "braked" && recent < owed::catch_up_per_day(self.history) {
