@@ -128,9 +128,13 @@ def test_every_query_finds_lines_of_the_functions_log(query):
 
 
 def test_an_answer_in_the_documents_has_the_fields_that_the_log_has():
-    (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, "A heartbeat by hand"), "json")]
     logged = {field for line in recorded("log") for field in line}
-    assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+    for heading in ["A heartbeat by hand", "Deployments that wait"]:
+        (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, heading), "json")]
+        assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+    # The scenario has the same answer.
+    scenario = (ROOT / "tests" / "scenarios" / "waiting.rs").read_text()
+    assert answer["reason"].replace(answer["key"], "{id}", 1) in scenario and answer["key"] in scenario
 
 
 def test_the_status_in_the_documents_has_the_fields_that_they_describe():
