@@ -679,6 +679,18 @@ def test_the_direct_alarm_action_is_off_and_can_be_granted_to_the_accounts_alarm
     assert permission["SourceArn"] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:*"
 
 
+@pytest.mark.parametrize("direct", ["Off", "On"])
+def test_nobody_but_the_stacks_rules_and_the_accounts_alarms_may_invoke_the_function(direct):
+    stack = Stack(DirectAlarmActions=direct)
+    permissions = stack.of_type("AWS::Lambda::Permission").values()
+    alarms = {"lambda.alarms.cloudwatch.amazonaws.com"} if direct == "On" else set()
+    assert {p["Principal"] for p in permissions} == {"events.amazonaws.com"} | alarms
+    # Each for one rule, or for the alarms of the account.
+    assert all(p["SourceArn"].split(":")[4] == "123456789012" for p in permissions)
+    assert not {"FunctionUrlConfig", "Events"} & set(stack.properties("Function"))
+    assert "AWS::Lambda::Url" not in {resource["Type"] for resource in stack.resources.values()}
+
+
 def test_concurrency_is_reserved_unless_it_is_zero():
     assert Stack().properties("Function")["ReservedConcurrentExecutions"] == 1
     assert "ReservedConcurrentExecutions" not in Stack(ReservedConcurrency=0).properties("Function")
