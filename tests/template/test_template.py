@@ -362,7 +362,7 @@ FUNCTION, QUEUE = ("FunctionName", "drift-router-nyctaxi"), ("QueueName", "drift
 # What each alarm reads, and when it goes off: metric and dimension; statistic, period and number of periods; threshold; missing data.
 ALARMS = {
     "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "notBreaching"),
-    "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
+    "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 3600, 1, ">=", 3, "notBreaching"),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", FUNCTION, "Sum", 300, 3, ">=", 1, "notBreaching"),
     "SilenceAlarm": ("AWS/Lambda", "Invocations", FUNCTION, "Sum", 3600, 2, "<", 1, "breaching"),
     "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "notBreaching"),
@@ -416,6 +416,14 @@ def test_the_descriptions_say_what_counts_and_what_to_do():
     assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
     # A composite alarm that is in ALARM does not change when another of its children goes off.
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
+
+
+def test_as_many_errors_as_one_event_has_tries_set_the_alarm():
+    stack = Stack()
+    tries = 1 + stack.properties("Function")["EventInvokeConfig"]["MaximumRetryAttempts"]
+    assert stack.properties("ErrorsAlarm")["Threshold"] == tries
+    # Lambda waits a minute before the second try and two before the third.
+    assert stack.properties("ErrorsAlarm")["Period"] > tries * stack.properties("Function")["Timeout"] + 60 + 120
 
 
 def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
