@@ -361,13 +361,13 @@ FUNCTION, QUEUE = ("FunctionName", "drift-router-nyctaxi"), ("QueueName", "drift
 
 # What each alarm reads, and when it goes off: metric and dimension; statistic, period and number of periods; threshold; missing data.
 ALARMS = {
-    "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "notBreaching"),
+    "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "ignore"),
     "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 3600, 1, ">=", 3, "notBreaching"),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", FUNCTION, "Sum", 300, 3, ">=", 1, "notBreaching"),
-    "SilenceAlarm": ("AWS/Lambda", "Invocations", FUNCTION, "Sum", 3600, 2, "<", 1, "breaching"),
-    "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "notBreaching"),
-    "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "notBreaching"),
-    "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "notBreaching"),
+    "SilenceAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "SampleCount", 3600, 2, "<", 1, "breaching"),
+    "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "ignore"),
+    "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "ignore"),
+    "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "ignore"),
     "AlarmsMissingAlarm": ("DriftRouter", "AlarmsMissing", FUNCTION, "Maximum", 3600, 1, ">=", 1, "ignore"),
     "RetrainingFailedAlarm": ("DriftRouter", "RetrainingFailing", FUNCTION, "Maximum", 300, 1, ">=", 1, "ignore"),
     "StaleAlarm": ("DriftRouter", "TrainingAgeSeconds", FUNCTION, "Maximum", 3600, 1, ">", 45, "ignore"),
@@ -416,6 +416,22 @@ def test_the_descriptions_say_what_counts_and_what_to_do():
     assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
     # A composite alarm that is in ALARM does not change when another of its children goes off.
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
+
+
+def test_alarms_on_measured_values_ignore_missing_data_and_only_silence_takes_it_for_a_fault():
+    for logical, (_, metric, _, statistic, *_, missing) in ALARMS.items():
+        if logical == "SilenceAlarm":
+            assert missing == "breaching"
+        else:
+            assert (missing == "ignore") == (statistic in ["Maximum", "Minimum"]) == (metric not in ["Errors", "Throttles"]), logical
+
+
+def test_every_heartbeat_that_could_set_the_guards_ends_silence():
+    silence = Stack().properties("SilenceAlarm")
+    # Only such heartbeats write the age.
+    heartbeats = [line for line in recorded("metrics") if "TrainingAgeSeconds" in line]
+    assert heartbeats and all(silence["MetricName"] in line for line in heartbeats)
+    assert all(cause in silence["AlarmDescription"] for cause in ["the heartbeat does not come", "a guard cannot be read"])
 
 
 def test_as_many_errors_as_one_event_has_tries_set_the_alarm():
