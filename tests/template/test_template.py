@@ -380,8 +380,10 @@ EXPRESSIONS = {"InterlockAlarm": "FILL(engaged, REPEAT)", "HoldAlarm": "FILL(hel
 
 def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
     stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47, DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
-    assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
-    for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+    # The alarm for what is lost sums several metrics: see below.
+    assert set(stack.of_type("AWS::CloudWatch::Alarm")) == {*ALARMS, "LostAlarm"}
+    for logical in ALARMS:
+        alarm = stack.properties(logical)
         if "Metrics" in alarm:
             (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
             (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
@@ -416,6 +418,26 @@ def test_the_descriptions_say_what_counts_and_what_to_do():
     assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
     # A composite alarm that is in ALARM does not change when another of its children goes off.
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
+
+
+@pytest.mark.parametrize("choice", COMBINATIONS[:: len(COMBINATIONS) // 16], ids=lambda choice: "-".join(value or "none" for value in choice.values()))
+def test_one_event_that_is_neither_handled_nor_in_the_queue_sets_the_alarm(choice):
+    stack = Stack(**choice)
+    alarm = stack.properties("LostAlarm")
+    *read, lost = alarm["Metrics"]
+    found = {(m["MetricStat"]["Metric"]["MetricName"], *m["MetricStat"]["Metric"]["Dimensions"][0].values()) for m in read}
+    rules = {("InvocationsFailedToBeSentToDlq", "RuleName", rule["Name"]) for rule in stack.of_type("AWS::Events::Rule").values()}
+    assert found == {("DestinationDeliveryFailures", *FUNCTION)} | rules and len(read) == len(found) == len({m["Id"] for m in read})
+    assert {(m["MetricStat"]["Metric"]["Namespace"], m["MetricStat"]["Metric"]["MetricName"]) for m in read} == {
+        ("AWS/Lambda", "DestinationDeliveryFailures"),
+        ("AWS/Events", "InvocationsFailedToBeSentToDlq"),
+    }
+    assert all((m["MetricStat"]["Stat"], m["MetricStat"]["Period"], m["ReturnData"]) == ("Sum", 300, False) for m in read)
+    # A metric without a value counts as 0. Without FILL, one missing value would hide the others.
+    assert (lost["Expression"], lost["ReturnData"]) == ("SUM(FILL(METRICS(), 0))", True)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
+    # The most metrics that an alarm's expression reads.
+    assert alarm["TreatMissingData"] == "notBreaching" and len(read) <= 10
 
 
 def test_alarms_on_measured_values_ignore_missing_data_and_only_silence_takes_it_for_a_fault():
@@ -687,7 +709,7 @@ def test_no_widgets_of_the_dashboard_overlap():
 def test_alarms_notify_the_topic_where_one_is_given():
     topic = "arn:aws:sns:us-east-1:123456789012:oncall"
     silent, loud = Stack(), Stack(NotificationTopicArn=topic)
-    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 8
+    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 9
     assert all("AlarmActions" not in a for a in silent.of_type("AWS::CloudWatch::Alarm").values())
     assert all(a["AlarmActions"] == [topic] for a in loud.of_type("AWS::CloudWatch::Alarm").values())
 
