@@ -314,6 +314,8 @@ def test_one_long_alarm_name_fits_too():
         ("Mode", ["Active", "wet"]),
         ("DeploymentTrigger", ["Event", ""]),
         ("DeploymentWhileRunning", ["Wait", ""]),
+        ("PermissionsBoundaryArn", ["team-boundary", "arn:aws:iam::123456789012:role/r"]),
+        ("CodeSigningConfigArn", ["csc-0123456789abcdef0", "arn:aws:lambda:us-east-1:123456789012:function:f"]),
     ],
 )
 def test_values_that_would_fail_later_are_refused_at_once(parameter, refused):
@@ -509,6 +511,21 @@ def test_a_key_of_ones_own_encrypts_queue_and_log():
     assert "SqsManagedSseEnabled" not in own.properties("DeadLetters")
     assert own.properties("DeadLetters")["KmsMasterKeyId"] == own.properties("LogGroup")["KmsKeyId"] == key
     assert all(allows(own, action, key, "platform") for action in ["kms:GenerateDataKey", "kms:Decrypt"])
+
+
+def test_the_role_has_the_boundary_that_a_company_requires():
+    boundary = "arn:aws:iam::123456789012:policy/team-boundary"
+    assert "PermissionsBoundary" not in Stack().properties("Role")
+    stack = Stack(PermissionsBoundaryArn=boundary)
+    # There is no other role: SAM would make one for a function without a role.
+    assert [role["PermissionsBoundary"] for role in stack.of_type("AWS::IAM::Role").values()] == [boundary]
+    assert stack.properties("Function")["Role"] == stack.attribute(["Role", "Arn"])
+
+
+def test_the_functions_code_is_checked_by_the_configuration_that_is_given():
+    configuration = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+    assert "CodeSigningConfigArn" not in Stack().properties("Function")
+    assert Stack(CodeSigningConfigArn=configuration).properties("Function")["CodeSigningConfigArn"] == configuration
 
 
 def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
