@@ -315,6 +315,8 @@ def test_one_long_alarm_name_fits_too():
         ("DeploymentTrigger", ["Event", ""]),
         ("DeploymentWhileRunning", ["Wait", ""]),
         ("PermissionsBoundaryArn", ["team-boundary", "arn:aws:iam::123456789012:role/r"]),
+        ("SubnetIds", ["subnet-1a, subnet-2b", "vpc-1a", "subnet-1a,", ",".join(["subnet-1a"] * 17)]),
+        ("SecurityGroupIds", ["sg-1a,sg-2b,", "default", ",".join(["sg-1a"] * 6)]),
         ("CodeSigningConfigArn", ["csc-0123456789abcdef0", "arn:aws:lambda:us-east-1:123456789012:function:f"]),
     ],
 )
@@ -526,6 +528,29 @@ def test_the_functions_code_is_checked_by_the_configuration_that_is_given():
     configuration = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
     assert "CodeSigningConfigArn" not in Stack().properties("Function")
     assert Stack(CodeSigningConfigArn=configuration).properties("Function")["CodeSigningConfigArn"] == configuration
+
+
+def test_the_function_is_in_the_subnets_that_are_given_and_lambda_may_make_its_network_interfaces():
+    ec2 = lambda stack: [s for s in stack.policy("platform")["Statement"] if "ec2:" in json.dumps(s["Action"])]
+    assert "VpcConfig" not in Stack().properties("Function") and ec2(Stack()) == []
+    subnets, groups = ["subnet-0123456789abcdef0", "subnet-1a2b3c4d"], ["sg-0123456789abcdef0"]
+    stack = Stack(SubnetIds=",".join(subnets), SecurityGroupIds=",".join(groups))
+    assert stack.properties("Function")["VpcConfig"] == {"SubnetIds": subnets, "SecurityGroupIds": groups}
+    allowed, denied = ec2(stack)
+    # The actions of AWS's managed policy AWSLambdaVPCAccessExecutionRole.
+    actions = {"Create", "Describe", "Delete"}
+    expected = {f"ec2:{action}NetworkInterface{'s' * (action == 'Describe')}" for action in actions}
+    expected |= {"ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}
+    assert (allowed["Effect"], set(allowed["Action"]), "Condition" in allowed) == ("Allow", expected, False)
+    function = "arn:aws:lambda:us-east-1:123456789012:function:drift-router-nyctaxi"
+    assert denied["Effect"] == "Deny" and denied["Action"] == allowed["Action"]
+    assert denied["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": function}}
+
+
+def test_subnets_and_security_groups_come_together():
+    refused = lambda subnets, groups: bool(Stack(SubnetIds=subnets, SecurityGroupIds=groups).refusals())
+    assert not refused("", "") and not refused("subnet-1a", "sg-1a")
+    assert refused("subnet-1a", "") and refused("", "sg-1a")
 
 
 def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
