@@ -828,6 +828,13 @@ def test_the_application_repositorys_files_exist():
     assert f'version = "{application["SemanticVersion"]}"' in (ROOT / "Cargo.toml").read_text()
 
 
+def test_the_stack_says_its_version():
+    stack = Stack()
+    version = stack.outputs["Version"]
+    assert stack.properties("Function")["Tags"]["Version"] == version
+    assert f'\nversion = "{version}"\n' in (ROOT / "Cargo.toml").read_text()
+
+
 def guide_with_values():
     """The deployment guide with the values of the shell's variables."""
     guide = (ROOT / "docs" / "deployment.md").read_text()
