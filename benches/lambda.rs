@@ -1,6 +1,7 @@
 //! Measures the function as Lambda runs it: cold start, first event, warm events, processor time and memory. Compares it with a
 //! hello world.
-//! `cargo bench --bench lambda`; `BOOTSTRAP=path:path` compares binaries that have been built before.
+//! `cargo bench --bench lambda`; `BOOTSTRAP=path:path` compares binaries that have been built before. `EXTREMES=1` measures only what
+//! takes most time and memory.
 //!
 //! The release binaries call a Runtime API and the simulator on this machine, over plain HTTP, or over TLS with a certificate that the
 //! benchmark makes. All rows of a table are measured in turns in one run, because ratios vary less than times.
@@ -15,7 +16,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -49,8 +50,14 @@ struct Lambda {
 }
 
 impl Lambda {
+    /// A function of the sample project, whose heartbeats read one alarm.
     async fn spawn(binary: &Path, aws: Aws) -> Self {
         let simulator = Simulator::new(&Project::nyctaxi());
+        simulator.world().change_alarm(ALARM, "OK");
+        Self::with(binary, aws, simulator, ALARM).await
+    }
+
+    async fn with(binary: &Path, aws: Aws, simulator: Simulator, alarms: &str) -> Self {
         simulator.world().latency = aws.latency;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -60,9 +67,7 @@ impl Lambda {
         } else {
             tokio::spawn(server::serve(simulator.clone(), listener));
         }
-        // Every heartbeat reads this alarm.
-        simulator.world().change_alarm(ALARM, "OK");
-        let variables = [("DRIFT_ALARM_NAMES", ALARM), ("AWS_CA_BUNDLE", tls().1.to_str().unwrap())];
+        let variables = [("DRIFT_ALARM_NAMES", alarms), ("AWS_CA_BUNDLE", tls().1.to_str().unwrap())];
         let variables = if aws.tls { &variables[..] } else { &variables[..1] };
         let url = format!("{scheme}://localhost:{port}");
         let mut command = lambda::command(binary);
@@ -169,6 +174,13 @@ async fn main() {
         None => vec![release("drift-router")],
     };
     tls();
+    if std::env::var_os("EXTREMES").is_some() {
+        for router in &routers {
+            println!("\n### {}: extremes\n", router.display());
+            extremes(router).await;
+        }
+        return;
+    }
     let round_trip = round_trip().await;
     println!("\nA call with a latency of 40 ms takes {round_trip:.2} ms on this machine, as timers are late.");
     cold_starts(&routers, &release("floor"), round_trip).await;
@@ -278,6 +290,47 @@ async fn events(router: &Path, round_trip: f64) {
         let [[quick, processor], [slow, _]] = measured[..] else { unreachable!("two latencies") };
         println!("| {name} | {quick:.2} | {slow:.2} | {:.1} | {processor:.2} |", (slow - quick) / round_trip);
     }
+}
+
+/// Measures what takes most: a hundred executions, a hundred alarms whose mutes take a second each, and a payload of 1 MB. Each has a
+/// function of its own.
+async fn extremes(router: &Path) {
+    println!("| event | time (s) | peak memory (MB) |\n|---|---|---|");
+    let mut large = sample_event("drift-alarm");
+    large["detail"]["state"]["reason"] = "x".repeat(1_000_000).into();
+    for (name, event, latency) in [
+        ("heartbeat, 100 executions, 100 muted alarms, a second a call", sample_event("heartbeat"), 1000),
+        ("request for the status, the same project", sample_event("status"), 1000),
+        ("drift alarm with a payload of 1 MB", large, 0),
+    ] {
+        let mut lambda = of_hundreds(router, latency).await;
+        let seconds = lambda.handle(&event).await / 1e3;
+        println!("| {name} | {seconds:.1} | {:.1} |", lambda.peak_memory());
+    }
+}
+
+/// A function of a project with 100 executions that failed and 100 alarms that went off an hour ago and are muted.
+async fn of_hundreds(router: &Path, latency: u64) -> Lambda {
+    // The function has the machine's clock.
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_hours(1);
+    let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
+    let names: Vec<String> = (0..100).map(|number| format!("{ALARM}-{number:02}")).collect();
+    {
+        let mut world = simulator.world();
+        let days_ago = begins - Duration::from_hours(72);
+        for _ in 0..100 {
+            let arn = world.start_execution(None);
+            world.set_execution_status(&arn, "Failed");
+        }
+        world.sagemaker.executions.iter_mut().for_each(|execution| execution.created = days_ago);
+        for name in &names {
+            world.change_alarm(name, "ALARM");
+            world.cloudwatch.alarm_mut(name).is_muted = true;
+        }
+    }
+    let mut lambda = Lambda::with(router, aws(false, latency), simulator, &names.join(",")).await;
+    lambda.function.api.asked().await;
+    lambda
 }
 
 /// Starts a function, and gives it time to finish its start before the first event.

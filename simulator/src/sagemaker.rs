@@ -323,8 +323,12 @@ impl SageMaker {
         if self.checks_limit_first {
             self.check_limit()?;
         }
-        let is_known = |request: &Value| request == input.0 || self.reused_token != ReusedToken::SecondExecution;
-        if let Some((request, arn)) = self.tokens.get(&token).filter(|(request, _)| is_known(request)) {
+        // A token with another request is another token.
+        let token = match self.reused_token {
+            ReusedToken::SecondExecution => format!("{token} {}", input.0),
+            ReusedToken::Refused | ReusedToken::RefusedForGood | ReusedToken::SameExecution => token,
+        };
+        if let Some((request, arn)) = self.tokens.get(&token) {
             let is_same = request == input.0 && !self.refused_tokens.contains(&token);
             return if is_same || self.reused_token == ReusedToken::SameExecution {
                 Ok(json!({ "PipelineExecutionArn": arn }))

@@ -99,7 +99,10 @@ async fn an_invocation_that_nears_its_deadline_ends_with_an_error_of_its_own() {
     lab.simulator.world().inject(fault::next("EnableRule", 99, Fault::Hang));
     let lab = lab.with_deadline(Duration::from_secs(10));
     assert_eq!(lab.try_send(sample_event("heartbeat")).await.unwrap_err().error_type, "Deadline");
-    assert_eq!(lab.take_metrics(), ["RetrainingFailing 0", "InterlockEngaged 1", "GuardsHeld 0"]);
+    assert_eq!(
+        lab.take_metrics(),
+        ["RetrainingFailing 0", "TrainingAgeSeconds 0", "InterlockEngaged 1", "GuardsHeld 0"]
+    );
     // A deadline that has passed is none: emulators send one of 1970.
     lab.simulator.world().heal();
     tokio::time::advance(Duration::from_secs(60)).await;

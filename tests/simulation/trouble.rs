@@ -63,8 +63,10 @@ impl Troubles {
             span: span(rng),
         });
         let rng = &mut rng_for(seed, "refusal");
-        let refusal = (rng.u8(..4) == 0)
-            .then(|| Refusal { trigger: ["code", "schedule", "drift"][rng.usize(..3)], span: span(rng) });
+        // Deployments are served first, so what follows them is at stake most often.
+        let triggers = ["code", "code", "schedule", "drift"];
+        let refusal =
+            (rng.u8(..3) == 0).then(|| Refusal { trigger: triggers[rng.usize(..triggers.len())], span: span(rng) });
         Self { mutes, refusal }
     }
 
