@@ -66,6 +66,11 @@ class Stack:
             if "Condition" not in output or self.condition(output["Condition"])
         }
 
+    def refusals(self):
+        """Why CloudFormation refuses the parameters: the descriptions of the rules' assertions that do not hold."""
+        applies = [rule for rule in TEMPLATE["Rules"].values() if self.resolve(rule.get("RuleCondition", True))]
+        return [a["AssertDescription"] for rule in applies for a in rule["Assertions"] if not self.resolve(a["Assert"])]
+
     def properties(self, name):
         return self.resources[name]["Properties"]
 

@@ -74,6 +74,14 @@ def test_the_deployment_guide_lists_every_parameter_of_the_stack():
     assert first_cells(section(guide, "Parameters")) == set(TEMPLATE["Parameters"])
 
 
+def test_the_deployment_guide_names_an_endpoint_for_every_service_that_the_function_calls():
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    endpoints = {"sagemaker": "sagemaker.api", "codepipeline": "codepipeline", "events": "events", "cloudwatch": "monitoring"}
+    called = {call["action"].split(":")[0] for call in recorded("permissions")}
+    listed = first_cells(section(guide, "What a company requires"))
+    assert listed == {f"com.amazonaws.REGION.{endpoints[service]}" for service in called}
+
+
 def test_operations_lists_every_alarm_and_every_metric():
     alarms = {alarm["AlarmName"].removeprefix("drift-router-nyctaxi-") for alarm in Stack(DriftAlarmNames="a", MaxTrainingAgeDays=45).of_type("AWS::CloudWatch::Alarm").values()}
     assert first_cells(section(OPERATIONS, "Alarms")) == alarms
@@ -128,9 +136,13 @@ def test_every_query_finds_lines_of_the_functions_log(query):
 
 
 def test_an_answer_in_the_documents_has_the_fields_that_the_log_has():
-    (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, "A heartbeat by hand"), "json")]
     logged = {field for line in recorded("log") for field in line}
-    assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+    for heading in ["A heartbeat by hand", "Deployments that wait"]:
+        (answer,) = [json.loads(block) for block in blocks(section(OPERATIONS, heading), "json")]
+        assert set(answer) - {"interlock"} <= logged and set(answer["interlock"]) <= logged
+    # The scenario has the same answer.
+    scenario = (ROOT / "tests" / "scenarios" / "waiting.rs").read_text()
+    assert answer["reason"].replace(answer["key"], "{id}", 1) in scenario and answer["key"] in scenario
 
 
 def test_the_status_in_the_documents_has_the_fields_that_they_describe():

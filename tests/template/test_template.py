@@ -50,6 +50,7 @@ MEANT_FOR = {
 CHOICES = {
     "CodePipelineName": ["sagemaker-nyctaxi-build", ""],
     "DeploymentTrigger": ["event", "action", "none"],
+    "DeploymentWhileRunning": ["start", "wait"],
     "RetrainingSchedule": ["cron(0 12 1 * ? *)", ""],
     "ExistingScheduleRuleName": ["", "our-schedule"],
     "ExistingDriftRuleName": ["", "our-drift"],
@@ -57,6 +58,7 @@ CHOICES = {
     "DirectAlarmActions": ["Off", "On"],
 }
 COMBINATIONS = [dict(zip(CHOICES, values)) for values in itertools.product(*CHOICES.values())]
+COMBINATIONS = [choice for choice in COMBINATIONS if not Stack(**choice).refusals()]
 
 
 def matched_by(event, stack):
@@ -252,6 +254,7 @@ LONGEST = {
     "DriftCooldown": "999m",
     "Mode": "dry-run",
     "DeploymentTrigger": "action",
+    "DeploymentWhileRunning": "start",
     "CatchUpPerDay": 100,
     "SageMakerProjectName": "P" * 32,
     "SageMakerProjectId": "p" * 20,
@@ -262,7 +265,7 @@ LONGEST = {
 def test_the_longest_values_are_the_longest(parameter):
     longest = LONGEST[parameter]
     assert accepts(parameter, longest)
-    pattern_only = parameter in ["DriftCooldown", "Mode", "DeploymentTrigger"]
+    pattern_only = parameter in ["DriftCooldown", "Mode", "DeploymentTrigger", "DeploymentWhileRunning"]
     assert pattern_only or len(longest) == TEMPLATE["Parameters"][parameter]["MaxLength"]
 
 
@@ -310,6 +313,11 @@ def test_one_long_alarm_name_fits_too():
         ("MaxTrainingAgeDays", [-1, 401]),
         ("Mode", ["Active", "wet"]),
         ("DeploymentTrigger", ["Event", ""]),
+        ("DeploymentWhileRunning", ["Wait", ""]),
+        ("PermissionsBoundaryArn", ["team-boundary", "arn:aws:iam::123456789012:role/r"]),
+        ("SubnetIds", ["subnet-1a, subnet-2b", "vpc-1a", "subnet-1a,", ",".join(["subnet-1a"] * 17)]),
+        ("SecurityGroupIds", ["sg-1a,sg-2b,", "default", ",".join(["sg-1a"] * 6)]),
+        ("CodeSigningConfigArn", ["csc-0123456789abcdef0", "arn:aws:lambda:us-east-1:123456789012:function:f"]),
     ],
 )
 def test_values_that_would_fail_later_are_refused_at_once(parameter, refused):
@@ -357,13 +365,13 @@ FUNCTION, QUEUE = ("FunctionName", "drift-router-nyctaxi"), ("QueueName", "drift
 
 # What each alarm reads, and when it goes off: metric and dimension; statistic, period and number of periods; threshold; missing data.
 ALARMS = {
-    "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "notBreaching"),
-    "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 300, 1, ">=", 1, "notBreaching"),
+    "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "ignore"),
+    "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 3600, 1, ">=", 3, "notBreaching"),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", FUNCTION, "Sum", 300, 3, ">=", 1, "notBreaching"),
-    "SilenceAlarm": ("AWS/Lambda", "Invocations", FUNCTION, "Sum", 3600, 2, "<", 1, "breaching"),
-    "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "notBreaching"),
-    "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "notBreaching"),
-    "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "notBreaching"),
+    "SilenceAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "SampleCount", 3600, 2, "<", 1, "breaching"),
+    "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "ignore"),
+    "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "ignore"),
+    "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "ignore"),
     "AlarmsMissingAlarm": ("DriftRouter", "AlarmsMissing", FUNCTION, "Maximum", 3600, 1, ">=", 1, "ignore"),
     "RetrainingFailedAlarm": ("DriftRouter", "RetrainingFailing", FUNCTION, "Maximum", 300, 1, ">=", 1, "ignore"),
     "StaleAlarm": ("DriftRouter", "TrainingAgeSeconds", FUNCTION, "Maximum", 3600, 1, ">", 45, "ignore"),
@@ -376,8 +384,10 @@ EXPRESSIONS = {"InterlockAlarm": "FILL(engaged, REPEAT)", "HoldAlarm": "FILL(hel
 
 def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
     stack = Stack(InterlockAlarmHours=31, HoldAlarmHours=47, DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
-    assert set(stack.of_type("AWS::CloudWatch::Alarm")) == set(ALARMS)
-    for logical, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+    # The alarm for what is lost sums several metrics: see below.
+    assert set(stack.of_type("AWS::CloudWatch::Alarm")) == {*ALARMS, "LostAlarm"}
+    for logical in ALARMS:
+        alarm = stack.properties(logical)
         if "Metrics" in alarm:
             (read,) = [m for m in alarm["Metrics"] if "MetricStat" in m]
             (shown,) = [m for m in alarm["Metrics"] if m["ReturnData"]]
@@ -414,6 +424,50 @@ def test_the_descriptions_say_what_counts_and_what_to_do():
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
 
 
+@pytest.mark.parametrize("choice", COMBINATIONS[:: len(COMBINATIONS) // 16], ids=lambda choice: "-".join(value or "none" for value in choice.values()))
+def test_one_event_that_is_neither_handled_nor_in_the_queue_sets_the_alarm(choice):
+    stack = Stack(**choice)
+    alarm = stack.properties("LostAlarm")
+    *read, lost = alarm["Metrics"]
+    found = {(m["MetricStat"]["Metric"]["MetricName"], *m["MetricStat"]["Metric"]["Dimensions"][0].values()) for m in read}
+    rules = {("InvocationsFailedToBeSentToDlq", "RuleName", rule["Name"]) for rule in stack.of_type("AWS::Events::Rule").values()}
+    assert found == {("DestinationDeliveryFailures", *FUNCTION)} | rules and len(read) == len(found) == len({m["Id"] for m in read})
+    assert {(m["MetricStat"]["Metric"]["Namespace"], m["MetricStat"]["Metric"]["MetricName"]) for m in read} == {
+        ("AWS/Lambda", "DestinationDeliveryFailures"),
+        ("AWS/Events", "InvocationsFailedToBeSentToDlq"),
+    }
+    assert all((m["MetricStat"]["Stat"], m["MetricStat"]["Period"], m["ReturnData"]) == ("Sum", 300, False) for m in read)
+    # A metric without a value counts as 0. Without FILL, one missing value would hide the others.
+    assert (lost["Expression"], lost["ReturnData"]) == ("SUM(FILL(METRICS(), 0))", True)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
+    # The most metrics that an alarm's expression reads.
+    assert alarm["TreatMissingData"] == "notBreaching" and len(read) <= 10
+
+
+def test_alarms_on_measured_values_ignore_missing_data_and_only_silence_takes_it_for_a_fault():
+    for logical, (_, metric, _, statistic, *_, missing) in ALARMS.items():
+        if logical == "SilenceAlarm":
+            assert missing == "breaching"
+        else:
+            assert (missing == "ignore") == (statistic in ["Maximum", "Minimum"]) == (metric not in ["Errors", "Throttles"]), logical
+
+
+def test_every_heartbeat_that_could_set_the_guards_ends_silence():
+    silence = Stack().properties("SilenceAlarm")
+    # Only such heartbeats write the age.
+    heartbeats = [line for line in recorded("metrics") if "TrainingAgeSeconds" in line]
+    assert heartbeats and all(silence["MetricName"] in line for line in heartbeats)
+    assert all(cause in silence["AlarmDescription"] for cause in ["the heartbeat does not come", "a guard cannot be read"])
+
+
+def test_as_many_errors_as_one_event_has_tries_set_the_alarm():
+    stack = Stack()
+    tries = 1 + stack.properties("Function")["EventInvokeConfig"]["MaximumRetryAttempts"]
+    assert stack.properties("ErrorsAlarm")["Threshold"] == tries
+    # Lambda waits a minute before the second try and two before the third.
+    assert stack.properties("ErrorsAlarm")["Period"] > tries * stack.properties("Function")["Timeout"] + 60 + 120
+
+
 def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
     stack = Stack(Tracing="Active")
     queue = stack.attribute(["DeadLetters", "Arn"])
@@ -430,10 +484,24 @@ def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
 
 
 def test_two_existing_rules_have_two_names():
-    (assertion,) = TEMPLATE["Rules"]["ExistingRulesDiffer"]["Assertions"]
-    differ = lambda schedule, drift: Stack(ExistingScheduleRuleName=schedule, ExistingDriftRuleName=drift).resolve(assertion["Assert"])
-    assert differ("", "") and differ("a", "") and differ("", "a") and differ("a", "b")
-    assert not differ("a", "a")
+    refusals = lambda schedule, drift: Stack(ExistingScheduleRuleName=schedule, ExistingDriftRuleName=drift).refusals()
+    assert not any(refusals(*names) for names in [("", ""), ("a", ""), ("", "a"), ("a", "b")])
+    (refusal,) = refusals("a", "a")
+    assert "name the same rule" in refusal
+
+
+@pytest.mark.parametrize("waits", ["start", "wait"])
+@pytest.mark.parametrize("per_day", [0, 1])
+@pytest.mark.parametrize("trigger", ["event", "action", "none"])
+@pytest.mark.parametrize("pipeline", ["sagemaker-nyctaxi-build", ""])
+def test_cloudformation_refuses_a_wait_exactly_where_the_function_does(pipeline, trigger, per_day, waits):
+    stack = Stack(CodePipelineName=pipeline, DeploymentTrigger=trigger, CatchUpPerDay=per_day, DeploymentWhileRunning=waits)
+    assert variables(stack)["DEPLOYMENT_WHILE_RUNNING"] == waits
+    faults = fault_of(variables(stack)) or ""
+    refusals = " ".join(stack.refusals())
+    for cause in ["no event of a CodePipeline starts retrainings", "no heartbeat would start what waits"]:
+        assert cause in refusals or cause not in faults, (faults, refusals)
+    assert bool(faults) == bool(refusals) == (waits == "wait" and not (pipeline and trigger == "event" and per_day))
 
 
 def test_a_key_of_ones_own_encrypts_queue_and_log():
@@ -445,6 +513,44 @@ def test_a_key_of_ones_own_encrypts_queue_and_log():
     assert "SqsManagedSseEnabled" not in own.properties("DeadLetters")
     assert own.properties("DeadLetters")["KmsMasterKeyId"] == own.properties("LogGroup")["KmsKeyId"] == key
     assert all(allows(own, action, key, "platform") for action in ["kms:GenerateDataKey", "kms:Decrypt"])
+
+
+def test_the_role_has_the_boundary_that_a_company_requires():
+    boundary = "arn:aws:iam::123456789012:policy/team-boundary"
+    assert "PermissionsBoundary" not in Stack().properties("Role")
+    stack = Stack(PermissionsBoundaryArn=boundary)
+    # There is no other role: SAM would make one for a function without a role.
+    assert [role["PermissionsBoundary"] for role in stack.of_type("AWS::IAM::Role").values()] == [boundary]
+    assert stack.properties("Function")["Role"] == stack.attribute(["Role", "Arn"])
+
+
+def test_the_functions_code_is_checked_by_the_configuration_that_is_given():
+    configuration = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+    assert "CodeSigningConfigArn" not in Stack().properties("Function")
+    assert Stack(CodeSigningConfigArn=configuration).properties("Function")["CodeSigningConfigArn"] == configuration
+
+
+def test_the_function_is_in_the_subnets_that_are_given_and_lambda_may_make_its_network_interfaces():
+    ec2 = lambda stack: [s for s in stack.policy("platform")["Statement"] if "ec2:" in json.dumps(s["Action"])]
+    assert "VpcConfig" not in Stack().properties("Function") and ec2(Stack()) == []
+    subnets, groups = ["subnet-0123456789abcdef0", "subnet-1a2b3c4d"], ["sg-0123456789abcdef0"]
+    stack = Stack(SubnetIds=",".join(subnets), SecurityGroupIds=",".join(groups))
+    assert stack.properties("Function")["VpcConfig"] == {"SubnetIds": subnets, "SecurityGroupIds": groups}
+    allowed, denied = ec2(stack)
+    # The actions of AWS's managed policy AWSLambdaVPCAccessExecutionRole.
+    actions = {"Create", "Describe", "Delete"}
+    expected = {f"ec2:{action}NetworkInterface{'s' * (action == 'Describe')}" for action in actions}
+    expected |= {"ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}
+    assert (allowed["Effect"], set(allowed["Action"]), "Condition" in allowed) == ("Allow", expected, False)
+    function = "arn:aws:lambda:us-east-1:123456789012:function:drift-router-nyctaxi"
+    assert denied["Effect"] == "Deny" and denied["Action"] == allowed["Action"]
+    assert denied["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": function}}
+
+
+def test_subnets_and_security_groups_come_together():
+    refused = lambda subnets, groups: bool(Stack(SubnetIds=subnets, SecurityGroupIds=groups).refusals())
+    assert not refused("", "") and not refused("subnet-1a", "sg-1a")
+    assert refused("subnet-1a", "") and refused("", "sg-1a")
 
 
 def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
@@ -645,7 +751,7 @@ def test_no_widgets_of_the_dashboard_overlap():
 def test_alarms_notify_the_topic_where_one_is_given():
     topic = "arn:aws:sns:us-east-1:123456789012:oncall"
     silent, loud = Stack(), Stack(NotificationTopicArn=topic)
-    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 8
+    assert len(silent.of_type("AWS::CloudWatch::Alarm")) == 9
     assert all("AlarmActions" not in a for a in silent.of_type("AWS::CloudWatch::Alarm").values())
     assert all(a["AlarmActions"] == [topic] for a in loud.of_type("AWS::CloudWatch::Alarm").values())
 
@@ -659,6 +765,18 @@ def test_the_direct_alarm_action_is_off_and_can_be_granted_to_the_accounts_alarm
     (permission,) = direct(Stack(DirectAlarmActions="On"))
     assert permission["SourceAccount"] == "123456789012"
     assert permission["SourceArn"] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:*"
+
+
+@pytest.mark.parametrize("direct", ["Off", "On"])
+def test_nobody_but_the_stacks_rules_and_the_accounts_alarms_may_invoke_the_function(direct):
+    stack = Stack(DirectAlarmActions=direct)
+    permissions = stack.of_type("AWS::Lambda::Permission").values()
+    alarms = {"lambda.alarms.cloudwatch.amazonaws.com"} if direct == "On" else set()
+    assert {p["Principal"] for p in permissions} == {"events.amazonaws.com"} | alarms
+    # Each for one rule, or for the alarms of the account.
+    assert all(p["SourceArn"].split(":")[4] == "123456789012" for p in permissions)
+    assert not {"FunctionUrlConfig", "Events"} & set(stack.properties("Function"))
+    assert "AWS::Lambda::Url" not in {resource["Type"] for resource in stack.resources.values()}
 
 
 def test_concurrency_is_reserved_unless_it_is_zero():
@@ -708,6 +826,13 @@ def test_the_application_repositorys_files_exist():
     application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
     assert (ROOT / application["ReadmeUrl"]).exists() and (ROOT / application["LicenseUrl"]).exists()
     assert f'version = "{application["SemanticVersion"]}"' in (ROOT / "Cargo.toml").read_text()
+
+
+def test_the_stack_says_its_version():
+    stack = Stack()
+    version = stack.outputs["Version"]
+    assert stack.properties("Function")["Tags"]["Version"] == version
+    assert f'\nversion = "{version}"\n' in (ROOT / "Cargo.toml").read_text()
 
 
 def guide_with_values():
