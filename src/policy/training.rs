@@ -21,8 +21,8 @@ pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named])
         ExecutionStatus::Unsuccessful { .. } => execution.status.is_failure(),
     };
     // The list has its own order, also of executions without a start time.
-    let listed = executions.iter().map(|listed| found().find(|named| named.arn == listed.arn).unwrap_or(listed));
-    let newest = listed.filter(is_result).next();
+    let mut listed = executions.iter().map(|listed| found().find(|named| named.arn == listed.arn).unwrap_or(listed));
+    let newest = listed.find(is_result);
     let unlisted = found().filter(|named| executions.iter().all(|listed| listed.arn != named.arn)).filter(is_result);
     newest
         .into_iter()
