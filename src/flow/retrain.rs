@@ -354,7 +354,7 @@ pub(crate) async fn finish<'a>(
             outcome.action = None;
             Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
         }
-        None if own.is_some_and(|own| start::was_started_before(&own.execution, invocation.aws.now())) => {
+        None if own.is_some_and(|own| start::was_started_before(&own.execution, &snapshot.executions)) => {
             outcome.action = Some(Action::Duplicate);
             outcome.reason = matches!(occurrence.trigger, Trigger::Request { .. }).then(|| ID_IS_USED.to_owned());
             Ok(false)

@@ -4,7 +4,6 @@
 //! execution").
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use crate::model::{Execution, Occurrence, Trigger};
 use crate::policy::{CLOCKS_DIFFER, HASH_LENGTH, Situation, age, digest, rfc3339};
@@ -66,9 +65,12 @@ pub(crate) fn is_by_router(description: &str) -> bool {
     description.starts_with(BY_ROUTER)
 }
 
-/// Whether an execution, which SageMaker returned for a start at `now`, was started before: its token was used then.
-pub(crate) fn was_started_before(execution: &Execution, now: SystemTime) -> bool {
-    execution.started.is_some_and(|started| age(started, now) > CLOCKS_DIFFER)
+/// Whether an execution, which SageMaker returned for a start, was started before: its token was used then. Another execution started
+/// minutes after it. Only SageMaker's own times are compared.
+pub(crate) fn was_started_before(execution: &Execution, executions: &[Execution]) -> bool {
+    let Some(started) = execution.started else { return false };
+    let newest = executions.iter().filter_map(|other| other.started).max();
+    newest.is_some_and(|newest| age(started, newest) > CLOCKS_DIFFER)
 }
 
 /// SageMaker's longest display name, in characters.

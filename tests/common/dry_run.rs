@@ -53,7 +53,8 @@ impl DryRun {
         assert_eq!(reported["dryRun"], true);
         // Only a real start shows SageMaker's limit and the effect of a token that was used before.
         let tried = reported["action"] == "started" && answer["action"] != "started";
-        let is_refused = tried && ["deferred", "alreadyRunning"].contains(&answer["action"].as_str().unwrap());
+        let is_refused =
+            tried && ["deferred", "alreadyRunning", "duplicate"].contains(&answer["action"].as_str().unwrap());
         assert!(is_refused || reported["action"] == answer["action"], "dry run {reported}, then {answer}");
     }
 }

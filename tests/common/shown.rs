@@ -46,7 +46,8 @@ impl Shown {
         let (next, has_started) = (&status["next"], answer["action"] == "started");
         if next["earliest"].as_str().is_some_and(|earliest| Some(earliest) <= status["time"].as_str()) {
             // Only a real start shows SageMaker's limit and the effect of a token that was used before.
-            let is_refused = answer["action"] == "deferred" || answer["action"] == "alreadyRunning";
+            let is_refused =
+                ["deferred", "alreadyRunning", "duplicate"].iter().any(|action| answer["action"] == *action);
             assert!(has_started || is_refused, "shown {status}, then {answer}");
             assert_eq!(next["key"], answer["key"], "shown {status}, then {answer}");
         } else {

@@ -132,7 +132,8 @@ impl Run<'_> {
         let (next, has_started) = (&status["next"], answer["action"] == "started");
         let earliest = at(&next["earliest"]);
         if earliest.is_some_and(|earliest| Some(earliest) <= now) {
-            let is_refused = answer["action"] == "deferred" || answer["action"] == "alreadyRunning";
+            let is_refused =
+                ["deferred", "alreadyRunning", "duplicate"].iter().any(|action| answer["action"] == *action);
             if !(has_started || is_refused) || answer["key"] != next["key"] {
                 return Err(format!("invariant 13: the status shows {next}, and the heartbeat answers {answer}"));
             }
