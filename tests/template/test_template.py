@@ -454,8 +454,8 @@ def test_alarms_on_measured_values_ignore_missing_data_and_only_silence_takes_it
 
 def test_every_heartbeat_that_could_set_the_guards_ends_silence():
     silence = Stack().properties("SilenceAlarm")
-    # Only such heartbeats write the age.
-    heartbeats = [line for line in recorded("metrics") if "TrainingAgeSeconds" in line]
+    # Only such heartbeats know what is owed.
+    heartbeats = [line for line in recorded("metrics") if "OwedSeconds" in line]
     assert heartbeats and all(silence["MetricName"] in line for line in heartbeats)
     assert all(cause in silence["AlarmDescription"] for cause in ["the heartbeat does not come", "a guard cannot be read"])
 
