@@ -1177,3 +1177,46 @@ async fn a_start_that_reached_the_limit_itself_is_found_and_not_deferred() {
     assert_eq!(lab.executions().len(), 1);
     lab.assert_engaged();
 }
+
+/// The start of the deployment fails for a reason that passes. A later heartbeat repeats it.
+#[tokio::test(start_paused = true)]
+async fn after_a_start_that_fails_for_a_reason_that_passes_nothing_else_is_tried() {
+    let lab = Lab::with_alarms(&[]);
+    lab.deployed("3f0c");
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::about("StartPipelineExecution", "code-3f0c", Fault::ErrorBefore));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.starts_with("cannot start SageMaker pipeline nyctaxi-pipeline as code-3f0c"), "{error}");
+    assert!(lab.executions().is_empty(), "{:?}", lab.executions());
+    lab.simulator.world().heal();
+    assert_eq!(lab.heartbeat().await["key"], "3f0c");
+}
+
+/// The deployment is started, and then the observation fails. So this heartbeat does not see that an execution is active.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_be_observed_is_followed_by_no_other_start() {
+    let lab = Lab::with_alarms(&[]);
+    lab.deployed("3f0c");
+    lab.goes_off(ALARM);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("cannot describe"), "{error}");
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+}
+
+/// CloudWatch answers late, so the guards are observed again before the start.
+#[tokio::test(start_paused = true)]
+async fn an_owed_tick_is_started_after_a_second_observation_too() {
+    let lab = Lab::with_alarms(&[]);
+    lab.at_the_limit(true);
+    assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+    lab.at_the_limit(false);
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("DescribeAlarms", 1, Fault::Hang));
+    let answer = lab.heartbeat().await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    assert!(lab.executions()[0].starts_with("schedule-"), "{:?}", lab.executions());
+    assert_eq!(lab.tag(), None);
+}
