@@ -164,8 +164,8 @@ pub(crate) async fn failed_steps(invocation: &Invocation<'_>, arn: &ExecutionArn
     (steps, failure.map(|failure| format!("not all failed steps are named: {}", chain(&failure))))
 }
 
-/// How many executions that only the list shows as active are looked at.
-const MOST_DISTRUSTED: usize = 5;
+/// How many executions that only the list shows as active are described.
+pub(crate) const MOST_DISTRUSTED: usize = 5;
 
 /// An execution ended, and the list shows another one as active. Lists lag, and no event may follow that enables the guards again. So
 /// that execution is described before the guards stay disabled for it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::aws::{self, CallError, ObservedGuard, TagWrite};
-use crate::flow::interlock::{Snapshot, Unobserved, converge, observe};
+use crate::flow::interlock::{MOST_DISTRUSTED, Snapshot, Unobserved, converge, observe};
 use crate::flow::{Error, Fault, Invocation, both};
 use crate::model::{
     DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag, Trigger,
@@ -98,27 +98,28 @@ pub(crate) async fn observe_and_ensure<'a>(
 }
 
 /// The verdict on an occurrence that an event reports. Lists lag. If nothing finds the occurrence again, it must not be refused for an
-/// execution that has ended: so that execution is described first.
+/// execution that has ended: so each one for which it would be refused is described first.
 async fn checked_verdict(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     snapshot: &mut Snapshot<'_>,
 ) -> Result<Verdict, CallError> {
-    let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
-    let Verdict::Running(active) = &verdict else { return Ok(verdict) };
-    if !matches!(occurrence.memory, Memory::Event | Memory::TickTag) {
-        return Ok(verdict);
-    }
-    match invocation.aws.pipeline.describe(&active.arn).await {
-        Ok(Some(described)) if !described.status.is_active() => {
-            snapshot.correct(described);
-            Ok(verdict::of_event(occurrence, &snapshot.situation(invocation)))
+    let is_forgotten = matches!(occurrence.memory, Memory::Event | Memory::TickTag);
+    for _ in 0..MOST_DISTRUSTED {
+        let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+        let Verdict::Running(active) = &verdict else { return Ok(verdict) };
+        if !is_forgotten {
+            return Ok(verdict);
         }
-        Ok(_) => Ok(verdict),
-        // Another try would fail as well, so the list counts.
-        Err(error) if !error.is_retryable() => Ok(verdict),
-        Err(error) => Err(error),
+        match invocation.aws.pipeline.describe(&active.arn).await {
+            Ok(Some(described)) if !described.status.is_active() => snapshot.correct(described),
+            Ok(_) => return Ok(verdict),
+            // Another try would fail as well, so the list counts.
+            Err(error) if !error.is_retryable() => return Ok(verdict),
+            Err(error) => return Err(error),
+        }
     }
+    Ok(verdict::of_event(occurrence, &snapshot.situation(invocation)))
 }
 
 /// The error, after noting that a tick is owed if another try may help.
