@@ -211,26 +211,7 @@ pub(crate) fn start(owed: &Finding, situation: &Situation<'_>) -> Next {
 
 /// When the first of the findings that wait may be started, and which one is served first then.
 fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
-    let waits = || {
-        findings.iter().filter_map(|finding| match &finding.verdict {
-            Verdict::TooYoung { until } | Verdict::CoolingDown { until, .. } => Some((finding, *until)),
-            Verdict::Owed
-            | Verdict::OwedUnlessMuted
-            | Verdict::ServedByName(_)
-            | Verdict::ServedByTime(_)
-            | Verdict::Running(_)
-            | Verdict::Waiting(_)
-            | Verdict::Held
-            | Verdict::Unread
-            | Verdict::Expired
-            | Verdict::RolledBack { .. }
-            | Verdict::Suppressed { .. }
-            | Verdict::ActionsOff
-            | Verdict::Muted
-            | Verdict::MutesNotRead
-            | Verdict::Braked(_) => None,
-        })
-    };
+    let waits = || findings.iter().filter_map(|finding| Some((finding, finding.verdict.until()?)));
     let braked = training::brake(situation).and_then(|brake| brake.until);
     let earliest = waits().map(|(_, until)| until).min()?.max(braked.unwrap_or(situation.now));
     let (finding, _) = waits().find(|(_, until)| *until <= earliest)?;

@@ -212,22 +212,7 @@ pub(crate) fn is_remembered(occurrence: &Occurrence, situation: &Situation<'_>) 
 impl Verdict {
     /// Whether nothing has to remember the occurrence any more.
     pub(crate) fn is_final(&self) -> bool {
-        match self {
-            Self::ServedByName(_) | Self::ServedByTime(_) | Self::Held | Self::Expired => true,
-            Self::Owed
-            | Self::OwedUnlessMuted
-            | Self::Running(_)
-            | Self::Waiting(_)
-            | Self::Unread
-            | Self::CoolingDown { .. }
-            | Self::RolledBack { .. }
-            | Self::Suppressed { .. }
-            | Self::ActionsOff
-            | Self::Muted
-            | Self::MutesNotRead
-            | Self::TooYoung { .. }
-            | Self::Braked(_) => false,
-        }
+        matches!(self, Self::ServedByName(_) | Self::ServedByTime(_) | Self::Held | Self::Expired)
     }
 
     /// Since when a heartbeat could have started the occurrence, but did not; `None` if nothing is late. What waits for the end of
@@ -248,22 +233,7 @@ impl Verdict {
             {
                 occurrence.at
             }
-            Self::OwedUnlessMuted
-            | Self::ServedByName(_)
-            | Self::ServedByTime(_)
-            | Self::Running(_)
-            | Self::Waiting(_)
-            | Self::Held
-            | Self::Unread
-            | Self::Expired
-            | Self::CoolingDown { .. }
-            | Self::RolledBack { .. }
-            | Self::Suppressed { .. }
-            | Self::ActionsOff
-            | Self::Muted
-            | Self::MutesNotRead
-            | Self::TooYoung { .. }
-            | Self::Braked(_) => None,
+            _ => None,
         }
     }
 
@@ -293,20 +263,7 @@ impl Verdict {
         match self {
             Self::CoolingDown { until, .. } | Self::TooYoung { until } => Some(*until),
             Self::Braked(brake) => brake.until,
-            Self::Owed
-            | Self::OwedUnlessMuted
-            | Self::ServedByName(_)
-            | Self::ServedByTime(_)
-            | Self::Running(_)
-            | Self::Waiting(_)
-            | Self::Held
-            | Self::Unread
-            | Self::Expired
-            | Self::RolledBack { .. }
-            | Self::Suppressed { .. }
-            | Self::ActionsOff
-            | Self::Muted
-            | Self::MutesNotRead => None,
+            _ => None,
         }
     }
 
