@@ -25,8 +25,10 @@ const TRIES: usize = 3;
 /// An invocation that has ended.
 pub struct Ended {
     pub delivery: Delivery,
+    /// When it came. A status may be asked for before it begins.
+    came: Instant,
     pub begins: Instant,
-    /// Whether reads showed the current state when it began.
+    /// Whether reads showed the current state when it came.
     lists_were_current: bool,
     /// The answer or the error; `None` if it was killed.
     handled: Option<Result<Value, String>>,
@@ -70,6 +72,7 @@ impl Run<'_> {
         let status = is_shown.then(|| self.function.invoke(&sample_event("status"), usize::MAX));
         let metrics = self.function.metrics.clone();
         async move {
+            let came = Instant::now();
             let mut shown = None;
             if let Some(status) = status {
                 let begins = Instant::now();
@@ -77,7 +80,7 @@ impl Run<'_> {
             }
             let begins = Instant::now();
             let handled = invocation.await;
-            Ended { delivery, begins, lists_were_current, handled, shown, metrics: metrics.take() }
+            Ended { delivery, came, begins, lists_were_current, handled, shown, metrics: metrics.take() }
         }
     }
 
@@ -195,7 +198,7 @@ impl Run<'_> {
     /// Whether nothing else changed the world while the invocation ran, and reads showed the current state.
     pub fn is_undisturbed(&self, ended: &Ended) -> bool {
         self.queue.in_flight == 0
-            && self.changes.last + self.history.guard_read_lag < ended.begins
+            && self.changes.last + self.history.guard_read_lag < ended.came
             && ended.lists_were_current
     }
 
