@@ -250,7 +250,9 @@ impl Run<'_> {
         }
         self.check_holds()?;
         delivery.refused |= reason.contains("ConflictException");
-        delivery.found_none |= reason.contains("start one by hand");
+        // A heartbeat looks 15 seconds for each of up to three such executions. Half a minute is too short for that.
+        let is_late = self.changes.was_remade && reason.contains("deadline is near");
+        delivery.found_none |= reason.contains("start one by hand") || is_late;
         if delivery.tries < TRIES {
             delivery.ready = Instant::now() + Duration::from_mins(delivery.tries as u64);
             self.queue.push(delivery);
