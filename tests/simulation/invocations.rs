@@ -346,11 +346,6 @@ impl Run<'_> {
     /// An outage outlasts Lambda's tries. At the limit, no heartbeat finds an alarm that is not listed.
     fn may_be_dead_lettered(&self, delivery: &Delivery) -> bool {
         let is_limited = self.simulator.world().sagemaker.limit.is_some();
-        // One try was killed, and one came before CodePipeline's list showed the success. A burst may fail the third one, and a
-        // heartbeat finds the deployment.
-        if delivery.name == "code" && delivery.killed && self.history.has_parameters && self.history.lags() {
-            return true;
-        }
         if self.was_refused(delivery) || delivery.name == "heartbeat" && self.was_in_trouble(delivery.since) {
             return true;
         }
