@@ -25,7 +25,7 @@ pub struct Function {
     region: String,
     /// Whether events lose their account and Region, so that the router takes every event for its own.
     believes_foreign_events: bool,
-    /// After how long Lambda ends an invocation, as the router is told.
+    /// The time that an invocation may take. The router learns it as its deadline.
     timeout: Option<Duration>,
     simulator: Simulator,
     /// The operations other than reads that a status called.
