@@ -56,6 +56,9 @@ const PART: usize = MOST_BYTES / 6;
 /// The characters of a text that anybody may have written.
 const MOST_TEXT: usize = 400;
 
+/// The characters of a name in a table.
+const MOST_NAME: usize = 80;
+
 /// Below this width in pixels, tables become lists.
 const NARROW: u32 = 640;
 
@@ -159,7 +162,7 @@ impl View<'_> {
             badges.push((Tone::Runs, "a retraining runs".to_owned()));
         }
         if status.retraining_failing == Some(true) {
-            badges.push((Tone::Bad, "the last retraining failed".to_owned()));
+            badges.push((Tone::Bad, "the newest training failed".to_owned()));
         }
         let guards = status.guards.values().filter(|guard| matches!(guard, ShownGuard::Unread { .. })).count();
         if guards + status.unread.len() > 0 {
@@ -205,7 +208,7 @@ impl View<'_> {
         if let Some(starts) = status.starts_in_24_hours {
             let brake = match self.config.catch_up_per_day {
                 0 => String::new(),
-                most => format!(" (heartbeats start none at {most})"),
+                most => format!(" (brake at {most})"),
             };
             facts.push(format!("{starts} {} in 24 hours{brake}", if starts == 1 { "start" } else { "starts" }));
         }
@@ -261,7 +264,7 @@ impl View<'_> {
             let steps = status.executions.iter().flatten().flat_map(|execution| &execution.failed_steps);
             let steps: Vec<_> =
                 steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
-            let what = if steps.is_empty() { "the last retraining failed".to_owned() } else { steps.join("; ") };
+            let what = if steps.is_empty() { "the newest training failed".to_owned() } else { steps.join("; ") };
             let advice = if self.is_active() {
                 "Another one runs. If it succeeds, this notice ends."
             } else {
@@ -369,20 +372,26 @@ impl View<'_> {
         let rows = findings.iter().map(|finding| {
             let at = finding.since.map(|since| format!(" {}", rfc3339(since.0)));
             let key = at.and_then(|at| finding.key.strip_suffix(&at)).unwrap_or(&finding.key);
+            let reason = finding.reason.strip_prefix(&format!("{} ", finding.key)).unwrap_or(&finding.reason);
             let link = self.console.as_ref().filter(|_| finding.trigger == "drift").map(|console| console.alarm(key));
             html! {
                 tr {
-                    td { (trigger(finding.trigger)) " · " (linked(&cut(key, MOST_TEXT), link)) }
+                    td { (trigger(finding.trigger)) " · " (linked(&cut(key, MOST_NAME), link)) }
                     td.when { @if let Some(since) = finding.since { (clock.time(since.0)) } }
                     td {
                         (badge(Tone::of_verdict(finding.verdict), &spaced(finding.verdict))) " "
-                        (sentence(&clock.localise(&cut(&finding.reason, MOST_TEXT))))
+                        (clock.localise(&cut(reason, MOST_TEXT)))
                     }
                 }
             }
         });
         if findings.is_empty() {
-            return html! { p { "Nothing: no deployment, no tick and no alarm waits." } };
+            let what = if self.status.unread.is_empty() {
+                "Nothing: no deployment, no tick and no alarm."
+            } else {
+                "Nothing that could be read."
+            };
+            return html! { p { (what) } };
         }
         table(["reason", "since", "verdict"], rows)
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use maud::{Markup, html};
 
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownNext, Status};
-use crate::page::text::{Clock, cut, duration, name_in, spaced, trigger, what};
+use crate::page::text::{Clock, cut, duration, spaced, trigger, what};
 use crate::page::tone::Tone;
+use crate::policy::start::name_in;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -111,10 +112,13 @@ impl Words {
     }
 }
 
-/// Draws the timeline. `None` if the executions could not be read.
+/// Draws the timeline. `None` if there is nothing to draw.
 pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Markup> {
     let executions = status.executions.as_ref()?;
     let findings = status.findings.as_deref().unwrap_or_default();
+    if executions.is_empty() && findings.is_empty() {
+        return None;
+    }
     let width = f64::from(width);
     let scale = &Scale::new(status, width);
     let now = status.time.0;
@@ -170,7 +174,7 @@ fn next_line(scale: &Scale, next: &str, earliest: SystemTime, clock: Clock) -> M
         line.next x1=(x) x2=(x) y1="26" y2=(AXIS - 12.0) {
             title { "A heartbeat starts " (trigger(next)) " from " (clock.time(earliest)) " on" }
         }
-        text.strong x=(x) y="22" text-anchor=(anchor) { "next: " (trigger(next)) }
+        text.strong x=(x) y=(MARKS - 13.0) text-anchor=(anchor) { "next: " (trigger(next)) }
     }
 }
 
@@ -249,7 +253,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
         .iter()
         .map(|mark| {
             let text = cut(&mark.name, 28);
-            (mark, words.place(&text, scale.x(mark.at), 9.0, scale.width), text)
+            (mark, words.place(&text, scale.x(mark.at), 11.0, scale.width), text)
         })
         .collect();
     html! {

@@ -738,6 +738,19 @@ def test_the_dashboard_sums_what_is_counted_and_shows_the_maximum_of_what_is_mea
             assert widget["properties"]["stat"] == expected and all(is_measured) == any(is_measured), rows
 
 
+def test_the_status_is_the_first_widget_and_is_read_only_when_the_dashboard_is_loaded():
+    stack = Stack()
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    first, *others = json.loads(dashboard["DashboardBody"])["widgets"]
+    assert (first["type"], first["x"], first["y"]) == ("custom", 0, 0)
+    assert all(widget["type"] != "custom" for widget in others)
+    assert first["properties"]["endpoint"].endswith(":function:drift-router-nyctaxi")
+    assert first["properties"]["updateOn"] == {"refresh": False, "resize": False, "timeRange": False}
+    # Who may look and press the buttons is decided by the permission to invoke the function. The stack gives it to nobody but AWS.
+    principals = [permission["Principal"] for permission in stack.of_type("AWS::Lambda::Permission").values()]
+    assert all(principal.endswith(".amazonaws.com") for principal in principals), principals
+
+
 def test_no_widgets_of_the_dashboard_overlap():
     (dashboard,) = Stack().of_type("AWS::CloudWatch::Dashboard").values()
     taken = set()
