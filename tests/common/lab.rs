@@ -90,7 +90,7 @@ impl Lab {
         let (answer, is_comparable) = self.handle(event.clone()).await;
         let answer = answer?;
         // An answer to a widget is not compared.
-        if is_comparable && event["widgetContext"].is_null() {
+        if is_comparable && event.get("widgetContext").is_none() {
             shown.assert_done(&event, &answer);
             if let Some(dry_run) = dry_run {
                 dry_run.assert_reported(&answer);
