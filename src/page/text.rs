@@ -6,6 +6,9 @@ use crate::outcome::status::ShownExecution;
 use crate::policy::rfc3339;
 use crate::policy::start::name_in;
 
+/// The characters of a text that anybody may have written.
+pub(super) const MOST_TEXT: usize = 400;
+
 /// Writes times in the viewer's time zone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {

@@ -354,6 +354,9 @@ async fn every_answer_to_a_widget_is_a_page_also_an_error() {
         let page = lab.send(json!({ "widgetContext": context })).await;
         assert!(page.as_str().unwrap().contains("07:33 UTC "), "{context}: {page}");
     }
+    let context_of = json!({ "timezone": { "label": "UTC", "offsetISO": "-03:30", "offsetInMinutes": 0 } });
+    let page = lab.send(json!({ "widgetContext": context_of })).await;
+    assert!(page.as_str().unwrap().contains("28 May 2021 04:03 UTC-03:30"), "{page}");
     let answer = lab.send(json!({ "describe": true, "widgetContext": context(900, "dark") })).await;
     assert!(answer["markdown"].as_str().unwrap().contains("lambda:InvokeFunction"), "{answer}");
     assert_eq!(lab.take_calls().iter().filter(|call| *call == "StartPipelineExecution").count(), 0);
