@@ -24,6 +24,9 @@ pub struct Status {
     /// In the order in which they are served. Absent if the executions could not be read, as every verdict needs them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<ShownFinding>>,
+    /// Whether an execution is active, as a heartbeat sees it. `next` or `nothing` says so in the answer.
+    #[serde(skip)]
+    pub(crate) is_active: bool,
     /// The newest ten, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) executions: Option<Vec<ShownExecution>>,
@@ -52,6 +55,20 @@ pub struct Status {
     pub(crate) pipeline: String,
     /// When the status was asked for.
     pub(crate) time: Time,
+}
+
+impl Status {
+    /// How many guards a person, another program or another router holds.
+    pub(crate) fn held_guards(&self) -> usize {
+        let is_held = |guard: &&ShownGuard| matches!(guard, ShownGuard::Read { state, .. } if state.is_held());
+        self.guards.values().filter(is_held).count()
+    }
+
+    /// How many reads failed.
+    pub(crate) fn failed_reads(&self) -> usize {
+        let is_unread = |guard: &&ShownGuard| matches!(guard, ShownGuard::Unread { .. });
+        self.guards.values().filter(is_unread).count() + self.unread.len()
+    }
 }
 
 /// A time, as RFC 3339 writes it in UTC, to the second.

@@ -60,7 +60,11 @@ impl Brake {
     /// The brake as a sentence for people, without a full stop.
     pub(crate) fn sentence(&self) -> String {
         let until = self.until.map(|until| format!(" (until {})", rfc3339(until))).unwrap_or_default();
-        format!("{} executions started within 24 hours, and CATCH_UP_PER_DAY is {}{until}", self.started, self.per_day)
+        let executions = if self.started == 1 { "execution" } else { "executions" };
+        format!(
+            "{} {executions} started within 24 hours, and CATCH_UP_PER_DAY is {}{until}",
+            self.started, self.per_day
+        )
     }
 }
 
