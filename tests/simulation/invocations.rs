@@ -169,7 +169,12 @@ impl Run<'_> {
                 let now = self.simulator.world().now();
                 self.ticks.defer(&delivery.event, now);
             }
-            "tick" => self.ticks.answer(&delivery.event),
+            "tick" => {
+                self.ticks.answer(&delivery.event);
+                if answer["action"] == "alreadyRunning" {
+                    self.ticks.drop_for_a_running_execution(&delivery.event);
+                }
+            }
             _ => {}
         }
         // It observed the current state, so the guards must be as the executions require.
