@@ -146,6 +146,27 @@ async fn a_request_and_a_status_of_the_binary_and_the_warning_of_a_missing_permi
 }
 
 #[tokio::test]
+async fn an_actions_failure_whose_steps_cannot_be_read_is_a_warning_in_the_log() {
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
+    let mut function = spawn(&serve(simulator.clone()).await, &[("DEPLOYMENT_TRIGGER", "action")]).await;
+    let job = simulator.world().run_action(None).unwrap();
+    let (_, answer) = function.invoke(job.to_string()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    let denied = Fault::Refused("AccessDeniedException");
+    simulator.world().inject(fault::next("ListPipelineExecutionSteps", 9, denied));
+    simulator.world().set_execution_status(answer["executionArn"].as_str().unwrap(), "Failed");
+    let job = simulator.world().next_job().unwrap();
+    let (_, answer) = function.invoke(job.to_string()).await;
+    assert_eq!(answer["action"], "failed", "{answer}");
+    let log = function.stop().await;
+    let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(message.contains("check the permission sagemaker:ListPipelineExecutionSteps"), "{message}");
+}
+
+#[tokio::test]
 async fn a_hold_and_a_dry_run_are_fields_of_the_log_line() {
     let simulator = Simulator::new(&Project::nyctaxi());
     simulator.world().operate_rule(SCHEDULE_RULE, false);

@@ -138,7 +138,7 @@ pub(crate) fn name_in(key: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{execution, occurrence, situation};
+    use crate::policy::fixtures::{execution, noon, occurrence, situation, started};
 
     fn token(occurrence: &Occurrence, executions: &[Execution]) -> String {
         request(occurrence, &situation(executions)).token
@@ -205,5 +205,30 @@ mod tests {
         ] {
             assert_eq!(name_in(key), name);
         }
+    }
+
+    #[test]
+    fn a_key_that_fits_to_the_last_character_is_kept_and_a_longer_one_is_cut() {
+        let name = |length: usize| display_name(&occurrence(Trigger::Deployment, &"x".repeat(length)));
+        let longest = DISPLAY_NAME_LENGTH - "code-".len();
+        assert_eq!(name(longest), format!("code-{}", "x".repeat(longest)));
+        assert_eq!(name(longest + 1).len(), DISPLAY_NAME_LENGTH);
+        assert!(!name(longest + 1).ends_with('x'), "it ends with a hash");
+    }
+
+    #[test]
+    fn an_execution_is_a_routers_by_its_description_and_not_by_its_name() {
+        assert!(is_by_router(&description("request 1")));
+        assert!(!is_by_router("The labels of May are corrected."));
+    }
+
+    #[test]
+    fn an_execution_was_started_before_if_another_one_started_more_than_five_minutes_after_it() {
+        let was_before =
+            |minutes: u32| was_started_before(&started(noon()), &[started(noon() + minutes * CLOCKS_DIFFER / 5)]);
+        assert!(!was_before(5) && was_before(6));
+        assert!(!was_started_before(&started(noon()), &[]));
+        let unknown = Execution { started: None, ..started(noon()) };
+        assert!(!was_started_before(&unknown, &[started(noon())]), "its time is not known");
     }
 }

@@ -291,7 +291,9 @@ async fn where_the_build_retrains_by_itself_its_deployments_start_nothing_and_th
 #[tokio::test(start_paused = true)]
 async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
     let lab = Lab::with(&[("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
-    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "ignored");
+    let answer = lab.send(sample_event("code-deployed")).await;
+    assert_eq!(answer["action"], "ignored");
+    assert!(answer["reason"].as_str().unwrap().starts_with("CODE_PIPELINE_NAME is not set"), "{answer}");
     let answer = lab.send(sample_event("schedule")).await;
     assert_eq!(answer["action"], "started");
     assert_eq!(answer["interlock"], json!({ "scheduleRule": "disabled", "driftRule": "disabled" }));

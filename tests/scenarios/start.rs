@@ -197,6 +197,7 @@ async fn an_alarm_that_a_lagging_list_hides_another_start_from_is_tried_again() 
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
     let error = lab.refused(alarm_at("2021-07-28T02:00:00.000+0000")).await;
     assert!(error.contains("the list of executions lags"), "{error}");
+    assert!(!lab.take_metrics().contains(&"Started 1".to_owned()));
 
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(lab.send(alarm_at("2021-07-28T02:00:00.000+0000")).await["action"], "started");
