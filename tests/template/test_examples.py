@@ -65,7 +65,7 @@ def test_the_cdk_example_is_synthesised_to_the_same_resources(tmp_path, monkeypa
     (tmp_path / "template-cfn.yaml").write_text(PLAIN_TEXT)
     (tmp_path / "drift-router-arm64.zip").write_bytes(b"the function")
     environment = {"CDK_OUTDIR": str(tmp_path / "out"), "HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    run = subprocess.run([python, "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    run = subprocess.run([python, "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stderr[-2000:]
     synthesised = json.loads((tmp_path / "out" / "nyctaxi.template.json").read_text())
 
@@ -75,6 +75,9 @@ def test_the_cdk_example_is_synthesised_to_the_same_resources(tmp_path, monkeypa
         resources = json.loads(json.dumps(stack.resources))
         for resource in resources.values():
             resource.pop("Metadata", None)
+            # The CDK sorts these.
+            resource.get("DependsOn", []).sort()
+            resource["Properties"].get("Tags", []).sort(key=lambda tag: tag["Key"])
         return resources, stack.outputs
 
     expected, outputs = deployed(PLAIN)
