@@ -96,6 +96,15 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
 }
 
 #[tokio::test]
+async fn the_first_line_of_the_log_says_the_version_and_no_other_does() {
+    let mut function = spawn(&serve_simulator().await, &[]).await;
+    let (_, status) = function.invoke(sample_event("status").to_string()).await;
+    let log = function.stop().await;
+    assert_eq!((&log[0]["message"], &log[0]["version"]), (&json!("the function starts"), &status["version"]));
+    assert_eq!(log.iter().filter(|line| line.get("version").is_some()).count(), 1, "{log:#?}");
+}
+
+#[tokio::test]
 async fn a_heartbeat_of_the_binary_reads_alarms_and_deployments_over_the_wire() {
     // The function uses the machine's clock: the alarm went off an hour ago.
     let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_hours(1);
@@ -449,7 +458,10 @@ async fn variables_on_which_the_sdk_would_panic_are_faults_of_the_configuration(
         command.envs(project.environment()).env(name, value).stderr(Stdio::piped());
         let output = command.output().await.unwrap();
         assert!(!output.status.success());
-        let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let (starts, line) = lines.trim_end().split_once('\n').expect("two lines");
+        assert!(starts.contains(env!("CARGO_PKG_VERSION")), "{starts}");
+        let line: Value = serde_json::from_str(line).expect("one JSON line");
         assert!(line["error"].as_str().unwrap().contains(&format!("{name} is {value:?}")), "{line}");
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
