@@ -53,6 +53,14 @@ async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     Function::spawn(command, aws_url, &all).await
 }
 
+/// The line with which a function stops at its start. The only line before it has the version.
+fn line_of_the_stop(stdout: Vec<u8>) -> Value {
+    let lines = String::from_utf8(stdout).unwrap();
+    let (starts, stops) = lines.trim_end().split_once('\n').expect("two lines");
+    assert!(starts.contains(env!("CARGO_PKG_VERSION")), "{starts}");
+    serde_json::from_str(stops).expect("one JSON line")
+}
+
 #[tokio::test]
 async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let mut function = spawn(&serve_simulator().await, &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).await;
@@ -93,6 +101,15 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event cannot be read").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["level"], "ERROR");
+}
+
+#[tokio::test]
+async fn the_first_line_of_the_log_says_the_version_and_no_other_does() {
+    let mut function = spawn(&serve_simulator().await, &[]).await;
+    let (_, status) = function.invoke(sample_event("status").to_string()).await;
+    let log = function.stop().await;
+    assert_eq!((&log[0]["message"], &log[0]["version"]), (&json!("the function starts"), &status["version"]));
+    assert_eq!(log.iter().filter(|line| line.get("version").is_some()).count(), 1, "{log:#?}");
 }
 
 #[tokio::test]
@@ -226,7 +243,7 @@ async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_lin
     let mut command = command();
     let output = command.env("DRIFT_RULE_NAME", "no rule").env("MODE", "wet").output().await.unwrap();
     assert!(!output.status.success());
-    let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+    let line = line_of_the_stop(output.stdout);
     let error = line["error"].as_str().unwrap();
     for variable in ["SAGEMAKER_PIPELINE_NAME", "MODE", "DRIFT_RULE_NAME"] {
         assert!(error.contains(variable), "{variable} is not in {error}");
@@ -470,7 +487,7 @@ async fn variables_on_which_the_sdk_would_panic_are_faults_of_the_configuration(
         command.envs(project.environment()).env(name, value).stderr(Stdio::piped());
         let output = command.output().await.unwrap();
         assert!(!output.status.success());
-        let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        let line = line_of_the_stop(output.stdout);
         assert!(line["error"].as_str().unwrap().contains(&format!("{name} is {value:?}")), "{line}");
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
