@@ -60,8 +60,8 @@ async function showState() {
     control.title = whyNot ?? "";
   }
   for (const control of all("input[data-control]")) control.checked = state[control.dataset.state];
-  for (const output of all("[data-alarm]")) output.textContent = `now ${state.alarms[output.dataset.alarm]}`;
-  for (const output of all("[data-guard]")) output.textContent = state.guards[output.dataset.guard] ? "now enabled" : "now disabled";
+  for (const output of all("[data-alarm]")) output.textContent = `is ${state.alarms[output.dataset.alarm]}`;
+  for (const output of all("[data-guard]")) output.textContent = state.guards[output.dataset.guard] ? "is enabled" : "is disabled";
   byId("code-waits").hidden = !state.codeWaits;
   showRunning();
   showInvocations();
@@ -96,7 +96,9 @@ function details(summary, json) {
 function rowOf({ id, count, first, last, name, event, action, reason, error, warnings, answer, calls }) {
   const row = element("tr");
   Object.assign(row.dataset, { id, count });
-  const when = element("td", count > 1 ? `${time(first)} to ${time(last)}` : time(last));
+  // The day is there once if both times have the same.
+  const [until, sameDay] = [time(last), time(first).slice(0, 10) === time(last).slice(0, 10)];
+  const when = element("td", count > 1 ? `${time(first)} to ${sameDay ? until.slice(11) : until}` : until);
   const what = element("td", count > 1 ? `${count} × ${name}` : name);
   what.append(details("event as JSON", event));
   const answered = element("td");
@@ -105,16 +107,17 @@ function rowOf({ id, count, first, last, name, event, action, reason, error, war
   if (error) answered.append(element("b", `failed: ${error}`, "error"));
   for (const warning of warnings) answered.append(element("p", `Warning: ${warning}`, "error"));
   answered.append(details(typeof answer === "string" ? "answer as HTML" : "answer as JSON", answer));
-  const called = element("td");
-  const list = element("ol", "", "calls");
-  for (const call of calls) {
+  const called = element("td", calls.length ? "" : "none");
+  // A line for each run of calls that only read, or that change something.
+  let list;
+  for (const [index, { service, operation, onlyReads, error: refused }] of calls.entries()) {
+    if (calls[index - 1]?.onlyReads !== onlyReads) called.append(list = element("ol", "", "calls"));
     const item = element("li");
-    item.append(element(call.onlyReads ? "span" : "b", call.operation, call.onlyReads ? "read" : "write"));
-    item.title = `${call.service}, ${call.onlyReads ? "only reads" : "changes AWS"}`;
-    if (call.error) item.append(element("span", ` ${call.error}`, "error"));
+    item.append(element(onlyReads ? "span" : "b", operation, onlyReads ? "read" : "write"));
+    item.title = `${service}, ${onlyReads ? "only reads" : "changes AWS"}`;
+    if (refused) item.append(element("span", ` ${refused}`, "error"));
     list.append(item);
   }
-  called.append(calls.length ? list : "none");
   row.append(when, what, answered, called);
   return row;
 }
@@ -157,7 +160,7 @@ async function pressOnPage(action) {
     const call = { endpoint: action.getAttribute("endpoint"), payload: JSON.parse(action.textContent) };
     showPage(await request("/widget", { ...call, widgetContext: widgetContext() }));
     await showState();
-    say("The function was called. Its answer is the page.");
+    say(state.said);
   });
 }
 
@@ -210,6 +213,7 @@ new ResizeObserver(() => {
 
 alone(async () => {
   await showState();
+  if (state.said) say(state.said);
   shownWidth = byId("widget").clientWidth;
   await view();
 });

@@ -27,7 +27,7 @@ impl From<Call> for ShownCall {
     }
 }
 
-/// One invocation, or several heartbeats in a row that found the same and changed nothing.
+/// One invocation, or several heartbeats in a row that found the same and changed nothing in AWS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Invocation {
@@ -57,7 +57,7 @@ impl Invocation {
         is_heartbeat(&self.event)
             && self.name == next.name
             && result(self) == result(next)
-            && self.calls.iter().chain(&next.calls).all(|call| call.only_reads)
+            && self.calls.iter().chain(&next.calls).all(|call| call.only_reads || call.error.is_some())
     }
 }
 

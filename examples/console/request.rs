@@ -118,3 +118,99 @@ fn json<T: DeserializeOwned>(head: &Parts, body: &[u8]) -> Result<T, Refused> {
         refuse(StatusCode::BAD_REQUEST, error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+    use serde_json::json;
+
+    use super::*;
+    use crate::control::{Control, End};
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    /// Reads a request as the server does: `Host` is as a browser sends it, unless `headers` says otherwise.
+    fn ask(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Result<Asked, Refused> {
+        let mut request = Request::builder().method(method).uri(uri);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", "127.0.0.1:8080");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        is_from_here(&head, 8080)?;
+        read(&head, body.as_bytes())
+    }
+
+    fn status(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> u16 {
+        match ask(method, uri, headers, body) {
+            Ok(_) => 200,
+            Err(refused) => {
+                assert!(refused.sentence.ends_with('.'), "{refused:?}");
+                refused.status.as_u16()
+            }
+        }
+    }
+
+    #[test]
+    fn the_paths_are_read() {
+        let control = |name, details| Ok(Asked::World(Ask::Control(named(name).unwrap(), details)));
+        assert_eq!(ask("POST", "/controls/deploy", &[JSON], "{}"), control("deploy", Details::default()));
+        let (body, json) =
+            (r#"{"step": "Train", "reason": "why"}"#, ("content-type", "Application/JSON; charset=utf-8"));
+        let details = Details { step: Some("Train".to_owned()), reason: Some("why".to_owned()), ..Details::default() };
+        assert_eq!(ask("POST", "/controls/fail", &[json], body), control("fail", details));
+        assert_eq!(named("fail"), Some(Control::End(End::Failed)));
+        assert_eq!(ask("GET", "/state.json?x=1", &[], ""), Ok(Asked::World(Ask::State)));
+        let view = Call { endpoint: None, payload: serde_json::Map::new(), widget_context: json!({}) };
+        assert_eq!(ask("POST", "/widget", &[JSON], r#"{"widgetContext": {}}"#), Ok(Asked::World(Ask::Call(view))));
+        for (path, file) in FILES {
+            assert_eq!(ask("GET", path, &[], ""), Ok(Asked::File(file)));
+        }
+    }
+
+    #[test]
+    fn only_a_page_of_this_console_may_ask() {
+        let host = |host| status("GET", "/", &[("host", host)], "");
+        assert_eq!(host("localhost:8080"), 200);
+        for other in ["127.0.0.1", "127.0.0.1:8081", "localhost", "example.com:8080", "127.0.0.1:8080.example.com", ""]
+        {
+            assert_eq!(host(other), 403, "{other}");
+        }
+        let twice = [("host", "127.0.0.1:8080"), ("host", "example.com")];
+        assert_eq!(status("GET", "/", &twice, ""), 403);
+        assert_eq!(status("GET", "http://example.com/", &[], ""), 403);
+        let (head, ()) = Request::builder().uri("/").body(()).unwrap().into_parts();
+        assert!(is_from_here(&head, 8080).is_err(), "no Host");
+
+        let origin = |origin| status("POST", "/controls/deploy", &[JSON, ("origin", origin)], "{}");
+        assert_eq!((origin("http://127.0.0.1:8080"), origin("http://localhost:8080")), (200, 200));
+        for other in
+            ["null", "http://example.com", "http://localhost:3000", "https://localhost:8080", "http://127.0.0.1", ""]
+        {
+            assert_eq!(origin(other), 403, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_request_is_answered_with_a_sentence() {
+        assert_eq!(status("GET", "/nothing", &[], ""), 404);
+        assert_eq!(status("GET", "/../Cargo.toml", &[], ""), 404);
+        assert_eq!(status("POST", "/controls/explode", &[JSON], "{}"), 404);
+        assert_eq!(status("POST", "/controls/", &[JSON], "{}"), 404);
+        assert_eq!(status("GET", "/controls/deploy", &[], ""), 405);
+        assert_eq!(status("POST", "/", &[JSON], "{}"), 405);
+        assert_eq!(status("PUT", "/widget", &[JSON], "{}"), 405);
+        assert_eq!(ask("DELETE", "/state.json", &[], "").unwrap_err().allow, Some("GET"));
+        for headers in [&[][..], &[("content-type", "text/plain")], &[JSON, JSON]] {
+            assert_eq!(status("POST", "/controls/deploy", headers, "{}"), 415, "{headers:?}");
+        }
+        for body in ["", "{", "[1", "null", "7", r#"{"step": 7}"#, r#"{"unknown": true}"#, "\u{0}"] {
+            assert_eq!(status("POST", "/controls/fail", &[JSON], body), 400, "{body:?}");
+        }
+        for body in [r#"{}"#, r#"{"widgetContext": 7}"#, r#"{"widgetContext": {}, "payload": []}"#] {
+            assert_eq!(status("POST", "/widget", &[JSON], body), 400, "{body}");
+        }
+    }
+}

@@ -240,7 +240,10 @@ impl World {
             self.simulator.world().operate_stage(STAGE, None);
             self.say("A person enables the Build stage.");
         } else {
-            DISABLED_REASON.check("reason", reason).map_err(|error| Refusal::Wrong(error.message))?;
+            let is_allowed = DISABLED_REASON.check("reason", reason).is_ok();
+            let allowed =
+                "CodePipeline's reason has 1 to 300 letters, digits, spaces and these characters: ! @ ( ) . * ? -";
+            is_allowed.then_some(()).ok_or_else(|| Refusal::Wrong(allowed.to_owned()))?;
             self.simulator.world().operate_stage(STAGE, Some(reason));
             self.say("A person disables the Build stage.");
         }
@@ -334,7 +337,6 @@ impl World {
         }
         let is_view = payload.is_empty();
         payload.insert("widgetContext".to_owned(), widget_context);
-        self.said.clear();
         let answer = self.handle(Value::Object(payload), !is_view).await?;
         self.settle().await;
         Ok(answer)
@@ -406,6 +408,7 @@ impl World {
             "codeWaits": self.waiting.is_some(),
             "losesEvents": self.loses_events,
             "limitIsReached": world.sagemaker.limit.is_some(),
+            "said": self.said.join(" "),
             "invocations": self.journal.rows(),
         })
     }
@@ -482,5 +485,167 @@ impl Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::named;
+
+    /// Carries out the control `name` without details.
+    async fn press(world: &mut World, name: &str) -> String {
+        press_with(world, name, Details::default()).await.unwrap()
+    }
+
+    async fn press_with(world: &mut World, name: &str, details: Details) -> Result<String, Refusal> {
+        world.carry_out(named(name).unwrap(), &details).await
+    }
+
+    fn because(reason: &str) -> Details {
+        Details { reason: Some(reason.to_owned()), ..Details::default() }
+    }
+
+    /// Whether the stage, the schedule rule and the drift rule are enabled.
+    fn guards(world: &World) -> [bool; 3] {
+        let guards = &world.state()["guards"];
+        ["stage", "schedule", "drift"].map(|guard| guards[guard].as_bool().unwrap())
+    }
+
+    fn actions(world: &World) -> Vec<String> {
+        world.journal.rows().iter().rev().filter_map(|row| row.action.clone()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deployment_starts_an_execution_and_more_code_waits_for_its_end() {
+        let mut world = World::new().unwrap();
+        press(&mut world, "deploy").await;
+        assert_eq!(guards(&world), [false; 3]);
+        assert_eq!(actions(&world), ["started", "unchanged"]);
+        // The newest commit replaces the one that waits.
+        press(&mut world, "deploy").await;
+        assert!(press(&mut world, "deploy").await.contains("waits"));
+        assert_eq!(world.state()["codeWaits"], true);
+        assert!(press(&mut world, "succeed").await.contains("builds and deploys"));
+        assert_eq!(world.state()["codeWaits"], false);
+        assert_eq!(actions(&world), ["started", "unchanged", "released", "started", "unchanged"]);
+        let statuses: Vec<String> =
+            world.simulator.world().codepipeline.executions.iter().map(|it| it.status.clone()).collect();
+        assert_eq!(statuses, ["Succeeded", "Superseded", "Succeeded"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_rule_does_not_let_through_is_found_by_a_heartbeat() {
+        let mut world = World::new().unwrap();
+        press(&mut world, "deploy").await;
+        press(&mut world, "advance-60").await;
+        assert!(press(&mut world, "prod-alarm").await.contains("drift rule is disabled"));
+        press(&mut world, "succeed").await;
+        assert_eq!(world.state()["running"], json!([]));
+        assert!(press(&mut world, "advance-day").await.starts_with("A day later, with 96 heartbeats."));
+        let row = world.journal.rows().iter().find(|row| row.action.as_deref() == Some("started")).unwrap();
+        assert!(row.name == "Heartbeat" && row.answer["key"].as_str().unwrap().starts_with(ALARM), "{row:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_fails_for_the_reason_that_is_given() {
+        let mut world = World::new().unwrap();
+        press(&mut world, "tick").await;
+        let details = |step: &str, reason: &str| Details { step: Some(step.to_owned()), ..because(reason) };
+        for wrong in
+            [details("", "why"), details("a b", "why"), details("Train", ""), details("Train", &"x".repeat(2000))]
+        {
+            let refused = press_with(&mut world, "fail", wrong).await;
+            assert!(matches!(refused, Err(Refusal::Wrong(_))), "{refused:?}");
+        }
+        let said = press_with(&mut world, "fail", details("Train", "no capacity")).await.unwrap();
+        assert!(said.contains("step Train failed: no capacity"), "{said}");
+        assert_eq!(
+            press_with(&mut world, "stop", Details::default()).await,
+            Err(Refusal::NotNow("No execution runs.".to_owned()))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_execution_that_is_named_ends() {
+        let mut world = World::new().unwrap();
+        press(&mut world, "deploy").await;
+        press(&mut world, "enable-stage").await;
+        press(&mut world, "deploy").await;
+        let running = world.state()["running"].clone();
+        assert_eq!(running.as_array().unwrap().len(), 2);
+        let named = |arn: &Value| Details { execution: arn.as_str().map(str::to_owned), ..Details::default() };
+        press_with(&mut world, "stop", named(&running[1]["arn"])).await.unwrap();
+        assert_eq!(world.state()["running"], json!([running[0]]));
+        let ended = press_with(&mut world, "succeed", named(&running[1]["arn"])).await;
+        assert!(matches!(ended, Err(Refusal::NotNow(_))), "{ended:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_that_a_person_disables_stays_disabled() {
+        let mut world = World::new().unwrap();
+        assert!(matches!(press_with(&mut world, "disable-stage", because("a/b")).await, Err(Refusal::Wrong(_))));
+        press_with(&mut world, "disable-stage", because("Freeze")).await.unwrap();
+        assert!(press(&mut world, "deploy").await.contains("waits"));
+        press(&mut world, "tick").await;
+        // The router has disabled the rule. The person takes it over.
+        press(&mut world, "disable-drift").await;
+        press(&mut world, "succeed").await;
+        assert_eq!(guards(&world), [false, true, false]);
+        assert!(press(&mut world, "staging-alarm").await.contains("delivers no event"));
+        assert!(press(&mut world, "enable-stage").await.contains("The router answers started"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_events_and_the_limit_are_made_up_for_by_heartbeats() {
+        let mut world = World::new().unwrap();
+        press(&mut world, "reach-limit").await;
+        assert!(press(&mut world, "tick").await.contains("deferred"));
+        press(&mut world, "advance-60").await;
+        assert_eq!(world.journal.rows()[0].count, 4, "refused starts share a row");
+        press(&mut world, "leave-limit").await;
+        press(&mut world, "lose-events").await;
+        assert!(
+            press(&mut world, "advance-15").await.contains("The event is lost (Execution ib87gnc408me: Executing)")
+        );
+        assert!(press(&mut world, "succeed").await.contains("The event is lost"));
+        assert_eq!(guards(&world), [false; 3]);
+        press(&mut world, "advance-15").await;
+        assert_eq!(guards(&world), [true; 3]);
+        assert!(press(&mut world, "deliver-events").await.contains("delivers events again"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_control_that_does_nothing_says_why() {
+        let mut world = World::new().unwrap();
+        for (name, control) in CONTROLS {
+            if let Some(why) = world.why_not(control) {
+                assert_eq!(world.state()["controls"][name], why);
+                let refused = world.carry_out(control, &Details::default()).await;
+                assert_eq!(refused, Err(Refusal::NotNow(why)), "{name}");
+            }
+        }
+        assert_eq!(world.state()["controls"]["deploy"], Value::Null);
+        assert_eq!(world.journal.rows().len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_view_is_html_and_not_in_the_journal_and_a_button_names_the_function() {
+        let mut world = World::new().unwrap();
+        let call = |endpoint: Option<&str>, payload: Value| Call {
+            endpoint: endpoint.map(str::to_owned),
+            payload: payload.as_object().cloned().unwrap(),
+            widget_context: json!({ "theme": "dark", "width": 400 }),
+        };
+        let page = world.call(call(None, json!({}))).await.unwrap();
+        assert!(page.as_str().unwrap().starts_with("<div class=\"drift-router"), "{page}");
+        assert_eq!(world.journal.rows().len(), 0);
+        let other = world.call(call(Some("arn:aws:lambda:other"), json!({}))).await;
+        assert!(matches!(other, Err(Refusal::Wrong(_))), "{other:?}");
+        let request = json!({ "source": "drift-router", "detail-type": "Retrain", "detail": { "id": "1" } });
+        let arn = world.context.invoked_function_arn.clone();
+        world.call(call(Some(&arn), request)).await.unwrap();
+        assert_eq!(actions(&world), ["started", "unchanged"]);
+        assert_eq!(guards(&world), [false; 3]);
     }
 }
