@@ -28,6 +28,7 @@ mod handler;
 mod metrics;
 mod model;
 mod outcome;
+mod page;
 mod policy;
 
 pub use crate::aws::{ClientError, Preconnect, sdk_config, timeouts};
