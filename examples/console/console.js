@@ -5,7 +5,8 @@ const byId = (id) => document.getElementById(id);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let state;
-let busy = false;
+let last = Promise.resolve();
+let waiting = 0;
 
 // Times are shown in the browser's time zone, with its offset at the simulated time, as on the router's page.
 const minutesAhead = () => -new Date(state.now).getTimezoneOffset();
@@ -23,31 +24,35 @@ function element(name, text, ...classes) {
   return made;
 }
 
+// What a person is told, in contrast to a fault of this script.
+class Told extends Error {}
+
 // The answer as JSON, or as HTML if that is what the function returned. An error says the server's sentence.
 async function request(path, body) {
   const how = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch(path, how);
+  const response = await fetch(path, how).catch(() => {
+    throw new Told("The console does not answer. Start it again: cargo run --example console");
+  });
   const isHtml = response.headers.get("Content-Type")?.startsWith("text/html");
   const answer = isHtml ? await response.text() : await response.json();
-  if (!response.ok) throw new Error(answer.said);
+  if (!response.ok) throw new Told(answer.said);
   return answer;
 }
 
 const say = (sentence) => { byId("said").textContent = sentence; };
 
-// One request after another: what is pressed meanwhile is not sent.
-async function alone(work) {
-  if (busy) return;
-  busy = true;
+// One after another, in the order in which it was asked for.
+function alone(work) {
+  waiting += 1;
   document.body.setAttribute("aria-busy", "true");
-  try {
-    await work();
-  } catch (error) {
-    say(error instanceof TypeError ? "The console does not answer. Start it again: cargo run --example console" : error.message);
-  } finally {
-    busy = false;
-    document.body.removeAttribute("aria-busy");
-  }
+  last = last.then(work).catch((error) => {
+    say(error.message);
+    if (!(error instanceof Told)) console.error(error);
+  }).finally(() => {
+    waiting -= 1;
+    if (waiting === 0) document.body.removeAttribute("aria-busy");
+  });
+  return last;
 }
 
 async function showState() {

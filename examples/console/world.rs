@@ -337,6 +337,10 @@ impl World {
         }
         let is_view = payload.is_empty();
         payload.insert("widgetContext".to_owned(), widget_context);
+        if !is_view {
+            self.said.clear();
+            self.say("The function is called.");
+        }
         let answer = self.handle(Value::Object(payload), !is_view).await?;
         self.settle().await;
         Ok(answer)
