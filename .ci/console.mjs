@@ -1,21 +1,23 @@
-// Tells a story in the console (`cargo run --example console`), in a real browser: it presses every control, and reads what a person reads.
-// It fails on any error in the browser's console, a request that fails, and a control that it does not press.
+// Tells a story in the console (`cargo run --example console`), in a real browser: it presses every control, and reads what a person
+// reads. It fails on any error in the browser, a request that fails, and a control that it does not press.
 //
-// node .ci/console.mjs DIRECTORY [--url URL] [--pictures FOLDER]
-//   DIRECTORY has the package puppeteer-core. Chrome is the variable CHROME, or an installed Chrome or Chromium.
+// node .ci/console.mjs DIRECTORY [--url URL] [--looks FOLDER] [--pictures FOLDER]
+//   DIRECTORY has the package puppeteer-core. The browser is the variable CHROME, or an installed Chrome or Chromium.
 //   Without --url, it starts target/debug/examples/console. The console has to be a new one: the story begins with nothing.
-//   --pictures writes console.png and widget.png, and for eyes only: what is wide and narrow, dark and light.
+//   --looks writes pictures of the story's moments for a person to look at: narrow and wide, light and dark.
+//   --pictures tells a shorter story, and writes the pictures of the documents: console.png and widget.png.
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { png } from "./png.mjs";
 
 const { values: options, positionals: [directory] } = parseArgs({
   allowPositionals: true,
-  options: { url: { type: "string" }, pictures: { type: "string" } },
+  options: { url: { type: "string" }, looks: { type: "string" }, pictures: { type: "string" } },
 });
 assert(directory, "name the directory that has puppeteer-core");
 const puppeteer = createRequire(join(resolve(directory), "package.json"))("puppeteer-core");
@@ -118,27 +120,31 @@ async function theme(value) {
   await idle();
 }
 
-// Pictures of one moment.
-async function pictures(moment) {
-  if (!options.pictures) return;
-  mkdirSync(options.pictures, { recursive: true });
+// Pictures of one moment, for a person to look at.
+async function look(moment) {
+  if (!options.looks) return;
   for (const [width, colours] of [[400, "light"], [400, "dark"], [1600, "light"], [1600, "dark"]]) {
     await theme(colours);
     await fits(width);
-    await page.screenshot({ path: join(options.pictures, `${moment}-${width}-${colours}.png`), fullPage: true });
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: join(options.looks, `${moment}-${width}-${colours}.png`), fullPage: true });
   }
   await theme("light");
   await fits(1280);
+}
+
+async function open() {
+  await page.setViewport({ width: 1280, height: 900 });
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
+  await page.goto(running.url, { waitUntil: "networkidle0" });
+  await idle();
 }
 
 const chapters = [];
 const chapter = (title, tell) => chapters.push([title, tell]);
 
 chapter("nothing has happened", async () => {
-  await page.setViewport({ width: 1280, height: 900 });
-  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
-  await page.goto(running.url, { waitUntil: "networkidle0" });
-  await idle();
+  await open();
   assert.equal(await page.title(), "drift-router: console");
   assert.match(await text("#clock"), /^2021-05-28 \d\d:\d\d \(UTC[+-]\d\d:\d\d\)$/);
   assert.deepEqual(await guards(), ["is enabled", "is enabled", "is enabled"]);
@@ -170,7 +176,7 @@ chapter("it fails, and the failure stays", async () => {
   await press("advance-15");
   assert.match(await onPage(), /TrainModel/);
   assert.match(await onPage(), /CapacityError: no <b>ml\.p3\.2xlarge<\/b>/);
-  await pictures("failed");
+  await look("failed");
 });
 
 chapter("a person retrains, by the page's button", async () => {
@@ -183,7 +189,7 @@ chapter("a person retrains, by the page's button", async () => {
   assert.match(await newest(2), /Retrain, by a button of the page .*started/);
   assert.match(await onPage(), /Executing/);
   await press("advance-60");
-  await pictures("running");
+  await look("running");
 });
 
 chapter("it succeeds, and all is quiet", async () => {
@@ -193,7 +199,7 @@ chapter("it succeeds, and all is quiet", async () => {
   assert.match(await onPage(), /Succeeded/);
   await pressOnPage("Heartbeat now", { byKey: true });
   assert.match(await newest(), /Heartbeat, by a button of the page/);
-  await pictures("quiet");
+  await look("quiet");
 });
 
 chapter("new code waits while a retraining runs", async () => {
@@ -214,9 +220,9 @@ chapter("people hold the guards", async () => {
   await press("disable-stage");
   assert.deepEqual(await guards(), ["is disabled", "is enabled", "is enabled"]);
   assert.match(await onPage(), /Release freeze until Friday/);
+  await look("held");
   assert.match(await press("deploy"), /new code waits/);
   assert.match(await press("enable-stage"), /builds and deploys the new code\. The router answers started/);
-  await pictures("held");
 });
 
 chapter("events are lost, and SageMaker is at its limit", async () => {
@@ -239,7 +245,7 @@ chapter("what was opened stays open, and every control was pressed", async () =>
   await press("tick");
   assert(await page.$eval(`#invocations tr[data-id="${opened}"] details`, (shown) => shown.open), "the details stay open");
   assert((await page.$$("#invocations tr")).length <= 50);
-  await pictures("many");
+  await look("many");
   const controls = await page.$$eval("[data-control]", (all) => all.flatMap(({ dataset }) => [dataset.control, dataset.off ?? []].flat()));
   const missing = [...controls, "Retrain now", "Heartbeat now"].filter((name) => !pressed.has(name));
   assert.deepEqual(missing, [], "controls that the story does not press");
@@ -287,6 +293,55 @@ chapter("wrong requests are answered", async () => {
   assert.match(error, /cannot listen on 127\.0\.0\.1:\d+: .*Choose another port/);
 });
 
+// Writes a picture. The browser's own has no palette, and is more than twice as large.
+async function write(screenshot, name) {
+  const blank = await browser.newPage();
+  const { width, height, pixels } = await blank.evaluate(async (base64) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${base64}`;
+    await image.decode();
+    const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, image.width, image.height);
+    let text = "";
+    for (let at = 0; at < data.length; at += 4) text += String.fromCharCode(data[at], data[at + 1], data[at + 2]);
+    return { width: image.width, height: image.height, pixels: btoa(text) };
+  }, screenshot);
+  await blank.close();
+  const picture = png(width, height, Buffer.from(pixels, "base64"));
+  assert(picture.length < 200_000, `${name} is below 200 KB (${picture.length})`);
+  writeFileSync(join(options.pictures, name), picture);
+}
+
+// Some days, with what the page can show of them.
+async function illustrate() {
+  await open();
+  const days = async (number) => { for (let day = 0; day < number; day += 1) await press("advance-day"); };
+  for (const [reason, end, pause] of [["tick", "succeed", 0], ["deploy", "succeed", 3], ["staging-alarm", "fail", 2]]) {
+    await days(pause);
+    await press(reason);
+    await press("advance-60");
+    await press("advance-60");
+    await press(end);
+  }
+  await press("advance-15");
+  await press("prod-alarm");
+  await press("disable-schedule");
+  await press("advance-60");
+  await page.setViewport({ width: 1400, height: 1300 });
+  await page.mouse.move(0, 0);
+  await new Promise((done) => setTimeout(done, 500));
+  await page.evaluate(() => scrollTo(0, 0));
+  await idle();
+  await write(await page.screenshot({ encoding: "base64" }), "console.png");
+  await page.setViewport({ width: 1400, height: 1000 });
+  await new Promise((done) => setTimeout(done, 500));
+  await idle();
+  await write(await (await page.$("main")).screenshot({ encoding: "base64" }), "widget.png");
+}
+
+for (const folder of [options.looks, options.pictures]) if (folder) mkdirSync(folder, { recursive: true });
+if (options.pictures) chapters.splice(0, chapters.length, ["pictures", illustrate]);
 try {
   for (const [title, tell] of chapters) {
     await tell();

@@ -113,14 +113,21 @@ function rowOf({ id, count, first, last, name, event, action, reason, error, war
   for (const warning of warnings) answered.append(element("p", `Warning: ${warning}`, "error"));
   answered.append(details(typeof answer === "string" ? "answer as HTML" : "answer as JSON", answer));
   const called = element("td", calls.length ? "" : "none");
-  // A line for each run of calls that only read, or that change something.
+  // A line for each run of calls that only read, or that change something. Reads of one operation in a line are counted.
   let list;
   for (const [index, { service, operation, onlyReads, error: refused }] of calls.entries()) {
     if (calls[index - 1]?.onlyReads !== onlyReads) called.append(list = element("ol", "", "calls"));
+    const same = all("li", list).find((item) => onlyReads && !refused && item.dataset.read === operation);
+    if (same) {
+      same.dataset.times = Number(same.dataset.times) + 1;
+      same.firstChild.textContent = `${operation} ×${same.dataset.times}`;
+      continue;
+    }
     const item = element("li");
     item.append(element(onlyReads ? "span" : "b", operation, onlyReads ? "read" : "write"));
     item.title = `${service}, ${onlyReads ? "only reads" : "changes AWS"}`;
     if (refused) item.append(element("span", ` ${refused}`, "error"));
+    else if (onlyReads) Object.assign(item.dataset, { read: operation, times: 1 });
     list.append(item);
   }
   row.append(when, what, answered, called);
