@@ -65,8 +65,8 @@ async function showState() {
     control.title = whyNot ?? "";
   }
   for (const control of all("input[data-control]")) control.checked = state[control.dataset.state];
-  for (const output of all("[data-alarm]")) output.textContent = `is ${state.alarms[output.dataset.alarm]}`;
-  for (const output of all("[data-guard]")) output.textContent = state.guards[output.dataset.guard] ? "is enabled" : "is disabled";
+  for (const shown of all("[data-alarm]")) shown.textContent = `is ${state.alarms[shown.dataset.alarm]}`;
+  for (const shown of all("[data-guard]")) shown.textContent = state.guards[shown.dataset.guard] ? "is enabled" : "is disabled";
   byId("code-waits").hidden = !state.codeWaits;
   showRunning();
   showInvocations();

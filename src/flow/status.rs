@@ -11,7 +11,7 @@ use crate::model::{Alarm, Execution, ExecutionStatus, FailedStep, Mode, Mutes};
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
-use crate::policy::start::{is_by_router, trigger_and_key};
+use crate::policy::start::{is_by_router, name_in, trigger_and_key};
 use crate::policy::verdict::{self, Verdict};
 use crate::policy::{rfc3339, training};
 
@@ -197,7 +197,7 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
     match executions.iter().find(|execution| execution.status.is_active()) {
         Some(active) => {
             let name = trigger_and_key(active.display_name.as_deref());
-            let what = name.map(|(trigger, key)| format!(" for {trigger} {key}")).unwrap_or_default();
+            let what = name.map(|(trigger, key)| format!(" for {trigger} {}", name_in(key))).unwrap_or_default();
             let since = active.started.map(|started| format!(" since {}", rfc3339(started))).unwrap_or_default();
             parts.push(format!("execution {} runs{what}{since}", active.arn.id()));
         }

@@ -4,6 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::outcome::status::ShownExecution;
 use crate::policy::rfc3339;
+use crate::policy::start::name_in;
+
+/// The characters of a text that anybody may have written.
+pub(super) const MOST_TEXT: usize = 400;
 
 /// Writes times in the viewer's time zone.
 #[derive(Clone, Copy, Debug)]
@@ -132,17 +136,6 @@ pub(super) fn what(execution: &ShownExecution) -> String {
     }
 }
 
-/// The name in an execution's key. Such a key is a part of a display name: that of an alarm or a tick ends with its time and a hash.
-pub(super) fn name_in(key: &str) -> &str {
-    let is_hash = |hash: &str| hash.len() == 16 && hash.chars().all(|digit| digit.is_ascii_hexdigit());
-    let without_hash = key.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(key, |(name, _)| name);
-    const TIME: usize = "-2026-11-27T09-12-00Z".len();
-    let (name, time) =
-        without_hash.split_at_checked(without_hash.len().saturating_sub(TIME)).unwrap_or((without_hash, ""));
-    let is_time = time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
-    if is_time && !name.is_empty() { name } else { without_hash }
-}
-
 /// A trigger's word as people write it. Display names keep their first word `code`.
 pub(super) fn trigger(word: &str) -> &str {
     if word == "code" { "deployment" } else { word }
@@ -202,14 +195,6 @@ mod tests {
             [0, 1, 59, 60, 61, 2879, 2880, 17_280].map(text),
             ["less than a minute", "1 min", "59 min", "1 h", "1 h 1 min", "47 h 59 min", "2 days", "12 days"]
         );
-    }
-
-    #[test]
-    fn the_name_in_a_key_has_no_time_and_no_hash() {
-        let names = ["3f0c", "a-b", "2026-11-26-labels", "drift-0123456789abcdef", "", "-2026-11-27T09-12-00Z"];
-        assert_eq!(names.map(name_in), ["3f0c", "a-b", "2026-11-26-labels", "drift", "", "-2026-11-27T09-12-00Z"]);
-        assert_eq!(name_in("prod-2021-05-28T07-33-21Z-61a33293212038d6"), "prod");
-        assert_eq!(name_in("prod-2021-05-28T07-33-21Z"), "prod");
     }
 
     #[test]

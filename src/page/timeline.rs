@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use maud::{Markup, html};
 
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownNext, Status};
-use crate::page::text::{Clock, cut, duration, name_in, spaced, trigger, what};
+use crate::page::text::{Clock, cut, duration, spaced, trigger, what};
 use crate::page::tone::Tone;
+use crate::policy::start::name_in;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -111,10 +112,13 @@ impl Words {
     }
 }
 
-/// Draws the timeline. `None` if the executions could not be read.
+/// Draws the timeline. `None` if there is nothing to draw.
 pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Markup> {
     let executions = status.executions.as_ref()?;
     let findings = status.findings.as_deref().unwrap_or_default();
+    if executions.is_empty() && findings.is_empty() {
+        return None;
+    }
     let width = f64::from(width);
     let scale = &Scale::new(status, width);
     let now = status.time.0;
@@ -170,7 +174,7 @@ fn next_line(scale: &Scale, next: &str, earliest: SystemTime, clock: Clock) -> M
         line.next x1=(x) x2=(x) y1="26" y2=(AXIS - 12.0) {
             title { "A heartbeat starts " (trigger(next)) " from " (clock.time(earliest)) " on" }
         }
-        text.strong x=(x) y="22" text-anchor=(anchor) { "next: " (trigger(next)) }
+        text.strong x=(x) y=(MARKS - 13.0) text-anchor=(anchor) { "next: " (trigger(next)) }
     }
 }
 
@@ -249,7 +253,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
         .iter()
         .map(|mark| {
             let text = cut(&mark.name, 28);
-            (mark, words.place(&text, scale.x(mark.at), 9.0, scale.width), text)
+            (mark, words.place(&text, scale.x(mark.at), 11.0, scale.width), text)
         })
         .collect();
     html! {
@@ -268,7 +272,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
 }
 
 /// A shape for each trigger, so that nobody needs to tell colours apart.
-pub(super) fn shape(trigger: &str) -> Markup {
+fn shape(trigger: &str) -> Markup {
     html! {
         @match trigger {
             "drift" => path d="M0 -6 L6 5 L-6 5 Z" {},
@@ -276,5 +280,68 @@ pub(super) fn shape(trigger: &str) -> Markup {
             "request" => path d="M-5 -5 H5 V5 H-5 Z" {},
             _ => path d="M0 -6 L6 0 L0 6 L-6 0 Z" {},
         }
+    }
+}
+
+/// What the shapes and symbols mean.
+pub(super) fn legend() -> Markup {
+    let example = |trigger| {
+        html! { svg viewBox="-7 -7 14 14" { g class=(format!("mark {trigger}")) { (shape(trigger)) } } }
+    };
+    html! {
+        p class="quiet legend" {
+            (example("code")) " deployment " (example("schedule")) " tick " (example("drift")) " alarm " (example("request")) " request"
+            @for (tone, word) in [(Tone::Good, "succeeded"), (Tone::Bad, "failed"), (Tone::Off, "stopped"), (Tone::Runs, "runs")] {
+                " · " (tone.symbol()) " " (word)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        humantime::parse_rfc3339(text).unwrap()
+    }
+
+    fn scale() -> Scale {
+        Scale { from: at("2026-11-20T10:00:00Z"), to: at("2026-11-24T10:00:00Z"), width: 800.0 }
+    }
+
+    #[test]
+    fn a_time_is_at_its_place_and_one_outside_is_at_the_edge() {
+        let x = |text| scale().x(at(text));
+        assert_eq!(
+            ["2026-11-20T10:00:00Z", "2026-11-21T10:00:00Z", "2026-11-24T10:00:00Z"].map(x),
+            [0.0, 200.0, 800.0]
+        );
+        assert_eq!(["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z"].map(x), [0.0, 800.0]);
+    }
+
+    #[test]
+    fn the_axis_has_marks_at_the_viewers_midnight() {
+        let clock = |minutes_ahead| Clock { now: at("2026-11-24T09:00:00Z"), minutes_ahead };
+        let days = |minutes_ahead| scale().axis(clock(minutes_ahead));
+        let utc: Vec<_> = days(0).into_iter().filter(|(_, text)| text.contains("Nov")).collect();
+        let [first, .., last] = &utc[..] else { panic!("{utc:?}") };
+        assert_eq!((first, last), (&(116.7, "21 Nov".to_owned()), &(716.7, "24 Nov".to_owned())));
+        let ahead: Vec<_> = days(600).into_iter().filter(|(_, text)| text.contains("Nov")).collect();
+        assert_eq!(ahead.first(), Some(&(33.3, "21 Nov".to_owned())));
+        // There is room for every mark.
+        for width in [300.0, 800.0, 1600.0] {
+            let marks = Scale { width, ..scale() }.axis(clock(0));
+            assert!(marks.len() >= 3 && marks.windows(2).all(|two| two[1].0 - two[0].0 >= 60.0), "{marks:?}");
+        }
+    }
+
+    #[test]
+    fn words_lie_beside_each_other_or_are_left_out() {
+        let mut words = Words::default();
+        assert_eq!(words.place("ten words!", 10.0, 5.0, 200.0), Some(15.0));
+        assert_eq!(words.place("ten words!", 12.0, 5.0, 200.0), None, "no room on either side");
+        assert_eq!(words.place("ten words!", 90.0, 5.0, 200.0), Some(95.0));
+        assert_eq!(words.place("end", 190.0, 5.0, 200.0), Some(190.0 - 5.0 - 3.0 * LETTER), "left of it");
     }
 }

@@ -1,5 +1,7 @@
 //! How something is: its colour, and the symbol and the word beside it. Nothing is told by a colour alone.
 
+use crate::outcome::status::{ShownExecution, Status};
+
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -58,4 +60,10 @@ impl Tone {
             _ => Self::Off,
         }
     }
+}
+
+/// Whether an execution is active.
+pub(super) fn is_active(status: &Status) -> bool {
+    let is_active = |execution: &ShownExecution| Tone::of_status(&execution.status) == Tone::Runs;
+    status.executions.iter().flatten().any(is_active)
 }

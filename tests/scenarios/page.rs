@@ -118,9 +118,9 @@ async fn a_project_in_which_nothing_happened_is_all_quiet() {
             "nyctaxi-pipeline ✓ all quiet",
             "No execution runs; nothing is owed.",
             "as of 28 May 2021 09:33 UTC+02:00",
-            "0 starts in 24 hours (heartbeats start none at 4)",
+            "0 starts in 24 hours (brake at 4)",
             "Build stage ✓ enabled Build of sagemaker-nyctaxi-build",
-            "Nothing: no deployment, no tick and no alarm waits.",
+            "Nothing: no deployment, no tick and no alarm.",
             "None yet.",
         ],
     );
@@ -192,10 +192,10 @@ async fn a_failure_is_shown_with_its_step_and_what_to_do_until_a_training_succee
     assert_reads(
         &page,
         &[
-            "✗ the last retraining failed",
+            "✗ the newest training failed",
             "Step TrainModel failed: CapacityError: Unable to provision requested ML compute capacity. The router does not repeat",
-            "TrainModel : CapacityError: Unable",
-            "drift · sagemaker-nyctaxi-prod-threshold ib",
+            "TrainModel: CapacityError: Unable",
+            "drift · sagemaker-nyctaxi-prod-threshold e9syl8hhxxmc",
             "… next from 11 Jun 09:33 on",
             "a heartbeat starts drift sagemaker-nyctaxi-staging-threshold 10 Jun 12:33 from 11 Jun 09:33 on.",
             "… cooling down",
@@ -208,12 +208,12 @@ async fn a_failure_is_shown_with_its_step_and_what_to_do_until_a_training_succee
     let page = lab.press("Retrain now").await;
     assert_reads(
         &page,
-        &["Retrain: started, execution", "▶ a retraining runs", "✗ the last retraining failed", "Another one runs."],
+        &["Retrain: started, execution", "▶ a retraining runs", "✗ the newest training failed", "Another one runs."],
     );
     let newest = lab.simulator.world().sagemaker.executions.last().unwrap().arn.clone();
     tokio::time::advance(HOUR).await;
     lab.simulator.world().set_execution_status(&newest, "Succeeded");
-    assert_lacks(&lab.page().await, &["failed:", "the last retraining failed"]);
+    assert_lacks(&lab.page().await, &["failed:", "the newest training failed"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,6 +288,7 @@ async fn what_cannot_be_read_is_said_with_the_reason() {
     lab.simulator.world().inject(fault::next("sagemaker:ListPipelineExecutions", 99, denied()));
     let page = lab.recorded("nothing-readable").await;
     assert_reads(&page, &["The executions cannot be read, so nothing can be decided."]);
+
     assert_eq!((event_of(&page, "Retrain now"), page.contains("<svg viewBox=\"0 0")), (None, false));
 }
 
@@ -353,6 +354,9 @@ async fn every_answer_to_a_widget_is_a_page_also_an_error() {
         let page = lab.send(json!({ "widgetContext": context })).await;
         assert!(page.as_str().unwrap().contains("07:33 UTC "), "{context}: {page}");
     }
+    let context_of = json!({ "timezone": { "label": "UTC", "offsetISO": "-03:30", "offsetInMinutes": 0 } });
+    let page = lab.send(json!({ "widgetContext": context_of })).await;
+    assert!(page.as_str().unwrap().contains("28 May 2021 04:03 UTC-03:30"), "{page}");
     let answer = lab.send(json!({ "describe": true, "widgetContext": context(900, "dark") })).await;
     assert!(answer["markdown"].as_str().unwrap().contains("lambda:InvokeFunction"), "{answer}");
     assert_eq!(lab.take_calls().iter().filter(|call| *call == "StartPipelineExecution").count(), 0);
@@ -378,7 +382,7 @@ async fn a_drained_router_and_a_brake_are_shown() {
     lab.simulator.world().code_deployed("3f0c");
     tokio::time::advance(HOUR).await;
     let page = lab.recorded("braked").await;
-    assert_reads(&page, &["! braked", "1 start in 24 hours (heartbeats start none at 1)", "deployment · 3f0c"]);
+    assert_reads(&page, &["! braked", "1 start in 24 hours (brake at 1)", "deployment · 3f0c"]);
     assert_reads(&lab.press("Retrain now").await, &["Retrain: braked"]);
     lab.simulator.world().operate_rule(DRIFT_RULE, false);
 }
