@@ -315,6 +315,7 @@ async function write(screenshot, name) {
 
 // Some days, with what the page can show of them.
 async function illustrate() {
+  await page.emulateTimezone("UTC");
   await open();
   const days = async (number) => { for (let day = 0; day < number; day += 1) await press("advance-day"); };
   for (const [reason, end, pause] of [["tick", "succeed", 0], ["deploy", "succeed", 3], ["staging-alarm", "fail", 2]]) {
@@ -328,7 +329,7 @@ async function illustrate() {
   await press("prod-alarm");
   await press("disable-schedule");
   await press("advance-60");
-  await page.setViewport({ width: 1400, height: 1300 });
+  await page.setViewport({ width: 1400, height: 1480 });
   await page.mouse.move(0, 0);
   await new Promise((done) => setTimeout(done, 500));
   await page.evaluate(() => scrollTo(0, 0));

@@ -27,5 +27,7 @@ export function png(width, height, rgb) {
   header.writeUInt32BE(height, 4);
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   const palette = Buffer.from(kept.flatMap(parts));
-  return Buffer.concat([signature, chunk("IHDR", header), chunk("PLTE", palette), chunk("IDAT", deflateSync(rows, { level: 9 })), chunk("IEND", Buffer.alloc(0))]);
+  const image = deflateSync(rows, { level: 9 });
+  const chunks = [chunk("IHDR", header), chunk("PLTE", palette), chunk("IDAT", image), chunk("IEND", Buffer.alloc(0))];
+  return Buffer.concat([signature, ...chunks]);
 }
