@@ -9,7 +9,7 @@ from insights import run
 from stack import ROOT, TEMPLATE, Stack, recorded
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+OPERATIONS = "".join((ROOT / "docs" / name).read_text() for name in ["operations.md", "reference.md"])
 README = (ROOT / "README.md").read_text()
 
 
