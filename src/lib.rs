@@ -12,7 +12,7 @@
 //! - `flow`: what is done: `retrain`, `heartbeat`, `job`, `interlock` and `status`. A flow observes, carries out decisions, and verifies.
 //! - `policy`: pure decisions: is an event relevant (`trigger`), is an occurrence owed (`verdict`), what does a heartbeat start
 //!   (`plan`), with which request (`start`, `parameters`), what does an action ask (`action`), what should each guard be
-//!   (`interlock`), do the trainings fail (`training`).
+//!   (`interlock`), do the retrainings fail (`training`).
 //! - `aws`: the only code that calls AWS, one file for one thing.
 //! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
