@@ -98,7 +98,7 @@ impl CallError {
         Self { operation: operation.into(), advice, cause: Cause::Unavailable, source: source.into() }
     }
 
-    /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need an
+    /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need a
     /// person.
     pub(crate) fn is_retryable(&self) -> bool {
         !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid | Cause::Managed)
