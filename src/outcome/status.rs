@@ -1,4 +1,4 @@
-//! The status: what the router sees, and what it does next. `docs/operations.md` describes every field.
+//! The status: what the router sees, and what it does next. `docs/reference.md` describes every field.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
