@@ -1,7 +1,7 @@
 //! drift-router: one AWS Lambda that starts SageMaker retraining on drift, deployment or schedule, and blocks the CodePipeline build
 //! stage while it runs.
 //!
-//! An event only wakes the router. It reads the current state from AWS, decides, applies the difference and reads again. So events
+//! An event only invokes the router. It reads the current state from AWS, decides, applies the difference and reads again. So events
 //! may come twice and late, and a heartbeat finds listed drift and new code whose event was lost. All state is in SageMaker,
 //! CodePipeline, EventBridge and CloudWatch.
 //!
