@@ -145,6 +145,7 @@ impl Event {
             (Some(source), Some(detail_type)) if SOURCES.contains(&source) => {
                 Ok(Self::Other { source: source.to_owned(), detail_type: cut(detail_type) })
             }
+            (None, None) if fields.contains_key(WIDGET_CONTEXT) => Ok(Self::Status),
             (None, _) if !fields.contains_key("source") => Err(EventError::Wrapped {
                 wrapper: "it has no source, as when the target of a rule has a constant input, an input transformer or an \
                           InputPath",
@@ -155,6 +156,53 @@ impl Event {
             }
         }
     }
+}
+
+/// CloudWatch adds this field to every payload that it sends for a custom widget, also when somebody presses a button of it:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>.
+const WIDGET_CONTEXT: &str = "widgetContext";
+
+/// How the dashboard that asks shows the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Widget {
+    pub(crate) is_dark: bool,
+    /// In pixels.
+    pub(crate) width: u32,
+    /// How far the viewer's time is ahead of UTC.
+    pub(crate) minutes_ahead: i32,
+}
+
+/// A widget's width in pixels, if the payload has none.
+const USUAL_WIDTH: u32 = 900;
+
+impl Widget {
+    /// `None` if the payload is not from a widget. What cannot be read is as usual: an answer is better than none.
+    pub(crate) fn of(payload: &Value) -> Option<Self> {
+        let context = payload.get(WIDGET_CONTEXT)?;
+        let width = context["width"].as_f64().filter(|width| *width >= 1.0 && *width <= 10_000.0);
+        Some(Self {
+            is_dark: context["theme"] == "dark",
+            width: width.map_or(USUAL_WIDTH, |width| width as u32),
+            minutes_ahead: context["timezone"]["offsetISO"].as_str().and_then(minutes_ahead).unwrap_or(0),
+        })
+    }
+}
+
+/// The minutes of an offset such as `+02:00` or `-03:30`.
+fn minutes_ahead(offset: &str) -> Option<i32> {
+    let (sign, rest) = match offset.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
+    (hours < 24 && minutes < 60).then(|| sign * (i32::from(hours) * 60 + i32::from(minutes)))
+}
+
+/// Whether CloudWatch asks for the description of the widget's parameters.
+pub(crate) fn asks_for_description(payload: &Value) -> bool {
+    payload["describe"] == true
 }
 
 /// Says what carries an event to the function in a form that is not the event, and what to do about it. Nothing is unwrapped: a

@@ -6,13 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::aws::{Aws, Preconnect, RuleArns};
 use crate::config::Config;
-use crate::event::{Event, EventError, Received};
+use crate::event::{Event, EventError, Received, Widget, asks_for_description};
 use crate::flow::heartbeat::heartbeat;
 use crate::flow::interlock::{drain, reconcile};
 use crate::flow::retrain::{retrain, retrain_listed};
@@ -22,6 +24,7 @@ use crate::metrics;
 use crate::model::{GuardRole, Mode};
 use crate::outcome::status::Status;
 use crate::outcome::{EventKind, GuardStates, Outcome};
+use crate::page::{self, Notice, Page};
 use crate::policy::DRAINED;
 use crate::policy::trigger::{self, Home, Relevance, TickMeaning, TickNames};
 
@@ -47,6 +50,13 @@ pub enum Answer {
     Outcome(Outcome),
     /// What the router sees, and what it does next.
     Status(Box<Status>),
+    /// The same as HTML, for a widget of a CloudWatch dashboard. Above it stands what was done, if the event was no status request.
+    Page(String),
+    /// The parameters of the widget.
+    Description {
+        /// As Markdown.
+        markdown: &'static str,
+    },
 }
 
 /// What an invocation that nears its deadline leaves for its log line and its metrics.
@@ -74,13 +84,28 @@ impl Router {
         self.aws.preconnect(preconnect).await;
     }
 
-    /// Handles one event. Logs one line, whether it succeeds or fails, and writes the metrics if there are any.
+    /// Handles one event. Logs one line, whether it succeeds or fails, and writes the metrics if there are any. A widget of a
+    /// CloudWatch dashboard gets a page, also if the event fails.
     ///
     /// # Errors
     /// A [`Diagnostic`] with the error's type and message, if the event cannot be read or its flow fails. Lambda delivers the event
     /// again.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
         let LambdaEvent { payload, context } = event;
+        if asks_for_description(&payload) {
+            return Ok(Answer::Description { markdown: page::DESCRIPTION });
+        }
+        let widget = Widget::of(&payload);
+        let handled = self.handle_event(payload, &context).await;
+        match (widget, handled) {
+            (Some(widget), handled) => Ok(Answer::Page(self.page(&widget, handled, &context).await)),
+            (None, Ok((_, Some(status)))) => Ok(Answer::Status(Box::new(status))),
+            (None, Ok((outcome, None))) => Ok(Answer::Outcome(outcome)),
+            (None, Err(diagnostic)) => Err(diagnostic),
+        }
+    }
+
+    async fn handle_event(&self, payload: Value, context: &Context) -> Result<(Outcome, Option<Status>), Diagnostic> {
         let received = match Event::parse(payload) {
             Ok(received) => received,
             Err(error) => {
@@ -92,19 +117,48 @@ impl Router {
         let (kind, key) = kind_and_key(&received.event);
         let mut outcome = Outcome::new(kind, key);
         outcome.dry_run = self.config.mode == Mode::DryRun;
-        let time_left = self.time_left(&context);
-        // Boxed, as the SDK's futures are large and nest deeply.
-        let dispatched = Box::pin(self.dispatch(received, &context, &mut outcome));
-        let result = match time_left {
-            Some(left) => tokio::time::timeout(left, dispatched).await.unwrap_or_else(|_| Err(Fault::Deadline.into())),
-            None => dispatched.await,
-        };
+        let result = self.before_deadline(context, self.dispatch(received, context, &mut outcome).boxed()).await;
         log(&outcome, result.as_ref().err());
         self.count(&outcome, &context.env_config.function_name);
         match result {
-            Ok(Some(status)) => Ok(Answer::Status(Box::new(status))),
-            Ok(None) => Ok(Answer::Outcome(outcome)),
+            Ok(status) => Ok((outcome, status)),
             Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// The page for a widget. After an event that is no status request, the status is read too.
+    async fn page(
+        &self,
+        widget: &Widget,
+        handled: Result<(Outcome, Option<Status>), Diagnostic>,
+        context: &Context,
+    ) -> String {
+        let (notice, status) = match handled {
+            Ok((_, Some(status))) => (None, Some(status)),
+            Ok((outcome, None)) => (Some(Notice::Done(outcome)), self.status(context).await),
+            Err(diagnostic) => (Some(Notice::Failed(diagnostic.error_message)), self.status(context).await),
+        };
+        let function_arn = &context.invoked_function_arn;
+        page::html(&Page { widget, config: &self.config, function_arn, status: status.as_ref(), notice })
+    }
+
+    /// The status, if there is time for it.
+    async fn status(&self, context: &Context) -> Option<Status> {
+        let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
+        let invocation = &Invocation { config: &self.config, aws: &self.aws, rule_arns };
+        let outcome = &mut Outcome::new(EventKind::Status, None);
+        self.before_deadline(context, status(invocation, outcome).map(Ok).boxed()).await.ok()
+    }
+
+    /// Ends what is not done shortly before Lambda's deadline. The flow is boxed, as the SDK's futures are large and nest deeply.
+    async fn before_deadline<T>(
+        &self,
+        context: &Context,
+        flow: BoxFuture<'_, Result<T, flow::Error>>,
+    ) -> Result<T, flow::Error> {
+        match self.time_left(context) {
+            Some(left) => tokio::time::timeout(left, flow).await.unwrap_or_else(|_| Err(Fault::Deadline.into())),
+            None => flow.await,
         }
     }
 

@@ -16,6 +16,7 @@
 //! - `aws`: the only code that calls AWS, one file for one thing.
 //! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.
+//! - `page`: the status as HTML, for a widget of a CloudWatch dashboard.
 //! - `config`: the only reader of the environment.
 //!
 //! To follow a drift alarm: `handler::Router::handle` → `event::Event::parse` → `policy::trigger::of_alarm` →
@@ -29,6 +30,7 @@ mod handler;
 mod metrics;
 mod model;
 mod outcome;
+mod page;
 mod policy;
 
 pub use crate::aws::{ClientError, Preconnect, sdk_config, timeouts};

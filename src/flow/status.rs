@@ -11,8 +11,8 @@ use crate::model::{Alarm, Execution, ExecutionStatus, FailedStep, Mode, Mutes};
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
-use crate::policy::start::{is_by_router, trigger_and_key};
-use crate::policy::verdict::Verdict;
+use crate::policy::start::{is_by_router, name_in, trigger_and_key};
+use crate::policy::verdict::{self, Verdict};
 use crate::policy::{rfc3339, training};
 
 /// So many of the newest executions are shown.
@@ -41,6 +41,8 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
         findings: None,
         executions: None,
         starts_in_24_hours: None,
+        retraining_failing: None,
+        cooldown_until: None,
         training_age_seconds: None,
         missing_alarms: alarms.missing,
         unread: failures.iter().map(|failure| chain(failure)).chain(undated).collect(),
@@ -65,7 +67,8 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
 async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: Found, status: &mut Status) {
     let situation = snapshot.situation(invocation);
     let newest = snapshot.executions.get(..NEWEST).unwrap_or(&snapshot.executions);
-    let failed = training::newest_result(&snapshot.executions, &[]).filter(|newest| newest.status.is_failure());
+    let newest_result = training::newest_result(&snapshot.executions, &[]);
+    let failed = newest_result.filter(|newest| newest.status.is_failure());
     let steps = async {
         match failed {
             Some(failed) => failed_steps(invocation, &failed.arn).await,
@@ -96,6 +99,8 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     }
     status.next = shown_next(&plan);
     status.findings = Some(plan.findings.iter().map(shown_finding).collect());
+    status.retraining_failing = newest_result.map(|_| failed.is_some());
+    status.cooldown_until = verdict::cooldown(&situation).map(|(_, until)| Time(until));
     status.starts_in_24_hours = Some(training::starts_within_a_day(&snapshot.executions, plan.at));
     status.training_age_seconds = training::age_of_newest(&snapshot.executions, plan.at).map(|age| age.as_secs());
     status.executions = Some(shown);
@@ -192,7 +197,7 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
     match executions.iter().find(|execution| execution.status.is_active()) {
         Some(active) => {
             let name = trigger_and_key(active.display_name.as_deref());
-            let what = name.map(|(trigger, key)| format!(" for {trigger} {key}")).unwrap_or_default();
+            let what = name.map(|(trigger, key)| format!(" for {trigger} {}", name_in(key))).unwrap_or_default();
             let since = active.started.map(|started| format!(" since {}", rfc3339(started))).unwrap_or_default();
             parts.push(format!("execution {} runs{what}{since}", active.arn.id()));
         }

@@ -29,6 +29,12 @@ pub struct Status {
     pub(crate) executions: Option<Vec<ShownExecution>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) starts_in_24_hours: Option<usize>,
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. Absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retraining_failing: Option<bool>,
+    /// Until when drift starts nothing, as an execution started a short while ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cooldown_until: Option<Time>,
     /// The time since the newest successful retraining started, or a lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) training_age_seconds: Option<u64>,

@@ -104,6 +104,17 @@ pub(crate) fn trigger_and_key(display_name: Option<&str>) -> Option<(&'static st
     triggers.into_iter().map(Trigger::word).find(|trigger| *trigger == word).map(|trigger| (trigger, key))
 }
 
+/// The name in an execution's key. Such a key is a part of a display name: that of an alarm or a tick ends with its time and a hash.
+pub(crate) fn name_in(key: &str) -> &str {
+    let is_hash = |hash: &str| hash.len() == 16 && hash.chars().all(|digit| digit.is_ascii_hexdigit());
+    let without_hash = key.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(key, |(name, _)| name);
+    const TIME: usize = "-2026-11-27T09-12-00Z".len();
+    let (name, time) =
+        without_hash.split_at_checked(without_hash.len().saturating_sub(TIME)).unwrap_or((without_hash, ""));
+    let is_time = time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
+    if is_time && !name.is_empty() { name } else { without_hash }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +165,13 @@ mod tests {
             assert!(!name.ends_with('-'), "{name}");
         }
         assert_eq!(display_name(&occurrence(Trigger::Deployment, "0971-ab")), "code-0971-ab");
+    }
+
+    #[test]
+    fn the_name_in_a_key_has_no_time_and_no_hash() {
+        let names = ["3f0c", "a-b", "2026-11-26-labels", "drift-0123456789abcdef", "", "-2026-11-27T09-12-00Z"];
+        assert_eq!(names.map(name_in), ["3f0c", "a-b", "2026-11-26-labels", "drift", "", "-2026-11-27T09-12-00Z"]);
+        assert_eq!(name_in("prod-2021-05-28T07-33-21Z-61a33293212038d6"), "prod");
+        assert_eq!(name_in("prod-2021-05-28T07-33-21Z"), "prod");
     }
 }

@@ -173,11 +173,18 @@ fn is_within_window(occurrence: &Occurrence, situation: &Situation<'_>) -> bool 
 }
 
 fn cooling_down(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdict> {
-    let cooldown = situation.drift_cooldown.filter(|_| occurrence.trigger == Trigger::Drift)?;
+    let (after, until) = cooldown(situation).filter(|_| occurrence.trigger == Trigger::Drift)?;
+    Some(Verdict::CoolingDown { after: after.clone(), until })
+}
+
+/// The execution that was started last, and until when drift starts nothing because of it. `None` if there is no cooldown, or it is
+/// over.
+pub(crate) fn cooldown<'e>(situation: &Situation<'e>) -> Option<(&'e Execution, SystemTime)> {
+    let cooldown = situation.drift_cooldown?;
     let (after, started) = last_start(situation)?;
     // SageMaker's clock may be a little ahead of this one.
     let left = cooldown.checked_sub(age(started, situation.now)).filter(|left| !left.is_zero())?;
-    Some(Verdict::CoolingDown { after: after.clone(), until: situation.now + left })
+    Some((after, situation.now + left))
 }
 
 /// The execution that was started last, of those with a start time.

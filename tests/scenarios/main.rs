@@ -14,6 +14,7 @@ mod interlock;
 mod job;
 mod metrics;
 mod modes;
+mod page;
 mod request;
 mod start;
 mod status;

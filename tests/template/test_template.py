@@ -17,7 +17,12 @@ from moto.events.models import EventPattern
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from stack import ROOT, TEMPLATE, Stack, accepts, recorded
 
+# Every test reads template.yaml, and then template-cfn.yaml.
+pytestmark = pytest.mark.usefixtures("template")
+
 SAMPLES = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 # The rules that must match each sample event. The alarm's own action and CodePipeline's jobs use no rule.
 MEANT_FOR = {
@@ -287,7 +292,7 @@ def test_with_the_longest_values_every_name_and_description_fits():
         assert len(pattern) <= 2048, f"{rule['Name']}: {len(pattern)}"
     for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
         assert len(alarm["AlarmName"]) <= 255 and len(alarm["AlarmDescription"]) <= 1024
-    for parameter in TEMPLATE["Parameters"].values():
+    for parameter in stack.template["Parameters"].values():
         assert len(parameter["Description"]) <= 4000 and parameter["Description"].endswith(".")
 
 
@@ -302,7 +307,7 @@ def test_one_long_alarm_name_fits_too():
     "parameter, refused",
     [
         ("ProjectName", ["p" * 33, "a_b", "-a", "a-", ""]),
-        ("SageMakerPipelineName", ["s" * 257, "Upper", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p"]),
+        ("SageMakerPipelineName", ["s" * 257, "a_b", "-a", "a-", "", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p"]),
         ("RetrainingSchedule", ["rate(1 day)", "cron()", "0 12 1 * ? *"]),
         ("ExistingScheduleRuleName", ["r" * 65, "a rule"]),
         ("DriftAlarmNames", ["a, b", "a,", ",", "a,,b", 'a"b', "a\\b", "\u00e9", "a" * 256, "a," + "a" * 256, ",".join(["a" * 100] * 18), ",".join(["a"] * 101)]),
@@ -329,6 +334,19 @@ def test_a_project_may_have_capitals_as_in_sagemaker(project):
     stack = Stack(ProjectName=project)
     assert stack.properties("DriftRule")["Name"] == f"sagemaker-{project}-drift-build"
     assert fault_of(variables(stack)) is None
+
+
+@pytest.mark.parametrize("name", ["NYCtaxi-Pipeline", ALPHABET, ALPHABET.upper(), ALPHABET.upper() + "-0123456789", "Zz" * 128])
+def test_a_sagemaker_pipelines_name_may_have_capitals_although_its_arn_has_none(name):
+    stack = Stack(SageMakerPipelineName=name)
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{name.lower()}"
+    calls = [("StartPipelineExecution", arn), ("ListPipelineExecutions", arn)]
+    calls += [(call, f"{arn}/execution/a") for call in ["DescribePipelineExecution", "ListPipelineExecutionSteps"]]
+    assert all(allows(stack, f"sagemaker:{call}", resource) for call, resource in calls)
+    assert not allows(stack, "sagemaker:StartPipelineExecution", arn + "-2")
+    assert matched_by(changed("execution-failed", "detail.pipelineArn", arn), stack) == {"StatusRule"}
+    # SageMaker's calls get the name as it was given. The function compares ARNs without case.
+    assert variables(stack)["SAGEMAKER_PIPELINE_NAME"] == name and fault_of(variables(stack)) is None
 
 
 @pytest.mark.parametrize("cooldown", ["", "24h", "1m", "999m", "999h", "1d", "90d"])
@@ -462,7 +480,7 @@ def test_every_heartbeat_that_could_set_the_guards_ends_silence():
 
 def test_as_many_errors_as_one_event_has_tries_set_the_alarm():
     stack = Stack()
-    tries = 1 + stack.properties("Function")["EventInvokeConfig"]["MaximumRetryAttempts"]
+    tries = 1 + stack.asynchronous()["MaximumRetryAttempts"]
     assert stack.properties("ErrorsAlarm")["Threshold"] == tries
     # Lambda waits a minute before the second try and two before the third.
     assert stack.properties("ErrorsAlarm")["Period"] > tries * stack.properties("Function")["Timeout"] + 60 + 120
@@ -471,16 +489,17 @@ def test_as_many_errors_as_one_event_has_tries_set_the_alarm():
 def test_what_fails_three_times_is_in_the_queue_and_lambda_may_do_its_part():
     stack = Stack(Tracing="Active")
     queue = stack.attribute(["DeadLetters", "Arn"])
-    on_failure = stack.properties("Function")["EventInvokeConfig"]
-    assert on_failure["MaximumRetryAttempts"] == 2
-    assert on_failure["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": queue}
+    assert stack.asynchronous()["MaximumRetryAttempts"] == 2
+    assert stack.asynchronous()["DestinationConfig"]["OnFailure"]["Destination"] == queue
     log = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/drift-router-nyctaxi:log-stream:a"
     needed = [("sqs:SendMessage", queue), ("logs:CreateLogStream", log), ("logs:PutLogEvents", log)]
     needed += [("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")]
     for action, resource in needed:
         assert allows(stack, action, resource, "platform"), action
     assert not allows(Stack(), "xray:PutTraceSegments", "*", "platform")
-    assert [Stack(Tracing=mode).properties("Function")["Tracing"] for mode in ["Active", "PassThrough"]] == ["Active", "PassThrough"]
+    for mode in ["Active", "PassThrough"]:
+        function = Stack(Tracing=mode).properties("Function")
+        assert mode in [function.get("Tracing"), function.get("TracingConfig", {}).get("Mode")]
 
 
 def test_two_existing_rules_have_two_names():
@@ -554,17 +573,14 @@ def test_subnets_and_security_groups_come_together():
 
 
 def test_the_sagemaker_projects_tags_are_on_function_role_and_queue_and_never_on_a_rule():
-    def tags(stack, logical):
-        return {tag["Key"]: tag["Value"] for tag in stack.properties(logical)["Tags"]}
-
     stack = Stack(SageMakerProjectName="NYCtaxi", SageMakerProjectId="p-abcdefghijkl")
     expected = {"sagemaker:project-name": "NYCtaxi", "sagemaker:project-id": "p-abcdefghijkl"}
-    assert expected.items() <= stack.properties("Function")["Tags"].items()
+    for logical in ["Function", "Role", "DeadLetters"]:
+        assert expected.items() <= stack.tags(logical).items()
     for logical in ["Role", "DeadLetters"]:
-        assert expected.items() <= tags(stack, logical).items()
-        assert not any(key.startswith("sagemaker:") for key in tags(Stack(), logical))
+        assert not any(key.startswith("sagemaker:") for key in Stack().tags(logical))
     # SAM cannot omit a tag of the function.
-    assert {key: "" for key in expected}.items() <= Stack().properties("Function")["Tags"].items()
+    assert {key: "" for key in expected}.items() <= Stack().tags("Function").items()
     assert not any("Tags" in rule for rule in stack.of_type("AWS::Events::Rule").values())
 
 
@@ -603,18 +619,19 @@ def allows(stack, action, resource, policy="router"):
     return policy.is_action_permitted(action, resource) == PermissionResult.PERMITTED
 
 
-EVERY_TRIGGER = [Stack(), Stack(DeploymentTrigger="action"), Stack(DeploymentTrigger="none")]
+def every_trigger():
+    return [Stack(), Stack(DeploymentTrigger="action"), Stack(DeploymentTrigger="none")]
 
 
 def test_every_call_of_the_tests_is_allowed_for_its_very_resource():
     calls = recorded("permissions")
     resource = lambda call: call["resource"].replace("${AWS::Region}", "us-east-1")
-    refused = [c for c in calls if not any(allows(stack, c["action"], resource(c)) for stack in EVERY_TRIGGER)]
+    refused = [c for c in calls if not any(allows(stack, c["action"], resource(c)) for stack in every_trigger())]
     assert calls and not refused
 
 
 def test_every_allowed_action_is_one_that_the_tests_make():
-    statements = [s for stack in EVERY_TRIGGER for s in stack.policy("router")["Statement"]]
+    statements = [s for stack in every_trigger() for s in stack.policy("router")["Statement"]]
     listed = [s["Action"] if isinstance(s["Action"], list) else [s["Action"]] for s in statements]
     assert {action for actions in listed for action in actions} == {call["action"] for call in recorded("permissions")}
 
@@ -717,7 +734,7 @@ def test_alarms_and_dashboard_read_the_metrics_that_the_function_emits():
     assert metrics_shown(Stack()) == emitted
 
 
-@pytest.mark.parametrize("alarms, days", itertools.product(["", "fare-drift"], [0, 45]))
+@pytest.mark.parametrize("alarms, days", [("", 0), ("", 45), ("fare-drift", 0), ("fare-drift", 45)])
 def test_the_dashboard_shows_every_alarm(alarms, days):
     stack = Stack(DriftAlarmNames=alarms, MaxTrainingAgeDays=days)
     assert ("AlarmsMissingAlarm" in stack.of_type("AWS::CloudWatch::Alarm")) == bool(alarms)
@@ -736,6 +753,19 @@ def test_the_dashboard_sums_what_is_counted_and_shows_the_maximum_of_what_is_mea
             is_measured = [row[1] in measured for row in rows]
             expected = "Maximum" if all(is_measured) else "Sum"
             assert widget["properties"]["stat"] == expected and all(is_measured) == any(is_measured), rows
+
+
+def test_the_status_is_the_first_widget_and_is_read_only_when_the_dashboard_is_loaded():
+    stack = Stack()
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    first, *others = json.loads(dashboard["DashboardBody"])["widgets"]
+    assert (first["type"], first["x"], first["y"]) == ("custom", 0, 0)
+    assert all(widget["type"] != "custom" for widget in others)
+    assert first["properties"]["endpoint"].endswith(":function:drift-router-nyctaxi")
+    assert first["properties"]["updateOn"] == {"refresh": False, "resize": False, "timeRange": False}
+    # Who may look and press the buttons is decided by the permission to invoke the function. The stack gives it to nobody but AWS.
+    principals = [permission["Principal"] for permission in stack.of_type("AWS::Lambda::Permission").values()]
+    assert all(principal.endswith(".amazonaws.com") for principal in principals), principals
 
 
 def test_no_widgets_of_the_dashboard_overlap():
@@ -814,11 +844,11 @@ def test_nothing_is_tied_to_one_partition(partition, region, console):
     assert "arn:aws:" not in (ROOT / "template.yaml").read_text()
 
 
-def test_every_parameter_is_in_a_group_and_is_used():
-    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+def test_every_parameter_is_in_a_group_and_is_used(template):
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]
-    assert sorted(grouped) == sorted(TEMPLATE["Parameters"])
-    text = json.dumps([TEMPLATE["Resources"], TEMPLATE["Conditions"]])
+    assert sorted(grouped) == sorted(template["Parameters"])
+    text = json.dumps([template["Resources"], template["Conditions"]])
     assert [name for name in grouped if f'{{"Ref": "{name}"}}' not in text and f"${{{name}}}" not in text] == []
 
 
@@ -831,7 +861,7 @@ def test_the_application_repositorys_files_exist():
 def test_the_stack_says_its_version():
     stack = Stack()
     version = stack.outputs["Version"]
-    assert stack.properties("Function")["Tags"]["Version"] == version
+    assert stack.tags("Function")["Version"] == version
     assert f'\nversion = "{version}"\n' in (ROOT / "Cargo.toml").read_text()
 
 

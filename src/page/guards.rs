@@ -1,0 +1,62 @@
+//! The guards on the page, in the order in which people think of them.
+
+use maud::{Markup, html};
+
+use crate::config::Config;
+use crate::outcome::ShownState;
+use crate::outcome::status::{ShownGuard, Status};
+use crate::page::link::Console;
+use crate::page::tables::linked;
+use crate::page::tone::Tone;
+
+/// The build stage, the schedule rule and the drift rule, as far as they are configured.
+pub(super) fn ordered(status: &Status) -> impl Iterator<Item = (&'static str, &ShownGuard)> {
+    let roles = ["stage", "scheduleRule", "driftRule"].into_iter();
+    roles.filter_map(|role| Some((role, status.guards.get(role)?)))
+}
+
+/// What people call it.
+pub(super) fn name(role: &str) -> &'static str {
+    match role {
+        "stage" => "Build stage",
+        "scheduleRule" => "Schedule rule",
+        _ => "Drift rule",
+    }
+}
+
+/// A card for each guard.
+pub(super) fn cards(status: &Status, config: &Config, console: Option<&Console>) -> Markup {
+    html! {
+        div.guards { @for (role, guard) in ordered(status) { (card(role, guard, config, console)) } }
+    }
+}
+
+fn card(role: &str, guard: &ShownGuard, config: &Config, console: Option<&Console>) -> Markup {
+    let rule =
+        |rule: &Option<String>| rule.as_ref().map(|rule| (rule.clone(), console.map(|console| console.rule(rule))));
+    let named = match role {
+        "stage" => config.deployment_trigger.code_pipeline().map(|pipeline| {
+            let name = format!("{} of {}", pipeline.build_stage, pipeline.name);
+            (name, console.map(|console| console.code_pipeline(&pipeline.name)))
+        }),
+        "scheduleRule" => rule(&config.schedule_rule),
+        _ => rule(&config.drift_rule),
+    };
+    let (tone, word) = match guard {
+        ShownGuard::Unread { .. } => (Tone::Bad, "cannot be read"),
+        ShownGuard::Read { state, .. } => match state {
+            ShownState::Enabled => (Tone::Good, "enabled"),
+            ShownState::Disabled => (Tone::Runs, "disabled while a retraining runs"),
+            ShownState::Held => (Tone::Warn, "held: somebody disabled it"),
+            ShownState::HeldBy(_) => (Tone::Warn, "held by another router"),
+            ShownState::Inconsistent => (Tone::Warn, "state and mark contradict each other"),
+        },
+    };
+    html! {
+        div class=(format!("guard {}", tone.class())) {
+            span.name { b { (name(role)) } }
+            span { (tone.symbol()) " " (word) }
+            @if let Some((resource, link)) = named { span.quiet { (linked(&resource, link)) } }
+        }
+    }
+}

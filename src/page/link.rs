@@ -1,0 +1,82 @@
+//! Links to the AWS console of the account and Region that the function is in.
+
+use std::fmt;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Where the AWS console is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Console {
+    region: String,
+    domain: &'static str,
+}
+
+impl Console {
+    /// `None` if the ARN is not a function's, as with local emulators.
+    pub(super) fn of_function(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("arn"), Some(partition), Some("lambda"), Some(region)) if is_region(region) => {
+                let domain = match partition {
+                    "aws-cn" => "console.amazonaws.cn",
+                    "aws-us-gov" => "console.amazonaws-us-gov.com",
+                    _ => "console.aws.amazon.com",
+                };
+                Some(Self { region: region.to_owned(), domain })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn alarm(&self, name: &str) -> String {
+        self.link(&format!("cloudwatch/home?region={}#alarmsV2:alarm/{}", self.region, Encoded(name)))
+    }
+
+    pub(super) fn rule(&self, name: &str) -> String {
+        self.link(&format!("events/home?region={}#/eventbus/default/rules/{}", self.region, Encoded(name)))
+    }
+
+    pub(super) fn code_pipeline(&self, name: &str) -> String {
+        self.link(&format!("codesuite/codepipeline/pipelines/{}/view?region={}", Encoded(name), self.region))
+    }
+
+    fn link(&self, path: &str) -> String {
+        format!("https://{}.{}/{path}", self.region, self.domain)
+    }
+}
+
+fn is_region(region: &str) -> bool {
+    !region.is_empty() && region.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+}
+
+/// A name that may stand anywhere in a link.
+struct Encoded<'n>(&'n str);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        utf8_percent_encode(self.0, NON_ALPHANUMERIC).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_the_console_of_the_functions_partition_and_region() {
+        let link = |arn: &str| Console::of_function(arn).map(|console| console.alarm("a/b ä"));
+        let [aws, cn, gov] = ["aws:lambda:eu-west-1", "aws-cn:lambda:cn-north-1", "aws-us-gov:lambda:us-gov-west-1"]
+            .map(|start| link(&format!("arn:{start}:123456789012:function:f")).unwrap());
+        assert_eq!(
+            aws,
+            "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#alarmsV2:alarm/a%2Fb%20%C3%A4"
+        );
+        assert!(cn.starts_with("https://cn-north-1.console.amazonaws.cn/"), "{cn}");
+        assert!(gov.starts_with("https://us-gov-west-1.console.amazonaws-us-gov.com/"), "{gov}");
+        for other in
+            ["", "function", "arn:aws:lambda", "arn:aws:lambda::1:function:f", "arn:aws:lambda:x/y:1:function:f"]
+        {
+            assert_eq!(link(other), None, "{other}");
+        }
+    }
+}

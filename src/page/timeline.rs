@@ -1,0 +1,347 @@
+//! The timeline of the page, as SVG: executions as bars, what asked for them as marks, the cooldown as an area, and what comes next.
+
+use std::time::{Duration, SystemTime};
+
+use maud::{Markup, html};
+
+use crate::outcome::status::{ShownExecution, ShownFinding, ShownNext, Status};
+use crate::page::text::{Clock, cut, duration, spaced, trigger, what};
+use crate::page::tone::Tone;
+use crate::policy::start::name_in;
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// What is older is only in the tables.
+const LONGEST: Duration = Duration::from_hours(30 * 24);
+
+/// The distances between two marks of the axis.
+const STEPS: [Duration; 8] = [
+    HOUR,
+    Duration::from_hours(3),
+    Duration::from_hours(6),
+    Duration::from_hours(12),
+    DAY,
+    Duration::from_hours(2 * 24),
+    Duration::from_hours(7 * 24),
+    Duration::from_hours(14 * 24),
+];
+
+/// More marks would be one above the other.
+const MOST_MARKS: usize = 25;
+
+/// The width of a letter at the font's size, in pixels, and a little more.
+const LETTER: f64 = 6.6;
+
+const BAR: f64 = 16.0;
+const EXECUTIONS: f64 = 38.0;
+const MARKS: f64 = 92.0;
+const AXIS: f64 = 124.0;
+const HEIGHT: f64 = 134.0;
+
+/// The times that are shown, and where they are.
+struct Scale {
+    from: SystemTime,
+    to: SystemTime,
+    width: f64,
+}
+
+impl Scale {
+    fn new(status: &Status, width: f64) -> Self {
+        let now = status.time.0;
+        let past = |at: &SystemTime| *at <= now && now.duration_since(*at).is_ok_and(|age| age <= LONGEST);
+        let starts = status.executions.iter().flatten().filter_map(|execution| execution.started);
+        let findings = status.findings.iter().flatten().filter_map(|finding| finding.since);
+        let oldest = starts.chain(findings).map(|time| time.0).filter(past).min();
+        let age = oldest.and_then(|oldest| now.duration_since(oldest).ok()).unwrap_or_default().max(6 * HOUR);
+        let earliest = match &status.next {
+            ShownNext::Next { earliest, .. } => Some(earliest.0),
+            ShownNext::Nothing { until, .. } => until.map(|until| until.0),
+        };
+        let later = earliest.into_iter().chain(status.cooldown_until.map(|until| until.0)).max();
+        let ahead = later.and_then(|later| later.duration_since(now).ok()).unwrap_or_default().min(age);
+        // Some room at both sides, for the words there.
+        let room = (age + ahead) / 12;
+        let from = now.checked_sub(age + room).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { from, to: now + ahead + room, width }
+    }
+
+    /// Where a time is, in pixels. One outside of the scale is at its edge.
+    fn x(&self, at: SystemTime) -> f64 {
+        let all = self.to.duration_since(self.from).unwrap_or(HOUR).as_secs_f64();
+        let part = at.duration_since(self.from).unwrap_or_default().as_secs_f64() / all;
+        (part.min(1.0) * self.width * 10.0).round() / 10.0
+    }
+
+    fn has(&self, at: SystemTime) -> bool {
+        self.from <= at && at <= self.to
+    }
+
+    /// The marks of the axis: where, and the time.
+    fn axis(&self, clock: Clock) -> Vec<(f64, String)> {
+        let span = self.to.duration_since(self.from).unwrap_or(HOUR);
+        let most = (self.width / 70.0).max(2.0);
+        let step = STEPS.into_iter().find(|step| span.as_secs_f64() / step.as_secs_f64() <= most).unwrap_or(LONGEST);
+        let behind = clock.local_seconds(self.from) % step.as_secs();
+        let first = self.from + step - Duration::from_secs(behind);
+        let marks = (0..).map_while(|count| Some(first + step * count).filter(|at| *at <= self.to));
+        marks.map(|at| (self.x(at), clock.axis(at))).collect()
+    }
+}
+
+/// Gives words a place where they do not lie on others.
+#[derive(Default)]
+struct Words {
+    taken: Vec<(f64, f64)>,
+}
+
+impl Words {
+    /// Where a text begins: right of `x`, else left of it. `None` if there is no room.
+    fn place(&mut self, text: &str, x: f64, gap: f64, width: f64) -> Option<f64> {
+        let length = text.chars().count() as f64 * LETTER;
+        let begins = [x + gap, x - gap - length].into_iter().find(|begin| {
+            let end = begin + length;
+            *begin >= 0.0 && end <= width && self.taken.iter().all(|(from, to)| end + 4.0 < *from || *to + 4.0 < *begin)
+        })?;
+        self.taken.push((begins, begins + length));
+        Some(begins)
+    }
+
+    fn take(&mut self, from: f64, to: f64) {
+        self.taken.push((from, to));
+    }
+}
+
+/// Draws the timeline. `None` if there is nothing to draw.
+pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Markup> {
+    let executions = status.executions.as_ref()?;
+    let findings = status.findings.as_deref().unwrap_or_default();
+    if executions.is_empty() && findings.is_empty() {
+        return None;
+    }
+    let width = f64::from(width);
+    let scale = &Scale::new(status, width);
+    let now = status.time.0;
+    let next = match &status.next {
+        ShownNext::Next { trigger, earliest, .. } if scale.has(earliest.0) => Some((*trigger, earliest.0)),
+        ShownNext::Next { .. } | ShownNext::Nothing { .. } => None,
+    };
+    let label = format!("The newest {} executions and what asked for them", executions.len());
+    Some(html! {
+        svg viewBox=(format!("0 0 {width} {HEIGHT}")) style=(format!("max-width: {width}px")) role="img" aria-label=(label) {
+            @for (x, time) in scale.axis(clock) {
+                line.grid x1=(x) x2=(x) y1="18" y2=(AXIS - 12.0) {}
+                @if x + 40.0 < width { text.quiet x=(x) y=(AXIS + 4.0) { (time) } }
+            }
+            @if let Some(until) = status.cooldown_until {
+                (cooldown(scale, executions, until.0, clock))
+            }
+            (now_line(scale, now))
+            @if let Some((trigger, earliest)) = next {
+                (next_line(scale, trigger, earliest, clock))
+            }
+            (bars(scale, executions, clock))
+            (marks(scale, executions, findings, clock))
+        }
+    })
+}
+
+fn cooldown(scale: &Scale, executions: &[ShownExecution], until: SystemTime, clock: Clock) -> Markup {
+    let last = executions.iter().filter_map(|execution| execution.started).map(|started| started.0).max();
+    let (from, to) = (last.map_or(0.0, |last| scale.x(last)), scale.x(until));
+    html! {
+        rect.cooldown x=(from) width=(to - from) y="26" height=(BAR + 24.0) {
+            title { "Cooldown: drift starts nothing until " (clock.time(until)) }
+        }
+        @if to - from > 9.0 * LETTER {
+            text.quiet x=(to - 4.0) y=(EXECUTIONS + BAR + 9.0) text-anchor="end" { "cooldown" }
+        }
+    }
+}
+
+fn now_line(scale: &Scale, now: SystemTime) -> Markup {
+    let x = scale.x(now);
+    html! {
+        line.now x1=(x) x2=(x) y1="14" y2=(AXIS - 12.0) {}
+        text.quiet x=(x) y="10" text-anchor="middle" { "now" }
+    }
+}
+
+fn next_line(scale: &Scale, next: &str, earliest: SystemTime, clock: Clock) -> Markup {
+    let x = scale.x(earliest);
+    let anchor = if x > scale.width / 2.0 { "end" } else { "start" };
+    html! {
+        line.next x1=(x) x2=(x) y1="26" y2=(AXIS - 12.0) {
+            title { "A heartbeat starts " (trigger(next)) " from " (clock.time(earliest)) " on" }
+        }
+        text.strong x=(x) y=(MARKS - 13.0) text-anchor=(anchor) { "next: " (trigger(next)) }
+    }
+}
+
+/// The executions, from the oldest to the newest. Those that overlap are in two rows.
+fn bars(scale: &Scale, executions: &[ShownExecution], clock: Clock) -> Markup {
+    let mut words = Words::default();
+    let mut ends = [f64::MIN; 2];
+    let mut bars = Vec::new();
+    for execution in executions.iter().rev() {
+        let Some(started) = execution.started.map(|started| started.0).filter(|started| scale.has(*started)) else {
+            continue;
+        };
+        let tone = Tone::of_status(&execution.status);
+        let ended = execution.ended.map_or(if tone == Tone::Runs { clock.now } else { started }, |ended| ended.0);
+        let x = scale.x(started);
+        let length = (scale.x(ended) - x).max(6.0);
+        let row = usize::from(ends[0] > x && ends[1] <= x);
+        ends[row] = x + length;
+        let y = EXECUTIONS + row as f64 * (BAR + 2.0);
+        let took = ended.duration_since(started).ok().filter(|took| !took.is_zero()).map(duration);
+        let word = if row == 0 {
+            format!("{} {}", tone.symbol(), execution.trigger.map_or("by hand", trigger))
+        } else {
+            String::new()
+        };
+        let place = words.place(&word, x, 0.0, scale.width).filter(|_| row == 0);
+        bars.push(html! {
+            rect class=(format!("bar {}", tone.class())) x=(x) y=(y) width=(length) height=(BAR) rx="3" {
+                title { (what(execution)) ": " (execution.status) ", " (clock.time(started)) @if let Some(took) = took { ", " (took) } }
+            }
+            @if let Some(begin) = place { text x=(begin) y=(EXECUTIONS - 5.0) { (word) } }
+        });
+    }
+    html! { @for bar in &bars { (bar) } }
+}
+
+/// Something that asked for a retraining.
+struct Mark {
+    trigger: &'static str,
+    name: String,
+    at: SystemTime,
+    /// What is said of it beside its name.
+    word: String,
+    /// Whether it is so until now: an alarm in ALARM.
+    lasts: bool,
+}
+
+/// What asks for a retraining now, and what the executions were started for.
+fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding], clock: Clock) -> Markup {
+    let mut marks: Vec<Mark> = Vec::new();
+    for finding in findings {
+        let (trigger, word) = (finding.trigger, spaced(finding.verdict));
+        let name = finding.key.split(' ').next().unwrap_or_default().to_owned();
+        marks.extend(finding.since.map(|since| Mark { trigger, name, at: since.0, word, lasts: trigger == "drift" }));
+    }
+    // A display name has other characters than the key that it was made of.
+    let in_a_name = |key: &str| key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    for execution in executions {
+        let (Some(trigger), Some(key), Some(started)) = (execution.trigger, &execution.key, execution.started) else {
+            continue;
+        };
+        let is_of = |finding: &ShownFinding| finding.trigger == trigger && key.starts_with(&in_a_name(&finding.key));
+        if !findings.iter().any(is_of) {
+            let (name, word) = (name_in(key).to_owned(), format!("execution {}", spaced(&execution.status)));
+            marks.push(Mark { trigger, name, at: started.0, word, lasts: false });
+        }
+    }
+    marks.retain(|mark| scale.has(mark.at));
+    marks.truncate(MOST_MARKS);
+    let mut words = Words::default();
+    let now = scale.x(clock.now);
+    for mark in &marks {
+        words.take(scale.x(mark.at) - 6.0, scale.x(mark.at) + 6.0);
+    }
+    let placed: Vec<_> = marks
+        .iter()
+        .map(|mark| {
+            let text = cut(&mark.name, 28);
+            (mark, words.place(&text, scale.x(mark.at), 11.0, scale.width), text)
+        })
+        .collect();
+    html! {
+        @for (mark, place, text) in &placed {
+            @let x = scale.x(mark.at);
+            @if mark.lasts {
+                rect class="lasts" x=(x) y=(MARKS + 9.0) width=((now - x).max(0.0)) height="3" {}
+            }
+            g class=(format!("mark {}", mark.trigger)) transform=(format!("translate({x} {MARKS})")) {
+                (shape(mark.trigger))
+                title { (trigger(mark.trigger)) " " (cut(&mark.name, 100)) ", " (clock.time(mark.at)) ": " (mark.word) }
+            }
+            @if let Some(begin) = place { text x=(begin) y=(MARKS + 4.0) { (text) } }
+        }
+    }
+}
+
+/// A shape for each trigger, so that nobody needs to tell colours apart.
+fn shape(trigger: &str) -> Markup {
+    html! {
+        @match trigger {
+            "drift" => path d="M0 -6 L6 5 L-6 5 Z" {},
+            "schedule" => circle r="5" {},
+            "request" => path d="M-5 -5 H5 V5 H-5 Z" {},
+            _ => path d="M0 -6 L6 0 L0 6 L-6 0 Z" {},
+        }
+    }
+}
+
+/// What the shapes and symbols mean.
+pub(super) fn legend() -> Markup {
+    let example = |trigger| {
+        html! { svg viewBox="-7 -7 14 14" { g class=(format!("mark {trigger}")) { (shape(trigger)) } } }
+    };
+    html! {
+        p class="quiet legend" {
+            (example("code")) " deployment " (example("schedule")) " tick " (example("drift")) " alarm " (example("request")) " request"
+            @for (tone, word) in [(Tone::Good, "succeeded"), (Tone::Bad, "failed"), (Tone::Off, "stopped"), (Tone::Runs, "runs")] {
+                " · " (tone.symbol()) " " (word)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        humantime::parse_rfc3339(text).unwrap()
+    }
+
+    fn scale() -> Scale {
+        Scale { from: at("2026-11-20T10:00:00Z"), to: at("2026-11-24T10:00:00Z"), width: 800.0 }
+    }
+
+    #[test]
+    fn a_time_is_at_its_place_and_one_outside_is_at_the_edge() {
+        let x = |text| scale().x(at(text));
+        assert_eq!(
+            ["2026-11-20T10:00:00Z", "2026-11-21T10:00:00Z", "2026-11-24T10:00:00Z"].map(x),
+            [0.0, 200.0, 800.0]
+        );
+        assert_eq!(["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z"].map(x), [0.0, 800.0]);
+    }
+
+    #[test]
+    fn the_axis_has_marks_at_the_viewers_midnight() {
+        let clock = |minutes_ahead| Clock { now: at("2026-11-24T09:00:00Z"), minutes_ahead };
+        let days = |minutes_ahead| scale().axis(clock(minutes_ahead));
+        let utc: Vec<_> = days(0).into_iter().filter(|(_, text)| text.contains("Nov")).collect();
+        let [first, .., last] = &utc[..] else { panic!("{utc:?}") };
+        assert_eq!((first, last), (&(116.7, "21 Nov".to_owned()), &(716.7, "24 Nov".to_owned())));
+        let ahead: Vec<_> = days(600).into_iter().filter(|(_, text)| text.contains("Nov")).collect();
+        assert_eq!(ahead.first(), Some(&(33.3, "21 Nov".to_owned())));
+        // There is room for every mark.
+        for width in [300.0, 800.0, 1600.0] {
+            let marks = Scale { width, ..scale() }.axis(clock(0));
+            assert!(marks.len() >= 3 && marks.windows(2).all(|two| two[1].0 - two[0].0 >= 60.0), "{marks:?}");
+        }
+    }
+
+    #[test]
+    fn words_lie_beside_each_other_or_are_left_out() {
+        let mut words = Words::default();
+        assert_eq!(words.place("ten words!", 10.0, 5.0, 200.0), Some(15.0));
+        assert_eq!(words.place("ten words!", 12.0, 5.0, 200.0), None, "no room on either side");
+        assert_eq!(words.place("ten words!", 90.0, 5.0, 200.0), Some(95.0));
+        assert_eq!(words.place("end", 190.0, 5.0, 200.0), Some(190.0 - 5.0 - 3.0 * LETTER), "left of it");
+    }
+}

@@ -1,0 +1,69 @@
+//! How something is: its colour, and the symbol and the word beside it. Nothing is told by a colour alone.
+
+use crate::outcome::status::{ShownExecution, Status};
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    /// A person may have to look.
+    Warn,
+    /// A retraining runs.
+    Runs,
+    /// Something comes later.
+    Waits,
+    /// Nothing is to be done.
+    Off,
+}
+
+impl Tone {
+    /// The class of the style sheet.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Warn => "warn",
+            Self::Runs | Self::Waits => "info",
+            Self::Off => "off",
+        }
+    }
+
+    pub(super) fn symbol(self) -> &'static str {
+        match self {
+            Self::Good => "✓",
+            Self::Bad => "✗",
+            Self::Warn => "!",
+            Self::Runs => "▶",
+            Self::Waits => "…",
+            Self::Off => "■",
+        }
+    }
+
+    /// Of an execution's status, in SageMaker's words.
+    pub(super) fn of_status(status: &str) -> Self {
+        match status {
+            "Executing" | "Stopping" => Self::Runs,
+            "Succeeded" => Self::Good,
+            "Stopped" => Self::Off,
+            _ => Self::Bad,
+        }
+    }
+
+    /// Of a verdict's word.
+    pub(super) fn of_verdict(word: &str) -> Self {
+        match word {
+            "served" => Self::Good,
+            "running" => Self::Runs,
+            "owed" | "tooYoung" | "coolingDown" | "waiting" | "braked" => Self::Waits,
+            "held" | "unread" | "mutesNotRead" => Self::Warn,
+            _ => Self::Off,
+        }
+    }
+}
+
+/// Whether an execution is active.
+pub(super) fn is_active(status: &Status) -> bool {
+    let is_active = |execution: &ShownExecution| Tone::of_status(&execution.status) == Tone::Runs;
+    status.executions.iter().flatten().any(is_active)
+}
