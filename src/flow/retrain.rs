@@ -246,7 +246,7 @@ pub(crate) async fn start_execution(
     Err(remember_and_fail(invocation, occurrence, refused.into(), &snapshot.guards).await)
 }
 
-/// Sends the request. The status event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
+/// Sends the request. The execution event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
 async fn send(
     invocation: &Invocation<'_>,
     request: &StartRequest,

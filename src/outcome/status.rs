@@ -1,4 +1,4 @@
-//! The answer to a status request: what the router sees, and what it does next. `docs/operations.md` describes every field.
+//! The status: what the router sees, and what it does next. `docs/reference.md` describes every field.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -32,13 +32,13 @@ pub struct Status {
     pub(crate) executions: Option<Vec<ShownExecution>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) starts_in_24_hours: Option<usize>,
-    /// Whether the newest training that has ended, and that nobody stopped, failed. Absent if there is none.
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retraining_failing: Option<bool>,
     /// Until when drift starts nothing, as an execution started a short while ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cooldown_until: Option<Time>,
-    /// The time since the newest successful training started, or a lower bound.
+    /// The time since the newest successful retraining started, or a lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) training_age_seconds: Option<u64>,
     /// The listed alarms that do not exist in this account and Region.
@@ -155,7 +155,7 @@ pub(crate) struct ShownExecution {
     pub(crate) ended: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Only of the newest training that has ended, if it failed.
+    /// Only of the newest retraining that has ended, if it failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) failed_steps: Vec<ShownStep>,
 }

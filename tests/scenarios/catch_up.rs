@@ -580,7 +580,7 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         ("codepipeline:ListPipelineExecutions", "codepipeline:ListPipelineExecutions", "drift-"),
     ] {
         let lab = Lab::with_alarms(&[]);
-        // An execution ended and its status event was lost.
+        // An execution ended and its event was lost.
         lab.simulator.world().start_execution(None);
         lab.heartbeat().await;
         lab.assert_engaged();

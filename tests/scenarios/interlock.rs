@@ -481,7 +481,7 @@ async fn what_a_person_disables_with_words_like_the_routers_stays_disabled() {
     }
 }
 
-/// SageMaker's list still shows another execution as active, although it has ended and its status event is lost.
+/// SageMaker's list still shows another execution as active, although it has ended and its event is lost.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_execution_opens_the_guards_although_the_list_shows_another_that_has_ended() {
     let lab = Lab::new();

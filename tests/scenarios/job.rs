@@ -62,7 +62,7 @@ async fn an_action_starts_a_retraining_and_waits_until_it_succeeds() {
         lab.action_state(),
         ActionState::Succeeded(json!({ "PipelineExecutionArn": FIRST_EXECUTION_ARN, "Status": "Succeeded" }))
     );
-    // The status event may be lost. So the job also releases the interlock if the execution has ended.
+    // The execution event may be lost. So the job also releases the interlock if the execution has ended.
     lab.assert_released();
     assert_eq!(lab.executions().len(), 1);
 }

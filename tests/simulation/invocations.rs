@@ -184,7 +184,7 @@ impl Run<'_> {
         }
         // It observed the current state, so the guards must be as the executions require.
         let has_looked = answer["interlock"].is_object();
-        // If SageMaker does not find an execution, its status event counts. The next event repairs the guards.
+        // If SageMaker does not find an execution, its event counts. The next event repairs the guards.
         let reported = delivery.event["detail"]["pipelineExecutionArn"].as_str();
         let is_of_deleted = reported.is_some_and(|arn| self.is_deleted(arn));
         if !(self.is_undisturbed(ended) && has_looked) || is_of_deleted {

@@ -439,7 +439,7 @@ def test_the_age_of_the_newest_training_is_limited_if_a_limit_is_given():
 def test_the_descriptions_say_what_counts_and_what_to_do():
     stack = Stack(DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
     failed, missing = [stack.properties(alarm)["AlarmDescription"] for alarm in ["RetrainingFailedAlarm", "AlarmsMissingAlarm"]]
-    assert "stays until a training succeeds" in failed and "experiment of a person on the same pipeline counts" in failed
+    assert "stays until a retraining succeeds" in failed and "experiment of a person on the same pipeline counts" in failed
     assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
     # A composite alarm that is in ALARM does not change when another of its children goes off.
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
