@@ -109,7 +109,7 @@ def words_of(file):
 
 
 def test_operations_lists_every_field_and_every_word_of_the_status():
-    source = (ROOT / "src" / "outcome" / "status.rs").read_text()
+    source = re.sub(r"#\[serde\(skip\)\]\n.*\n", "", (ROOT / "src" / "outcome" / "status.rs").read_text())
     fields = {name for name in re.findall(r"^ +(?:pub\(crate\) )?(\w+): .*,$", source, re.MULTILINE)}
     assert {"summary", "earliest", "unread", "failed_steps"} <= fields
     fields = {re.sub(r"_(\w)", lambda match: match[1].upper(), name) for name in fields} | {"nothing"}

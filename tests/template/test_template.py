@@ -761,7 +761,7 @@ def test_the_status_is_the_first_widget_and_is_read_only_when_the_dashboard_is_l
     first, *others = json.loads(dashboard["DashboardBody"])["widgets"]
     assert (first["type"], first["x"], first["y"]) == ("custom", 0, 0)
     assert all(widget["type"] != "custom" for widget in others)
-    assert first["properties"]["endpoint"].endswith(":function:drift-router-nyctaxi")
+    assert first["properties"]["endpoint"] == stack.outputs["FunctionArn"]
     assert first["properties"]["updateOn"] == {"refresh": False, "resize": False, "timeRange": False}
     # Who may look and press the buttons is decided by the permission to invoke the function. The stack gives it to nobody but AWS.
     principals = [permission["Principal"] for permission in stack.of_type("AWS::Lambda::Permission").values()]
