@@ -72,7 +72,7 @@ const pressed = new Set();
 const text = (selector) => page.$eval(selector, (element) => element.innerText.replace(/\s+/g, " "));
 const said = () => text("#said");
 const onPage = () => text("#widget");
-const idle = () => page.waitForFunction(() => !document.body.hasAttribute("aria-busy") && document.querySelector("#widget").hasChildNodes());
+const idle = () => page.waitForFunction(() => !document.querySelector("[aria-busy]") && document.querySelector("#widget").hasChildNodes());
 
 // Presses a control as a person does, and returns what the console says then.
 async function press(name, { off = false } = {}) {
