@@ -99,7 +99,8 @@ impl Event {
     /// # Errors
     /// [`EventError`] if the event is of no known source, is wrapped in something else, or lacks a field that is used.
     pub(crate) fn parse(payload: Value) -> Result<Received, EventError> {
-        if let Some(wrapped) = wrapper(&payload) {
+        let is_widget = payload.get(WIDGET_CONTEXT).is_some();
+        if let Some(wrapped) = wrapper(&payload).filter(|_| !is_widget) {
             return Err(wrapped);
         }
         let fields = match payload {
@@ -142,10 +143,11 @@ impl Event {
                 read_retrain_request(fields.get("detail").unwrap_or(&Value::Null)).map(Self::Retrain)
             }
             (Some(OUR_SOURCE), detail_type) => Err(EventError::UnknownRequest { detail_type: quoted(detail_type) }),
+            // The widget's own parameters.
+            _ if fields.contains_key(WIDGET_CONTEXT) => Ok(Self::Status),
             (Some(source), Some(detail_type)) if SOURCES.contains(&source) => {
                 Ok(Self::Other { source: source.to_owned(), detail_type: cut(detail_type) })
             }
-            (None, None) if fields.contains_key(WIDGET_CONTEXT) => Ok(Self::Status),
             (None, _) if !fields.contains_key("source") => Err(EventError::Wrapped {
                 wrapper: "it has no source, as when the target of a rule has a constant input, an input transformer or an \
                           InputPath",

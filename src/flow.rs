@@ -156,3 +156,18 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_try_may_help_unless_the_request_itself_is_wrong() {
+        let is_retryable = |fault: Fault| Error::from(fault).is_retryable();
+        assert!(!is_retryable(Fault::Request("a parameter is too long".to_owned())));
+        for fault in [Fault::DidNotConverge { rounds: 3 }, Fault::DeploymentListLags, Fault::Deadline] {
+            let text = fault.to_string();
+            assert!(is_retryable(fault), "{text}");
+        }
+    }
+}

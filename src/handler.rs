@@ -93,6 +93,7 @@ impl Router {
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
         let LambdaEvent { payload, context } = event;
         if asks_for_description(&payload) {
+            tracing::info!(event = "describe", "event handled");
             return Ok(Answer::Description { markdown: page::DESCRIPTION });
         }
         let widget = Widget::of(&payload);

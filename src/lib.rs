@@ -1,8 +1,9 @@
 //! drift-router: one AWS Lambda that starts SageMaker retraining on drift, deployment or schedule, and blocks the CodePipeline build
 //! stage while it runs.
 //!
-//! An event only wakes the router. It reads the current state from AWS, decides, applies the difference and reads again. So
-//! repeated, late or lost events are safe. All state is in SageMaker, CodePipeline, EventBridge and CloudWatch.
+//! An event only invokes the router. It reads the current state from AWS, decides, applies the difference and reads again. So events
+//! may come twice and late, and a heartbeat finds listed drift and new code whose event was lost. All state is in SageMaker,
+//! CodePipeline, EventBridge and CloudWatch.
 //!
 //! The map. `main.rs` only wires these together:
 //!
@@ -11,7 +12,7 @@
 //! - `flow`: what is done: `retrain`, `heartbeat`, `job`, `interlock` and `status`. A flow observes, carries out decisions, and verifies.
 //! - `policy`: pure decisions: is an event relevant (`trigger`), is an occurrence owed (`verdict`), what does a heartbeat start
 //!   (`plan`), with which request (`start`, `parameters`), what does an action ask (`action`), what should each guard be
-//!   (`interlock`), do the trainings fail (`training`).
+//!   (`interlock`), do the retrainings fail (`training`).
 //! - `aws`: the only code that calls AWS, one file for one thing.
 //! - `model`: the words of the domain.
 //! - `outcome`, `metrics`: what an invocation did, for the answer, the log and CloudWatch.

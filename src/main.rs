@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start_logging(Logging::from_env());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the function starts");
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

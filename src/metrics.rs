@@ -31,7 +31,7 @@ pub(crate) fn line(outcome: &Outcome, function_name: &str, time: SystemTime) -> 
     Some(format!("{}\n", Value::Object(line)))
 }
 
-/// The metrics that apply: names, units and values. `docs/operations.md` says what each one counts.
+/// The metrics that apply: names, units and values. `docs/reference.md` says what each one counts.
 fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
     let action = outcome.action;
     let once = |condition: bool| condition.then_some(1);

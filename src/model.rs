@@ -240,7 +240,7 @@ impl From<&str> for ExecutionStatus {
     }
 }
 
-/// What a message says about one execution. Only a hint: SageMaker sends status events late, twice or not at all.
+/// What a message says about one execution. Only a hint: SageMaker sends execution events late, twice or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusHint {
     pub(crate) arn: ExecutionArn,

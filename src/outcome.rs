@@ -1,4 +1,4 @@
-//! What an invocation did: the function's answer, and the fields of its log line and of its metrics. The answer to a status request
+//! What an invocation did: the function's answer, and the fields of its log line and of its metrics. The status
 //! is in [`status`].
 
 pub(crate) mod status;
@@ -36,14 +36,14 @@ pub struct Outcome {
     /// Whether a guard could not be read. Then it is unknown whether the interlock is released.
     #[serde(skip)]
     pub(crate) has_unread_guard: bool,
-    /// Whether the newest training that has ended, and that nobody stopped, failed. `None` if there is none, or the executions were not
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. `None` if there is none, or the executions were not
     /// read. Only the metrics show it.
     #[serde(skip)]
     pub(crate) retraining_failing: Option<bool>,
     /// The age in seconds of the newest successful training, or a lower bound. Only a heartbeat sets this.
     #[serde(skip)]
     pub(crate) training_age_seconds: Option<u64>,
-    /// What an operator has to know beside the answer. The log has a line for each.
+    /// What a person has to know beside the answer. The log has a line for each.
     #[serde(skip)]
     pub(crate) warnings: Vec<String>,
     /// The age in seconds of the oldest occurrence that is owed; 0 if none is. Only a heartbeat that could read all of it sets

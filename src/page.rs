@@ -13,20 +13,21 @@ mod text;
 mod timeline;
 mod tone;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use maud::{Markup, PreEscaped, html};
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::event::Widget;
-use crate::outcome::Outcome;
-use crate::outcome::status::{ShownGuard, ShownNext, Status};
-use crate::page::attention::attention;
+use crate::model::Mode;
+use crate::outcome::status::{ShownNext, Status};
+use crate::outcome::{Action, Outcome};
+use crate::page::attention::{attention, has_no_alarm};
 use crate::page::link::Console;
 use crate::page::tables::badge;
 use crate::page::text::{Clock, MOST_TEXT, cut, duration, sentence, spaced};
-use crate::page::tone::{Tone, is_active};
+use crate::page::tone::Tone;
 use crate::policy::rfc3339;
 
 /// The answer to `{"describe": true}`, which CloudWatch shows to whoever adds a widget.
@@ -62,13 +63,14 @@ const STYLE: &str = include_str!("page/style.css");
 /// Writes the page.
 pub(crate) fn html(page: &Page<'_>) -> String {
     let Page { widget, config, function_arn, status, notice } = page;
+    let now = status.map_or(SystemTime::UNIX_EPOCH, |status| status.time.0);
+    let clock = Clock { now, minutes_ahead: widget.minutes_ahead };
     let page = html! {
         div.drift-router.dark[widget.is_dark].narrow[widget.width < NARROW] {
             style { (PreEscaped(STYLE)) }
-            @if let Some(notice) = notice { (notice_box(notice)) }
+            @if let Some(notice) = notice { (notice_box(notice, clock)) }
             @match status {
                 Some(status) => {
-                    @let clock = Clock { now: status.time.0, minutes_ahead: widget.minutes_ahead };
                     @let view = View { status, config, clock, console: Console::of_function(function_arn), function_arn };
                     (view.whole(widget.width.saturating_sub(16)))
                 }
@@ -79,15 +81,26 @@ pub(crate) fn html(page: &Page<'_>) -> String {
     page.into_string()
 }
 
-fn notice_box(notice: &Notice) -> Markup {
+fn notice_box(notice: &Notice, clock: Clock) -> Markup {
     let (tone, text) = match notice {
-        Notice::Done(outcome) => (Tone::Good, done(outcome)),
+        Notice::Done(outcome) => (tone_of(outcome), done(outcome)),
         Notice::Failed(error) => (Tone::Bad, format!("This failed: {error}")),
     };
     html! {
         p class=(format!("notice {}", tone.class())) role="status" {
-            (tone.symbol()) " " span { (sentence(&cut(&text, 2 * MOST_TEXT))) }
+            (tone.symbol()) " " span { (clock.localise(&sentence(&cut(&text, 2 * MOST_TEXT)))) }
         }
+    }
+}
+
+fn tone_of(outcome: &Outcome) -> Tone {
+    match outcome.action {
+        _ if outcome.dry_run => Tone::Off,
+        Some(Action::Started | Action::Engaged | Action::Released | Action::Unchanged | Action::Succeeded) => {
+            Tone::Good
+        }
+        Some(Action::Braked | Action::Held | Action::Failed) => Tone::Warn,
+        Some(_) | None => Tone::Off,
     }
 }
 
@@ -128,7 +141,7 @@ impl View<'_> {
             p.summary { (clock.localise(&cut(&status.summary, 2 * MOST_TEXT))) }
             p.quiet { (self.facts()) }
             (self.buttons())
-            (attention(status, *clock))
+            (attention(status, self.config, *clock))
             h3 { "Guards" }
             (guards::cards(status, self.config, console))
             @if let Some(timeline) = timeline::timeline(status, *clock, width) {
@@ -138,7 +151,7 @@ impl View<'_> {
             }
             @if let Some(findings) = &status.findings {
                 h3 { "What asks for a retraining" }
-                @match (findings.is_empty(), status.unread.is_empty()) {
+                @match (findings.is_empty(), status.failed_reads() == 0) {
                     (true, true) => p { "Nothing: no deployment, no tick and no alarm." },
                     (true, false) => p { "Nothing that could be read." },
                     (false, _) => (tables::findings(findings, *clock, console)),
@@ -155,19 +168,23 @@ impl View<'_> {
     fn badges(&self) -> Vec<(Tone, String)> {
         let Self { status, .. } = self;
         let mut badges = Vec::new();
-        if is_active(status) {
+        if status.is_active {
             badges.push((Tone::Runs, "a retraining runs".to_owned()));
         }
         if status.retraining_failing == Some(true) {
             badges.push((Tone::Bad, "the newest training failed".to_owned()));
         }
-        let guards = status.guards.values().filter(|guard| matches!(guard, ShownGuard::Unread { .. })).count();
-        if guards + status.unread.len() > 0 {
+        if status.failed_reads() > 0 {
             badges.push((Tone::Bad, "something cannot be read".to_owned()));
         }
-        let is_held = |guard: &&ShownGuard| matches!(guard, ShownGuard::Read { state, .. } if state.is_held());
-        if status.guards.values().any(|guard| is_held(&guard)) {
+        if status.held_guards() > 0 {
             badges.push((Tone::Warn, "held".to_owned()));
+        }
+        if guards::ordered(status).any(|(_, guard)| guards::is_wrong(guard, status)) {
+            badges.push((Tone::Warn, "a guard is not as it should be".to_owned()));
+        }
+        if has_no_alarm(status, self.config) {
+            badges.push((Tone::Warn, "no drift alarm exists".to_owned()));
         }
         match &status.next {
             ShownNext::Next { earliest, .. } if earliest.0 <= status.time.0 => {
@@ -176,10 +193,14 @@ impl View<'_> {
             ShownNext::Next { earliest, .. } => {
                 badges.push((Tone::Waits, format!("next from {} on", self.clock.time(earliest.0))));
             }
-            ShownNext::Nothing { why: "braked", .. } => badges.push((Tone::Warn, "braked".to_owned())),
+            ShownNext::Nothing { why: why @ ("braked" | "noStartTime"), .. } => badges.push((Tone::Warn, spaced(why))),
             ShownNext::Nothing { .. } => {}
         }
-        if badges.is_empty() {
+        let is_owed = status.findings.iter().flatten().any(|finding| finding.verdict == "owed");
+        if is_owed && matches!(status.next, ShownNext::Nothing { why: "noHeartbeat", .. }) {
+            badges.push((Tone::Warn, "owed, but no heartbeat starts it".to_owned()));
+        }
+        if badges.is_empty() && self.config.mode != Mode::Drain {
             badges.push((Tone::Good, "all quiet".to_owned()));
         }
         if status.mode != "active" {
@@ -215,7 +236,7 @@ impl View<'_> {
                 @if let Some(heartbeat) = &self.config.heartbeat {
                     (self.button(
                         "Heartbeat now",
-                        "Send a heartbeat? It starts what the page names as next, if its time has come. A retraining costs money.",
+                        &self.heartbeat_question(),
                         &json!({
                             "source": "aws.events",
                             "detail-type": "Scheduled Event",
@@ -225,11 +246,11 @@ impl View<'_> {
                         }),
                     ))
                 }
-                @if let Some(executions) = self.status.executions.as_ref().filter(|_| !is_active(self.status) && self.status.mode != "drain") {
+                @if let Some(executions) = self.status.executions.as_ref().filter(|_| !self.status.is_active && self.config.mode != Mode::Drain) {
                     @let newest = executions.first().and_then(|newest| newest.arn.rsplit('/').next()).unwrap_or("none");
                     (self.button(
                         "Retrain now",
-                        "Start a retraining? It costs money. Cooldown and holds do not apply.",
+                        &format!("Start a retraining of {}? {}Cooldown and holds do not apply.", self.status.pipeline, self.cost()),
                         &json!({
                             "source": "drift-router",
                             "detail-type": "Retrain",
@@ -238,6 +259,23 @@ impl View<'_> {
                     ))
                 }
             }
+        }
+    }
+
+    fn heartbeat_question(&self) -> String {
+        let starts = match &self.status.next {
+            ShownNext::Next { .. } => {
+                format!("It starts what the page names as next, if its time has come. {}", self.cost())
+            }
+            ShownNext::Nothing { .. } => "The page names nothing to start.".to_owned(),
+        };
+        format!("Send a heartbeat to the router of {}? It sets the guards. {starts}", self.status.pipeline)
+    }
+
+    fn cost(&self) -> &'static str {
+        match self.config.mode {
+            Mode::Active => "A retraining costs money. ",
+            Mode::DryRun | Mode::Drain => "But this router only says so. ",
         }
     }
 

@@ -7,7 +7,7 @@
 //! - [`parameters`]: the pipeline parameters of a start.
 //! - [`action`]: what a CodePipeline action asks for, and its continuation tokens.
 //! - [`interlock`]: what every guard should be.
-//! - [`training`]: what the executions say about the trainings: do they fail, how old is the newest, how many started within a day?
+//! - [`training`]: what the executions say about the retrainings: do they fail, how old is the newest, how many started within a day?
 
 pub(crate) mod action;
 pub(crate) mod interlock;

@@ -39,7 +39,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ("event", &["model"], ANY),
     ("metrics", &["model", "outcome"], ANY),
     ("outcome", &["model", "policy"], ANY),
-    ("page", &["config", "event", "outcome", "policy"], ANY),
+    ("page", &["config", "event", "model", "outcome", "policy"], ANY),
     ("policy", &["model"], &["humantime", "sha2", "std"]),
     ("model", &[], &["std"]),
 ];

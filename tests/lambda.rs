@@ -53,6 +53,14 @@ async fn spawn(aws_url: &str, variables: &[(&str, &str)]) -> Function {
     Function::spawn(command, aws_url, &all).await
 }
 
+/// The line with which a function stops at its start. The only line before it has the version.
+fn line_of_the_stop(stdout: Vec<u8>) -> Value {
+    let lines = String::from_utf8(stdout).unwrap();
+    let (starts, stops) = lines.trim_end().split_once('\n').expect("two lines");
+    assert!(starts.contains(env!("CARGO_PKG_VERSION")), "{starts}");
+    serde_json::from_str(stops).expect("one JSON line")
+}
+
 #[tokio::test]
 async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let mut function = spawn(&serve_simulator().await, &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).await;
@@ -93,6 +101,15 @@ async fn the_binary_answers_events_and_reports_errors_as_lambda_wants_them() {
     let errors: Vec<&Value> = log.iter().filter(|line| line["message"] == "event cannot be read").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["level"], "ERROR");
+}
+
+#[tokio::test]
+async fn the_first_line_of_the_log_says_the_version_and_no_other_does() {
+    let mut function = spawn(&serve_simulator().await, &[]).await;
+    let (_, status) = function.invoke(sample_event("status").to_string()).await;
+    let log = function.stop().await;
+    assert_eq!((&log[0]["message"], &log[0]["version"]), (&json!("the function starts"), &status["version"]));
+    assert_eq!(log.iter().filter(|line| line.get("version").is_some()).count(), 1, "{log:#?}");
 }
 
 #[tokio::test]
@@ -143,6 +160,27 @@ async fn a_request_and_a_status_of_the_binary_and_the_warning_of_a_missing_permi
     assert!(message.contains("check the permission sagemaker:ListPipelineExecutionSteps"), "{message}");
     // The status writes no metrics.
     assert_eq!(log.iter().filter(|line| line["_aws"].is_object()).count(), 2);
+}
+
+#[tokio::test]
+async fn an_actions_failure_whose_steps_cannot_be_read_is_a_warning_in_the_log() {
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let simulator = Simulator::new(&Project { begins, ..Project::nyctaxi() });
+    let mut function = spawn(&serve(simulator.clone()).await, &[("DEPLOYMENT_TRIGGER", "action")]).await;
+    let job = simulator.world().run_action(None).unwrap();
+    let (_, answer) = function.invoke(job.to_string()).await;
+    assert_eq!(answer["action"], "started", "{answer}");
+    let denied = Fault::Refused("AccessDeniedException");
+    simulator.world().inject(fault::next("ListPipelineExecutionSteps", 9, denied));
+    simulator.world().set_execution_status(answer["executionArn"].as_str().unwrap(), "Failed");
+    let job = simulator.world().next_job().unwrap();
+    let (_, answer) = function.invoke(job.to_string()).await;
+    assert_eq!(answer["action"], "failed", "{answer}");
+    let log = function.stop().await;
+    let warnings: Vec<&Value> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(message.contains("check the permission sagemaker:ListPipelineExecutionSteps"), "{message}");
 }
 
 #[tokio::test]
@@ -205,7 +243,7 @@ async fn a_configuration_with_faults_stops_the_start_with_all_of_them_in_one_lin
     let mut command = command();
     let output = command.env("DRIFT_RULE_NAME", "no rule").env("MODE", "wet").output().await.unwrap();
     assert!(!output.status.success());
-    let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+    let line = line_of_the_stop(output.stdout);
     let error = line["error"].as_str().unwrap();
     for variable in ["SAGEMAKER_PIPELINE_NAME", "MODE", "DRIFT_RULE_NAME"] {
         assert!(error.contains(variable), "{variable} is not in {error}");
@@ -449,7 +487,7 @@ async fn variables_on_which_the_sdk_would_panic_are_faults_of_the_configuration(
         command.envs(project.environment()).env(name, value).stderr(Stdio::piped());
         let output = command.output().await.unwrap();
         assert!(!output.status.success());
-        let line: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        let line = line_of_the_stop(output.stdout);
         assert!(line["error"].as_str().unwrap().contains(&format!("{name} is {value:?}")), "{line}");
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -33,6 +33,8 @@ pub struct Alarm {
     pub suppressed_by: Option<String>,
     /// Whether an active mute rule names it.
     pub is_muted: bool,
+    /// Whether descriptions say when it changed.
+    pub has_time: bool,
     /// Every state that it has had, and since when; the last one is the present one.
     pub history: Vec<(Time, String)>,
 }
@@ -93,6 +95,7 @@ impl CloudWatch {
                 name: name.to_owned(),
                 kind: AlarmKind::Metric,
                 has_actions: true,
+                has_time: true,
                 suppressed_by: None,
                 is_muted: false,
                 history: Vec::new(),
@@ -182,10 +185,12 @@ impl CloudWatch {
             "AlarmName": alarm.name,
             "AlarmArn": self.arn(&alarm.name),
             "StateValue": alarm.state(),
-            "StateTransitionedTimestamp": changed,
-            "StateUpdatedTimestamp": changed,
             "ActionsEnabled": alarm.has_actions,
         });
+        if alarm.has_time {
+            description["StateTransitionedTimestamp"] = changed.into();
+            description["StateUpdatedTimestamp"] = changed.into();
+        }
         if let Some(suppressor) = &alarm.suppressed_by {
             description["ActionsSuppressedBy"] = suppressor.as_str().into();
         }

@@ -1,4 +1,4 @@
-//! SageMaker's pipelines: executions, idempotency tokens, lists that lag, status events.
+//! SageMaker's pipelines: executions, idempotency tokens, lists that lag, execution events.
 //!
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html> and related operations.
 

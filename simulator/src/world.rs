@@ -355,7 +355,7 @@ impl World {
 
     /// Sets the state that an event (a sample, for example) reports. Emits no event.
     ///
-    /// - A status event: the execution exists and has this status.
+    /// - An execution event: the execution exists and has this status.
     /// - A job: its action waits for an answer.
     /// - An alarm's event: the alarm has this state.
     /// - A success event of the CodePipeline: the execution has succeeded.

@@ -15,7 +15,7 @@ pub(crate) struct CallError {
     source: BoxError,
 }
 
-/// What an operator checks when a call is refused.
+/// What a person checks when a call is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remedy<'a> {
     /// The variable, or another thing, that may be wrong if the service does not find or does not accept what the call names.
@@ -98,8 +98,8 @@ impl CallError {
         Self { operation: operation.into(), advice, cause: Cause::Unavailable, source: source.into() }
     }
 
-    /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need an
-    /// operator.
+    /// Whether another try may help. A missing permission, a thing that does not exist and a request that is not accepted need a
+    /// person.
     pub(crate) fn is_retryable(&self) -> bool {
         !matches!(self.cause, Cause::Denied | Cause::NotFound | Cause::Invalid | Cause::Managed)
     }

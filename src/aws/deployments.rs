@@ -21,7 +21,7 @@ pub(crate) struct Deployments {
 const NEWEST: usize = 100;
 const PAGE: i32 = 100;
 
-/// If none of them has succeeded, so many are read.
+/// If what is looked for is not among them, so many are read.
 const MOST: usize = 500;
 
 /// The most pages, as a page may be short.
@@ -31,6 +31,23 @@ impl Deployments {
     /// The newest 100, or a few more if pages are short. Up to 500 if none of them succeeded and was no rollback: so many that failed
     /// must not hide the newest deployment.
     pub(crate) async fn list(&self) -> Result<Vec<Deployment>, CallError> {
+        self.list_newest(|deployments| {
+            let has_newest = deployments.iter().any(|deployment| deployment.has_succeeded && !deployment.is_rollback);
+            deployments.len() >= if has_newest { NEWEST } else { MOST }
+        })
+        .await
+    }
+
+    /// The newest ones, at least as far as the one of this id. Up to 500 if it is not among them.
+    pub(crate) async fn list_as_far_as(&self, execution_id: &str) -> Result<Vec<Deployment>, CallError> {
+        self.list_newest(|deployments| {
+            deployments.len() >= MOST || deployments.iter().any(|deployment| deployment.execution_id == execution_id)
+        })
+        .await
+    }
+
+    /// Page by page, until they are enough.
+    async fn list_newest(&self, are_enough: impl Fn(&[Deployment]) -> bool) -> Result<Vec<Deployment>, CallError> {
         let call = self.client.list_pipeline_executions().pipeline_name(&self.pipeline).max_results(PAGE);
         let mut pages = call.into_paginator().send();
         let mut deployments: Vec<Deployment> = Vec::new();
@@ -42,8 +59,7 @@ impl Deployments {
                 CallError::new(operation, Remedy { setting: "CODE_PIPELINE_NAME", permission }, error)
             })?;
             deployments.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(read));
-            let has_newest = deployments.iter().any(|deployment| deployment.has_succeeded && !deployment.is_rollback);
-            if deployments.len() >= if has_newest { NEWEST } else { MOST } {
+            if are_enough(&deployments) {
                 break;
             }
         }

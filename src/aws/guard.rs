@@ -84,7 +84,7 @@ impl ObservedGuard<'_> {
         self.state().is_some_and(|state| must_be_set(state, desired))
     }
 
-    /// Whether nothing is left to do. A guard that cannot be read needs an operator, so nothing is left to do for it. If this
+    /// Whether nothing is left to do. A guard that cannot be read needs a person, so nothing is left to do for it. If this
     /// invocation has written to it, its state is unknown, so it is read again.
     pub(crate) fn is_settled(&self, desired: &DesiredState) -> bool {
         if self.state().is_some() { !self.must_be_set(desired) } else { !self.is_written }

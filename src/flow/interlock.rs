@@ -115,7 +115,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// Sets the guards after a status event. The event is only a hint.
+/// Sets the guards after an execution event. The event is only a hint.
 pub(crate) async fn reconcile(
     invocation: &Invocation<'_>,
     hint: &StatusHint,
@@ -273,7 +273,7 @@ pub(crate) async fn read_guards<'a>(
     aws::read_all(&invocation.aws.guards, invocation.rule_arns.as_ref(), before).await
 }
 
-/// Notes whether the newest training failed. A router that drains does not read the list.
+/// Notes whether the newest retraining failed. A router that drains does not read the list.
 fn note_result(snapshot: &Snapshot<'_>, outcome: &mut Outcome) {
     if snapshot.mode != Mode::Drain {
         outcome.retraining_failing = training::is_failing(&snapshot.executions, &snapshot.named);

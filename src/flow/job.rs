@@ -148,7 +148,7 @@ async fn continue_job(
         outcome.action = Some(done);
         outcome.reason = Some(reason);
     }
-    // The status event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
+    // The execution event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
     let hint = StatusHint { arn: arn.clone(), status: execution.status };
     let (accepted, ()) = both(accepted, set_guards(invocation, vec![hint], outcome).await)?;
     note_accepted(accepted, outcome);
@@ -202,7 +202,7 @@ async fn refuse(
     Ok(())
 }
 
-/// Fails the action whose execution cannot be read or does not exist, and sets the guards: the execution's status event may be lost.
+/// Fails the action whose execution cannot be read or does not exist, and sets the guards: the execution's event may be lost.
 async fn refuse_and_reconcile(
     invocation: &Invocation<'_>,
     job_id: &str,

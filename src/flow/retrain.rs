@@ -29,27 +29,33 @@ pub(crate) async fn retrain(
     }
 }
 
-/// As [`retrain`], for a deployment that needs CodePipeline's list first.
+/// As [`retrain`], for a deployment that needs CodePipeline's list first. While the list lags, it is read again.
 ///
 /// # Errors
-/// As [`retrain`]; also if the list cannot be read, or does not show yet when the deployment succeeded.
+/// As [`retrain`]; also if the list cannot be read, or still does not show when the deployment succeeded.
 pub(crate) async fn retrain_listed(
     invocation: &Invocation<'_>,
     occurrence: Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let deployments = match &invocation.aws.deployments {
-        Some(deployments) => deployments.list().await?,
-        // This does not happen: the list is needed only if deployments come by event, and then `deployments` is set.
-        None => vec![],
-    };
-    match ask_the_list(occurrence, &deployments, &invocation.config.parameters) {
-        ListAnswer::NewCode(occurrence) => retrain(invocation, &occurrence, outcome).await,
-        ListAnswer::Rollback(reason) => {
-            outcome.ignore(reason);
-            Ok(())
+    let mut pauses = LOOKS.into_iter();
+    loop {
+        let deployments = match &invocation.aws.deployments {
+            Some(deployments) => deployments.list_as_far_as(&occurrence.key).await?,
+            // This does not happen: the list is needed only if deployments come by event, and then `deployments` is set.
+            None => vec![],
+        };
+        match ask_the_list(occurrence.clone(), &deployments, &invocation.config.parameters) {
+            ListAnswer::NewCode(occurrence) => return retrain(invocation, &occurrence, outcome).await,
+            ListAnswer::Rollback(reason) => {
+                outcome.ignore(reason);
+                return Ok(());
+            }
+            ListAnswer::Lags => match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Fault::DeploymentListLags.into()),
+            },
         }
-        ListAnswer::Lags => Err(Fault::DeploymentListLags.into()),
     }
 }
 
@@ -240,7 +246,7 @@ pub(crate) async fn start_execution(
     Err(remember_and_fail(invocation, occurrence, refused.into(), &snapshot.guards).await)
 }
 
-/// Sends the request. The status event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
+/// Sends the request. The execution event may be late or lost, so the interlock is engaged at once. `converge` repeats what fails here.
 async fn send(
     invocation: &Invocation<'_>,
     request: &StartRequest,
@@ -308,7 +314,8 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
     }
 }
 
-/// The pauses between the looks for a started execution that neither its description nor the list shows: 15 seconds in all.
+/// The pauses between the looks for what a list does not show yet: an execution that was started, or the success of a deployment. 15
+/// seconds in all.
 const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 

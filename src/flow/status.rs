@@ -11,7 +11,7 @@ use crate::model::{Alarm, Execution, ExecutionStatus, FailedStep, Mode, Mutes};
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
-use crate::policy::start::{is_by_router, name_in, trigger_and_key};
+use crate::policy::start::{is_by_router, name_in, spoken, trigger_and_key};
 use crate::policy::verdict::{self, Verdict};
 use crate::policy::{rfc3339, training};
 
@@ -39,6 +39,7 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
         },
         guards: guards.iter().map(|guard| (guard.role().name(), shown_guard(guard))).collect(),
         findings: None,
+        is_active: false,
         executions: None,
         starts_in_24_hours: None,
         retraining_failing: None,
@@ -99,6 +100,7 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     }
     status.next = shown_next(&plan);
     status.findings = Some(plan.findings.iter().map(shown_finding).collect());
+    status.is_active = snapshot.executions.iter().any(|execution| execution.status.is_active());
     status.retraining_failing = newest_result.map(|_| failed.is_some());
     status.cooldown_until = verdict::cooldown(&situation).map(|(_, until)| Time(until));
     status.starts_in_24_hours = Some(training::starts_within_a_day(&snapshot.executions, plan.at));
@@ -197,7 +199,8 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
     match executions.iter().find(|execution| execution.status.is_active()) {
         Some(active) => {
             let name = trigger_and_key(active.display_name.as_deref());
-            let what = name.map(|(trigger, key)| format!(" for {trigger} {}", name_in(key))).unwrap_or_default();
+            let what =
+                name.map(|(trigger, key)| format!(" for {} {}", spoken(trigger), name_in(key))).unwrap_or_default();
             let since = active.started.map(|started| format!(" since {}", rfc3339(started))).unwrap_or_default();
             parts.push(format!("execution {} runs{what}{since}", active.arn.id()));
         }
@@ -228,13 +231,11 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
             parts.push(format!("the next heartbeat starts {}, unless its alarm is muted", named(finding)));
         }
     }
-    let is_held = |guard: &&ShownGuard| matches!(guard, ShownGuard::Read { state, .. } if state.is_held());
-    match status.guards.values().filter(is_held).count() {
+    match status.held_guards() {
         0 => {}
         count => parts.push(format!("{} held by somebody else", counted(count, "guard is", "guards are"))),
     }
-    let guards = status.guards.values().filter(|guard| matches!(guard, ShownGuard::Unread { .. })).count();
-    match guards + status.unread.len() {
+    match status.failed_reads() {
         0 => {}
         count => parts.push(format!("{} failed", counted(count, "read", "reads"))),
     }
@@ -246,8 +247,13 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
-fn named(finding: &Finding) -> String {
-    format!("{} {}", finding.occurrence.trigger.word(), finding.occurrence.key)
+fn named(Finding { occurrence, .. }: &Finding) -> String {
+    let trigger = spoken(occurrence.trigger.word());
+    let at = occurrence.at.map(rfc3339).unwrap_or_default();
+    match occurrence.key.strip_suffix(&format!(" {at}")) {
+        Some(name) => format!("{trigger} {name} (of {at})"),
+        None => format!("{trigger} {}", occurrence.key),
+    }
 }
 
 fn counted(count: usize, one: &str, several: &str) -> String {

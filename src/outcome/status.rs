@@ -1,4 +1,4 @@
-//! The answer to a status request: what the router sees, and what it does next. `docs/operations.md` describes every field.
+//! The status: what the router sees, and what it does next. `docs/reference.md` describes every field.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -24,18 +24,21 @@ pub struct Status {
     /// In the order in which they are served. Absent if the executions could not be read, as every verdict needs them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<ShownFinding>>,
+    /// Whether an execution is active, as a heartbeat sees it. `next` or `nothing` says so in the answer.
+    #[serde(skip)]
+    pub(crate) is_active: bool,
     /// The newest ten, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) executions: Option<Vec<ShownExecution>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) starts_in_24_hours: Option<usize>,
-    /// Whether the newest training that has ended, and that nobody stopped, failed. Absent if there is none.
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retraining_failing: Option<bool>,
     /// Until when drift starts nothing, as an execution started a short while ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cooldown_until: Option<Time>,
-    /// The time since the newest successful training started, or a lower bound.
+    /// The time since the newest successful retraining started, or a lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) training_age_seconds: Option<u64>,
     /// The listed alarms that do not exist in this account and Region.
@@ -52,6 +55,20 @@ pub struct Status {
     pub(crate) pipeline: String,
     /// When the status was asked for.
     pub(crate) time: Time,
+}
+
+impl Status {
+    /// How many guards a person, another program or another router holds.
+    pub(crate) fn held_guards(&self) -> usize {
+        let is_held = |guard: &&ShownGuard| matches!(guard, ShownGuard::Read { state, .. } if state.is_held());
+        self.guards.values().filter(is_held).count()
+    }
+
+    /// How many reads failed.
+    pub(crate) fn failed_reads(&self) -> usize {
+        let is_unread = |guard: &&ShownGuard| matches!(guard, ShownGuard::Unread { .. });
+        self.guards.values().filter(is_unread).count() + self.unread.len()
+    }
 }
 
 /// A time, as RFC 3339 writes it in UTC, to the second.
@@ -138,7 +155,7 @@ pub(crate) struct ShownExecution {
     pub(crate) ended: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Only of the newest training that has ended, if it failed.
+    /// Only of the newest retraining that has ended, if it failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) failed_steps: Vec<ShownStep>,
 }

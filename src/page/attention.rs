@@ -2,80 +2,122 @@
 
 use maud::{Markup, html};
 
+use crate::config::Config;
+use crate::model::Mode;
 use crate::outcome::ShownState;
 use crate::outcome::status::{ShownGuard, Status};
 use crate::page::guards;
 use crate::page::tables::{limited, more};
 use crate::page::text::{Clock, MOST_TEXT, cut, sentence};
-use crate::page::tone::{Tone, is_active};
+use crate::page::tone::Tone;
 
 /// Lists what is wrong. Nothing, if nothing is.
-pub(super) fn attention(status: &Status, clock: Clock) -> Markup {
+pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Markup {
     let mut items = Vec::new();
     if status.retraining_failing == Some(true) {
         let steps = status.executions.iter().flatten().flat_map(|execution| &execution.failed_steps);
         let steps: Vec<_> =
             steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
-        let what = if steps.is_empty() {
-            "the newest training failed".to_owned()
-        } else {
-            cut(&steps.join("; "), 2 * MOST_TEXT)
-        };
-        let advice = if is_active(status) {
-            "Another one runs. If it succeeds, this notice ends."
-        } else {
-            "The router does not repeat it. Remove the cause, then press Retrain now. This notice ends when a training succeeds."
-        };
-        items.push((Tone::Bad, sentence(&what), advice.to_owned()));
+        let what = if steps.is_empty() { "the newest training failed".to_owned() } else { steps.join("; ") };
+        items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(status, config)));
     }
     for (role, guard) in guards::ordered(status) {
         let name = guards::name(role);
-        let effect = match role {
-            "stage" => "new code is not built",
-            "scheduleRule" => "ticks start nothing",
-            _ => "drift starts nothing",
-        };
         match guard {
             ShownGuard::Unread { unread } => items.push((
                 Tone::Bad,
-                sentence(&format!("{name} cannot be read: {}", cut(unread, MOST_TEXT))),
-                "Heartbeats fail until it can be read. Correct the name or the permission.".to_owned(),
+                format!("{name} cannot be read: {}", cut(unread, MOST_TEXT)),
+                "Heartbeats fail and start nothing until it can be read.",
             )),
             ShownGuard::Read { state: ShownState::Held, reason, .. } => {
                 let reason = reason.as_ref().map(|reason| format!(" ({})", cut(reason, MOST_TEXT))).unwrap_or_default();
+                let effect = match role {
+                    "stage" => "new code is not built",
+                    "scheduleRule" => "its ticks start nothing",
+                    _ => "drift starts nothing",
+                };
                 items.push((
                     Tone::Warn,
-                    sentence(&format!("{name} is disabled, and not by this router{reason}: {effect}")),
-                    "Enable it when the hold ends. The router does not.".to_owned(),
+                    format!("{name} is disabled, and not by this router{reason}: {effect}"),
+                    "Enable it when the hold ends. The router does not.",
                 ));
             }
-            ShownGuard::Read { state: ShownState::HeldBy(owner), .. } => items.push((
-                Tone::Warn,
-                sentence(&format!("{name} is disabled by the router of {}: {effect}", cut(owner, MOST_TEXT))),
-                "That router enables it.".to_owned(),
-            )),
-            ShownGuard::Read { state: ShownState::Inconsistent, .. } => items.push((
-                Tone::Warn,
-                sentence(&format!("{name}: its state and its mark contradict each other")),
-                "The next heartbeat sets it, unless this is a dry run.".to_owned(),
-            )),
+            ShownGuard::Read { state: ShownState::HeldBy(owner), .. } => {
+                let effect = match role {
+                    "stage" => "new code is not built until that router enables it",
+                    _ => "no event of it arrives until that router enables it",
+                };
+                items.push((
+                    Tone::Warn,
+                    format!("{name} is disabled by the router of {}: {effect}", cut(owner, MOST_TEXT)),
+                    "Heartbeats start what they find nevertheless.",
+                ));
+            }
+            ShownGuard::Read { state: ShownState::Inconsistent, .. } => {
+                items.push((
+                    Tone::Warn,
+                    format!("{name}: its state and its mark contradict each other"),
+                    who_sets(config),
+                ));
+            }
+            ShownGuard::Read { state: ShownState::Disabled, .. }
+                if !status.is_active && status.executions.is_some() =>
+            {
+                items.push((Tone::Warn, format!("{name} is disabled, and no retraining runs"), who_sets(config)));
+            }
             ShownGuard::Read { state: ShownState::Enabled | ShownState::Disabled, .. } => {}
         }
     }
     for unread in &status.unread {
-        items.push((Tone::Bad, sentence(&cut(unread, MOST_TEXT)), "What this says may be missing below.".to_owned()));
+        items.push((Tone::Bad, cut(unread, MOST_TEXT), "What this says may be missing below."));
     }
     if !status.missing_alarms.is_empty() {
         let names = cut(&status.missing_alarms.join(", "), MOST_TEXT);
+        let (tone, advice) = if has_no_alarm(status, config) {
+            (Tone::Warn, "So no heartbeat finds drift. Correct the list, or make the alarms.")
+        } else {
+            (Tone::Off, "Correct the list if one was renamed.")
+        };
         let what = format!("these alarms of DRIFT_ALARM_NAMES do not exist in this account and Region: {names}");
-        items.push((Tone::Off, sentence(&what), "Correct the list if one was renamed.".to_owned()));
+        items.push((tone, what, advice));
     }
     let items = items.into_iter().map(|(tone, what, advice)| {
-        html! { li class=(tone.class()) { (tone.symbol()) " " span { (clock.localise(&what)) " " (advice) } } }
+        html! { li class=(tone.class()) { (tone.symbol()) " " span { (clock.localise(&sentence(&what))) " " (advice) } } }
     });
     let (items, left_out) = limited(items);
     html! {
         @if !items.is_empty() { ul.todo { @for item in &items { (item) } } }
         (more(left_out))
+    }
+}
+
+/// Whether none of the listed alarms exists.
+pub(super) fn has_no_alarm(status: &Status, config: &Config) -> bool {
+    !config.drift_alarms.is_empty() && status.missing_alarms.len() == config.drift_alarms.len()
+}
+
+/// What to do after a failure.
+fn after_a_failure(status: &Status, config: &Config) -> &'static str {
+    let most = config.catch_up_per_day;
+    let is_braked = most > 0 && status.starts_in_24_hours.is_some_and(|starts| starts >= most);
+    match config.mode {
+        _ if status.is_active => "Another one runs. If it succeeds, this notice ends.",
+        Mode::Drain => "MODE is drain, so the router starts nothing. This notice ends when a training succeeds.",
+        Mode::DryRun => "MODE is dry-run, so the router starts nothing. This notice ends when a training succeeds.",
+        Mode::Active if is_braked => {
+            "The router does not repeat it. Remove the cause. The brake refuses requests now, but not those with force."
+        }
+        Mode::Active => {
+            "The router does not repeat it. Remove the cause, then press Retrain now. This notice ends when a training succeeds."
+        }
+    }
+}
+
+/// Who sets a guard that is not as it should be.
+fn who_sets(config: &Config) -> &'static str {
+    match (config.mode, &config.heartbeat) {
+        (Mode::DryRun, _) => "A dry run sets no guard. Set MODE to drain first.",
+        (Mode::Active | Mode::Drain, Some(_)) => "The next heartbeat sets it.",
+        (Mode::Active | Mode::Drain, None) => "The next event sets it.",
     }
 }

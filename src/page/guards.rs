@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::config::Config;
+use crate::model::Mode;
 use crate::outcome::ShownState;
 use crate::outcome::status::{ShownGuard, Status};
 use crate::page::link::Console;
@@ -27,11 +28,20 @@ pub(super) fn name(role: &str) -> &'static str {
 /// A card for each guard.
 pub(super) fn cards(status: &Status, config: &Config, console: Option<&Console>) -> Markup {
     html! {
-        div.guards { @for (role, guard) in ordered(status) { (card(role, guard, config, console)) } }
+        div.guards { @for (role, guard) in ordered(status) { (card(role, guard, status, config, console)) } }
     }
 }
 
-fn card(role: &str, guard: &ShownGuard, config: &Config, console: Option<&Console>) -> Markup {
+/// Whether the router has to set it: it was missed, or it is a dry run.
+pub(super) fn is_wrong(guard: &ShownGuard, status: &Status) -> bool {
+    match guard {
+        ShownGuard::Read { state: ShownState::Inconsistent, .. } => true,
+        ShownGuard::Read { state: ShownState::Disabled, .. } => !status.is_active && status.executions.is_some(),
+        ShownGuard::Read { .. } | ShownGuard::Unread { .. } => false,
+    }
+}
+
+fn card(role: &str, guard: &ShownGuard, status: &Status, config: &Config, console: Option<&Console>) -> Markup {
     let rule =
         |rule: &Option<String>| rule.as_ref().map(|rule| (rule.clone(), console.map(|console| console.rule(rule))));
     let named = match role {
@@ -45,8 +55,11 @@ fn card(role: &str, guard: &ShownGuard, config: &Config, console: Option<&Consol
     let (tone, word) = match guard {
         ShownGuard::Unread { .. } => (Tone::Bad, "cannot be read"),
         ShownGuard::Read { state, .. } => match state {
-            ShownState::Enabled => (Tone::Good, "enabled"),
-            ShownState::Disabled => (Tone::Runs, "disabled while a retraining runs"),
+            ShownState::Enabled if !status.is_active => (Tone::Good, "enabled"),
+            ShownState::Enabled if config.mode == Mode::Active => (Tone::Warn, "enabled, although a retraining runs"),
+            ShownState::Enabled => (Tone::Off, "enabled, as MODE is not active"),
+            ShownState::Disabled if status.is_active => (Tone::Runs, "disabled while a retraining runs"),
+            ShownState::Disabled => (Tone::Warn, "disabled by this router, and none runs"),
             ShownState::Held => (Tone::Warn, "held: somebody disabled it"),
             ShownState::HeldBy(_) => (Tone::Warn, "held by another router"),
             ShownState::Inconsistent => (Tone::Warn, "state and mark contradict each other"),

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use crate::outcome::status::{ShownExecution, ShownFinding};
 use crate::page::link::Console;
-use crate::page::text::{Clock, MOST_TEXT, cut, duration, spaced, trigger, what};
+use crate::page::text::{Clock, MOST_TEXT, cut, duration, name_of, spaced, what};
 use crate::page::tone::Tone;
-use crate::policy::rfc3339;
+use crate::policy::start::spoken;
 
 /// The characters of a name in a table.
 const MOST_NAME: usize = 80;
@@ -20,13 +20,12 @@ const MOST_BYTES: usize = 16_000;
 /// What asks for a retraining, with the verdicts.
 pub(super) fn findings(findings: &[ShownFinding], clock: Clock, console: Option<&Console>) -> Markup {
     let rows = findings.iter().map(|finding| {
-        let at = finding.since.map(|since| format!(" {}", rfc3339(since.0)));
-        let key = at.and_then(|at| finding.key.strip_suffix(&at)).unwrap_or(&finding.key);
+        let name = name_of(finding);
         let reason = finding.reason.strip_prefix(&format!("{} ", finding.key)).unwrap_or(&finding.reason);
-        let link = console.filter(|_| finding.trigger == "drift").map(|console| console.alarm(key));
+        let link = console.filter(|_| finding.trigger == "drift").map(|console| console.alarm(name));
         html! {
             tr {
-                td { (trigger(finding.trigger)) " · " (linked(&cut(key, MOST_NAME), link)) }
+                td { (spoken(finding.trigger)) " · " (linked(&cut(name, MOST_NAME), link)) }
                 td.when { @if let Some(since) = finding.since { (clock.time(since.0)) } }
                 td {
                     (badge(Tone::of_verdict(finding.verdict), &spaced(finding.verdict))) " "

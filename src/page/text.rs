@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::outcome::status::ShownExecution;
+use crate::outcome::status::{ShownExecution, ShownFinding};
 use crate::policy::rfc3339;
-use crate::policy::start::name_in;
+use crate::policy::start::{name_in, spoken};
 
 /// The characters of a text that anybody may have written.
 pub(super) const MOST_TEXT: usize = 400;
@@ -130,15 +130,16 @@ pub(super) fn sentence(text: &str) -> String {
 /// What an execution was started for.
 pub(super) fn what(execution: &ShownExecution) -> String {
     match (execution.trigger, &execution.key) {
-        (Some(word), Some(key)) => format!("{} · {}", trigger(word), name_in(key)),
-        (Some(word), None) => trigger(word).to_owned(),
-        (None, _) => "by hand".to_owned(),
+        (Some(word), Some(key)) => format!("{} · {}", spoken(word), name_in(key)),
+        (Some(word), None) => spoken(word).to_owned(),
+        (None, _) => "not by this router".to_owned(),
     }
 }
 
-/// A trigger's word as people write it. Display names keep their first word `code`.
-pub(super) fn trigger(word: &str) -> &str {
-    if word == "code" { "deployment" } else { word }
+/// The name in a finding's key: without its time, which stands beside it.
+pub(super) fn name_of(finding: &ShownFinding) -> &str {
+    let time = finding.since.map(|since| format!(" {}", rfc3339(since.0)));
+    time.and_then(|time| finding.key.strip_suffix(&time)).unwrap_or(&finding.key)
 }
 
 /// The beginning of a text that anybody may have written.

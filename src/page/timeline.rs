@@ -5,18 +5,18 @@ use std::time::{Duration, SystemTime};
 use maud::{Markup, html};
 
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownNext, Status};
-use crate::page::text::{Clock, cut, duration, spaced, trigger, what};
+use crate::page::text::{Clock, cut, duration, name_of, spaced, what};
 use crate::page::tone::Tone;
-use crate::policy::start::name_in;
+use crate::policy::start::{display_name_of, name_in, spoken};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// What is older is only in the tables.
-const LONGEST: Duration = Duration::from_hours(30 * 24);
+const LONGEST: Duration = Duration::from_hours(100 * 24);
 
 /// The distances between two marks of the axis.
-const STEPS: [Duration; 8] = [
+const STEPS: [Duration; 9] = [
     HOUR,
     Duration::from_hours(3),
     Duration::from_hours(6),
@@ -25,6 +25,7 @@ const STEPS: [Duration; 8] = [
     Duration::from_hours(2 * 24),
     Duration::from_hours(7 * 24),
     Duration::from_hours(14 * 24),
+    Duration::from_hours(28 * 24),
 ];
 
 /// More marks would be one above the other.
@@ -107,6 +108,16 @@ impl Words {
         Some(begins)
     }
 
+    /// Whether there is room for a text that begins at `x`. It is taken then.
+    fn right_of(&mut self, text: &str, x: f64, width: f64) -> bool {
+        let end = x + text.chars().count() as f64 * LETTER;
+        let is_free = end <= width && self.taken.iter().all(|(from, to)| end + 4.0 < *from || *to + 4.0 < x);
+        if is_free {
+            self.taken.push((x, end));
+        }
+        is_free
+    }
+
     fn take(&mut self, from: f64, to: f64) {
         self.taken.push((from, to));
     }
@@ -121,12 +132,14 @@ pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Mark
     }
     let width = f64::from(width);
     let scale = &Scale::new(status, width);
+    let drawn =
+        executions.iter().filter(|execution| execution.started.is_some_and(|started| scale.has(started.0))).count();
     let now = status.time.0;
     let next = match &status.next {
         ShownNext::Next { trigger, earliest, .. } if scale.has(earliest.0) => Some((*trigger, earliest.0)),
         ShownNext::Next { .. } | ShownNext::Nothing { .. } => None,
     };
-    let label = format!("The newest {} executions and what asked for them", executions.len());
+    let label = format!("{drawn} executions on a time axis, and what asked for them");
     Some(html! {
         svg viewBox=(format!("0 0 {width} {HEIGHT}")) style=(format!("max-width: {width}px")) role="img" aria-label=(label) {
             @for (x, time) in scale.axis(clock) {
@@ -172,9 +185,9 @@ fn next_line(scale: &Scale, next: &str, earliest: SystemTime, clock: Clock) -> M
     let anchor = if x > scale.width / 2.0 { "end" } else { "start" };
     html! {
         line.next x1=(x) x2=(x) y1="26" y2=(AXIS - 12.0) {
-            title { "A heartbeat starts " (trigger(next)) " from " (clock.time(earliest)) " on" }
+            title { "A heartbeat starts " (spoken(next)) " from " (clock.time(earliest)) " on" }
         }
-        text.strong x=(x) y=(MARKS - 13.0) text-anchor=(anchor) { "next: " (trigger(next)) }
+        text.strong x=(x) y=(MARKS - 13.0) text-anchor=(anchor) { "next: " (spoken(next)) }
     }
 }
 
@@ -195,17 +208,23 @@ fn bars(scale: &Scale, executions: &[ShownExecution], clock: Clock) -> Markup {
         ends[row] = x + length;
         let y = EXECUTIONS + row as f64 * (BAR + 2.0);
         let took = ended.duration_since(started).ok().filter(|took| !took.is_zero()).map(duration);
-        let word = if row == 0 {
-            format!("{} {}", tone.symbol(), execution.trigger.map_or("by hand", trigger))
-        } else {
-            String::new()
+        let (symbol, middle) = (tone.symbol(), x + length / 2.0);
+        // The symbol is always there. The trigger's word stands over the first row, where there is room.
+        let is_inside = length >= 14.0;
+        let word = execution.trigger.map_or("other", spoken);
+        let word = if is_inside { word.to_owned() } else { format!("{symbol} {word}") };
+        let (word, y_word) = match (row, words.right_of(&word, x, scale.width)) {
+            (0, true) => (Some(word), EXECUTIONS - 5.0),
+            (0, false) => ((!is_inside).then(|| symbol.to_owned()), EXECUTIONS - 5.0),
+            _ => ((!is_inside).then(|| symbol.to_owned()), y + BAR + 10.0),
         };
-        let place = words.place(&word, x, 0.0, scale.width).filter(|_| row == 0);
+        let class = if matches!(tone, Tone::Good | Tone::Bad) { "inside" } else { "strong" };
         bars.push(html! {
             rect class=(format!("bar {}", tone.class())) x=(x) y=(y) width=(length) height=(BAR) rx="3" {
                 title { (what(execution)) ": " (execution.status) ", " (clock.time(started)) @if let Some(took) = took { ", " (took) } }
             }
-            @if let Some(begin) = place { text x=(begin) y=(EXECUTIONS - 5.0) { (word) } }
+            @if is_inside { text class=(class) x=(middle) y=(y + 12.0) text-anchor="middle" { (symbol) } }
+            @if let Some(word) = word { text x=(x) y=(y_word) { (word) } }
         });
     }
     html! { @for bar in &bars { (bar) } }
@@ -227,16 +246,15 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
     let mut marks: Vec<Mark> = Vec::new();
     for finding in findings {
         let (trigger, word) = (finding.trigger, spaced(finding.verdict));
-        let name = finding.key.split(' ').next().unwrap_or_default().to_owned();
+        let name = name_of(finding).to_owned();
         marks.extend(finding.since.map(|since| Mark { trigger, name, at: since.0, word, lasts: trigger == "drift" }));
     }
-    // A display name has other characters than the key that it was made of.
-    let in_a_name = |key: &str| key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
     for execution in executions {
         let (Some(trigger), Some(key), Some(started)) = (execution.trigger, &execution.key, execution.started) else {
             continue;
         };
-        let is_of = |finding: &ShownFinding| finding.trigger == trigger && key.starts_with(&in_a_name(&finding.key));
+        let name = format!("{trigger}-{key}");
+        let is_of = |finding: &ShownFinding| display_name_of(finding.trigger, &finding.key) == name;
         if !findings.iter().any(is_of) {
             let (name, word) = (name_in(key).to_owned(), format!("execution {}", spaced(&execution.status)));
             marks.push(Mark { trigger, name, at: started.0, word, lasts: false });
@@ -264,7 +282,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
             }
             g class=(format!("mark {}", mark.trigger)) transform=(format!("translate({x} {MARKS})")) {
                 (shape(mark.trigger))
-                title { (trigger(mark.trigger)) " " (cut(&mark.name, 100)) ", " (clock.time(mark.at)) ": " (mark.word) }
+                title { (spoken(mark.trigger)) " " (cut(&mark.name, 100)) ", " (clock.time(mark.at)) ": " (mark.word) }
             }
             @if let Some(begin) = place { text x=(begin) y=(MARKS + 4.0) { (text) } }
         }
@@ -290,10 +308,11 @@ pub(super) fn legend() -> Markup {
     };
     html! {
         p class="quiet legend" {
-            (example("code")) " deployment " (example("schedule")) " tick " (example("drift")) " alarm " (example("request")) " request"
+            (example("code")) " deployment " (example("schedule")) " tick " (example("drift")) " drift (line: still in ALARM) " (example("request")) " request"
             @for (tone, word) in [(Tone::Good, "succeeded"), (Tone::Bad, "failed"), (Tone::Off, "stopped"), (Tone::Runs, "runs")] {
                 " · " (tone.symbol()) " " (word)
             }
+            " · dashed area: cooldown · dotted line: what is next"
         }
     }
 }

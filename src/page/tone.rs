@@ -1,7 +1,5 @@
 //! How something is: its colour, and the symbol and the word beside it. Nothing is told by a colour alone.
 
-use crate::outcome::status::{ShownExecution, Status};
-
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -13,6 +11,8 @@ pub(super) enum Tone {
     Runs,
     /// Something comes later.
     Waits,
+    /// It was done.
+    Done,
     /// Nothing is to be done.
     Off,
 }
@@ -25,13 +25,13 @@ impl Tone {
             Self::Bad => "bad",
             Self::Warn => "warn",
             Self::Runs | Self::Waits => "info",
-            Self::Off => "off",
+            Self::Done | Self::Off => "off",
         }
     }
 
     pub(super) fn symbol(self) -> &'static str {
         match self {
-            Self::Good => "✓",
+            Self::Good | Self::Done => "✓",
             Self::Bad => "✗",
             Self::Warn => "!",
             Self::Runs => "▶",
@@ -53,17 +53,11 @@ impl Tone {
     /// Of a verdict's word.
     pub(super) fn of_verdict(word: &str) -> Self {
         match word {
-            "served" => Self::Good,
+            "served" => Self::Done,
             "running" => Self::Runs,
             "owed" | "tooYoung" | "coolingDown" | "waiting" | "braked" => Self::Waits,
             "held" | "unread" | "mutesNotRead" => Self::Warn,
             _ => Self::Off,
         }
     }
-}
-
-/// Whether an execution is active.
-pub(super) fn is_active(status: &Status) -> bool {
-    let is_active = |execution: &ShownExecution| Tone::of_status(&execution.status) == Tone::Runs;
-    status.executions.iter().flatten().any(is_active)
 }

@@ -79,8 +79,12 @@ const DISPLAY_NAME_LENGTH: usize = 82;
 /// `<trigger>-<key>`, within SageMaker's `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}`. In a key that does not fit, other characters become
 /// hyphens, the end is cut, and a hash of the whole key is appended.
 pub(crate) fn display_name(occurrence: &Occurrence) -> String {
-    let Occurrence { trigger, key, .. } = occurrence;
-    let plain = format!("{}-{key}", trigger.word());
+    display_name_of(occurrence.trigger.word(), &occurrence.key)
+}
+
+/// As [`display_name`], given the trigger's word and the key.
+pub(crate) fn display_name_of(trigger: &str, key: &str) -> String {
+    let plain = format!("{trigger}-{key}");
     let fits = plain.len() <= DISPLAY_NAME_LENGTH
         && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         && !plain.ends_with('-');
@@ -104,21 +108,37 @@ pub(crate) fn trigger_and_key(display_name: Option<&str>) -> Option<(&'static st
     triggers.into_iter().map(Trigger::word).find(|trigger| *trigger == word).map(|trigger| (trigger, key))
 }
 
-/// The name in an execution's key. Such a key is a part of a display name: that of an alarm or a tick ends with its time and a hash.
+/// A trigger's word as people say it. Display names and answers keep `code` and `schedule`.
+pub(crate) fn spoken(trigger: &str) -> &str {
+    match trigger {
+        "code" => "deployment",
+        "schedule" => "tick",
+        other => other,
+    }
+}
+
+/// The name in an execution's key, which is a part of a display name. The key of an alarm or a tick ends with its time, and if it did not
+/// fit, with a hash. Then its end is cut, and the time may be cut too.
 pub(crate) fn name_in(key: &str) -> &str {
-    let is_hash = |hash: &str| hash.len() == 16 && hash.chars().all(|digit| digit.is_ascii_hexdigit());
-    let without_hash = key.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(key, |(name, _)| name);
-    const TIME: usize = "-2026-11-27T09-12-00Z".len();
-    let (name, time) =
-        without_hash.split_at_checked(without_hash.len().saturating_sub(TIME)).unwrap_or((without_hash, ""));
-    let is_time = time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
-    if is_time && !name.is_empty() { name } else { without_hash }
+    let is_hash = |hash: &str| hash.len() == HASH_LENGTH && hash.chars().all(|digit| digit.is_ascii_hexdigit());
+    let uncut = key.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map(|(uncut, _)| uncut);
+    const TIME: &str = "-0000-00-00T00-00-00Z";
+    const DAY: usize = "-0000-00-00".len();
+    let least = if uncut.is_some() { DAY } else { TIME.len() };
+    let is_time = |text: &str| {
+        let fits =
+            |(letter, pattern): (char, char)| if pattern == '0' { letter.is_ascii_digit() } else { letter == pattern };
+        (least..=TIME.len()).contains(&text.len()) && text.chars().zip(TIME.chars()).all(fits)
+    };
+    let name = uncut.unwrap_or(key);
+    let time = name.match_indices('-').map(|(at, _)| at).find(|at| *at > 0 && is_time(&name[*at..]));
+    time.map_or(name, |at| &name[..at])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixtures::{execution, occurrence, situation};
+    use crate::policy::fixtures::{execution, noon, occurrence, situation, started};
 
     fn token(occurrence: &Occurrence, executions: &[Execution]) -> String {
         request(occurrence, &situation(executions)).token
@@ -169,9 +189,46 @@ mod tests {
 
     #[test]
     fn the_name_in_a_key_has_no_time_and_no_hash() {
-        let names = ["3f0c", "a-b", "2026-11-26-labels", "drift-0123456789abcdef", "", "-2026-11-27T09-12-00Z"];
-        assert_eq!(names.map(name_in), ["3f0c", "a-b", "2026-11-26-labels", "drift", "", "-2026-11-27T09-12-00Z"]);
-        assert_eq!(name_in("prod-2021-05-28T07-33-21Z-61a33293212038d6"), "prod");
-        assert_eq!(name_in("prod-2021-05-28T07-33-21Z"), "prod");
+        for (key, name) in [
+            ("3f0c", "3f0c"),
+            ("", ""),
+            ("2026-11-26-labels", "2026-11-26-labels"),
+            ("labels-2026-11-26", "labels-2026-11-26"),
+            ("prod-2021-05-28T07-33-21Z", "prod"),
+            ("prod-2021-05-28T07-33-21Z-61a33293212038d6", "prod"),
+            (
+                "sagemaker-customer-churn-staging-threshold-2021-05-28T07-61a33293212038d6",
+                "sagemaker-customer-churn-staging-threshold",
+            ),
+            ("a-long-name-that-was-cut-61a33293212038d6", "a-long-name-that-was-cut"),
+            ("-2021-05-28T07-33-21Z", "-2021-05-28T07-33-21Z"),
+        ] {
+            assert_eq!(name_in(key), name);
+        }
+    }
+
+    #[test]
+    fn a_key_that_fits_to_the_last_character_is_kept_and_a_longer_one_is_cut() {
+        let name = |length: usize| display_name(&occurrence(Trigger::Deployment, &"x".repeat(length)));
+        let longest = DISPLAY_NAME_LENGTH - "code-".len();
+        assert_eq!(name(longest), format!("code-{}", "x".repeat(longest)));
+        assert_eq!(name(longest + 1).len(), DISPLAY_NAME_LENGTH);
+        assert!(!name(longest + 1).ends_with('x'), "it ends with a hash");
+    }
+
+    #[test]
+    fn an_execution_is_a_routers_by_its_description_and_not_by_its_name() {
+        assert!(is_by_router(&description("request 1")));
+        assert!(!is_by_router("The labels of May are corrected."));
+    }
+
+    #[test]
+    fn an_execution_was_started_before_if_another_one_started_more_than_five_minutes_after_it() {
+        let was_before =
+            |minutes: u32| was_started_before(&started(noon()), &[started(noon() + minutes * CLOCKS_DIFFER / 5)]);
+        assert!(!was_before(5) && was_before(6));
+        assert!(!was_started_before(&started(noon()), &[]));
+        let unknown = Execution { started: None, ..started(noon()) };
+        assert!(!was_started_before(&unknown, &[started(noon())]), "its time is not known");
     }
 }

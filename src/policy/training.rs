@@ -1,4 +1,4 @@
-//! What the executions say about the trainings: do they fail, how old is the newest success, how many started within a day?
+//! What the executions say about the retrainings: do they fail, how old is the newest success, how many started within a day?
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ pub(crate) fn is_failing(executions: &[Execution], named: &[Named]) -> Option<bo
     newest_result(executions, named).map(|newest| newest.status.is_failure())
 }
 
-/// The newest training that has ended, and that nobody stopped. Every execution of the pipeline counts, a person's too. The records of
+/// The newest retraining that has ended, and that nobody stopped. Every execution of the pipeline counts, a person's too. The records of
 /// `named` replace the list's. An execution that SageMaker does not find does not count: only an event reports it.
 pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named]) -> Option<&'e Execution> {
     let found = || named.iter().filter(|named| named.is_found).map(|named| &named.execution);
@@ -30,7 +30,7 @@ pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named])
         .reduce(|newest, other| if other.started > newest.started { other } else { newest })
 }
 
-/// The time since the newest successful training started. If none is listed, the time since the oldest listed one started, which is
+/// The time since the newest successful retraining started. If none is listed, the time since the oldest listed one started, which is
 /// a lower bound. `None` if there is none with a start time.
 pub(crate) fn age_of_newest(executions: &[Execution], now: SystemTime) -> Option<Duration> {
     let is_success = |execution: &&Execution| execution.status == ExecutionStatus::Succeeded;
@@ -60,7 +60,11 @@ impl Brake {
     /// The brake as a sentence for people, without a full stop.
     pub(crate) fn sentence(&self) -> String {
         let until = self.until.map(|until| format!(" (until {})", rfc3339(until))).unwrap_or_default();
-        format!("{} executions started within 24 hours, and CATCH_UP_PER_DAY is {}{until}", self.started, self.per_day)
+        let executions = if self.started == 1 { "execution" } else { "executions" };
+        format!(
+            "{} {executions} started within 24 hours, and CATCH_UP_PER_DAY is {}{until}",
+            self.started, self.per_day
+        )
     }
 }
 

@@ -322,7 +322,7 @@ pub(crate) fn of_request(
     })
 }
 
-/// Why the status event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
+/// Why the execution event of another SageMaker pipeline is ignored, or `None` if the event is of our pipeline.
 pub(crate) fn foreign_status(pipeline: &str, ours: &str) -> Option<String> {
     (!pipeline.eq_ignore_ascii_case(ours))
         .then(|| format!("the event is of SageMaker pipeline {pipeline}, and SAGEMAKER_PIPELINE_NAME is {ours}"))

@@ -269,7 +269,6 @@ impl Verdict {
     pub(crate) fn until(&self) -> Option<SystemTime> {
         match self {
             Self::CoolingDown { until, .. } | Self::TooYoung { until } => Some(*until),
-            Self::Braked(brake) => brake.until,
             _ => None,
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
 use simulator::nyctaxi::{ALARM, ALARM_NAMES, DRIFT_RULE, HEARTBEAT_RULE, SCHEDULE_RULE, STAGING_ALARM};
+use simulator::sagemaker::ReusedToken;
 use simulator::samples::{sample_event, sample_with};
 use simulator::time::{DAY, HOUR, MINUTE};
-use simulator::{Fault, fault};
+use simulator::{Called, Fault, fault};
 
 use crate::common::Lab;
 use crate::common::marks::OWED_TAG;
@@ -273,6 +274,7 @@ async fn a_lost_deployment_is_retrained_and_so_many_later_failures_do_not_hide_i
         assert_eq!(lab.heartbeat_after(4 * MINUTE).await["action"], "unchanged");
         let answer = lab.heartbeat_after(MINUTE).await;
         assert_eq!((&answer["action"], &answer["key"]), (&json!("started"), &json!("3f0c")));
+        assert_eq!(answer["reason"], "a code trigger was owed");
         assert_eq!(lab.executions(), ["code-3f0c"]);
         lab.end_all("Failed");
         assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
@@ -327,6 +329,7 @@ async fn at_the_limit_a_tick_is_noted_on_its_rule_and_started_when_there_is_room
     let tick = lab.tick();
     let answer = lab.send(tick.clone()).await;
     assert_eq!((&answer["action"], &answer["event"]), (&json!("deferred"), &json!("schedule")));
+    assert_eq!(answer["reason"], "the account runs as many pipeline executions as its quota allows");
     assert_eq!(lab.take_metrics(), ["ScheduleTriggers 1", "InterlockEngaged 0", "GuardsHeld 0"]);
     assert_eq!(lab.tag().unwrap(), "nyctaxi-pipeline/2021-05-28T07:33:21Z");
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "deferred");
@@ -535,8 +538,10 @@ async fn so_many_executions_within_a_day_brake_the_heartbeat_and_not_the_events(
         lab.take_metrics(),
         ["OwedSeconds 3600", "RetrainingFailing 0", "TrainingAgeSeconds 3660", "InterlockEngaged 0", "GuardsHeld 0"]
     );
-    assert_eq!(lab.send(sample_event("schedule")).await["action"], "started");
-    lab.end_all("Succeeded");
+    for sample in ["schedule", "code-deployed"] {
+        assert_eq!(lab.send(sample_event(sample)).await["action"], "started", "{sample}");
+        lab.end_all("Succeeded");
+    }
     assert_eq!(lab.heartbeat_after(HOUR).await["action"], "released");
     tokio::time::advance(DAY).await;
     lab.deployed("b1d2");
@@ -575,7 +580,7 @@ async fn a_look_that_fails_never_stops_the_interlock_and_fails_the_heartbeat_at_
         ("codepipeline:ListPipelineExecutions", "codepipeline:ListPipelineExecutions", "drift-"),
     ] {
         let lab = Lab::with_alarms(&[]);
-        // An execution ended and its status event was lost.
+        // An execution ended and its event was lost.
         lab.simulator.world().start_execution(None);
         lab.heartbeat().await;
         lab.assert_engaged();
@@ -1201,6 +1206,8 @@ async fn after_a_start_that_fails_for_a_reason_that_passes_nothing_else_is_tried
     lab.simulator.world().inject(fault::about("StartPipelineExecution", "code-3f0c", Fault::ErrorBefore));
     let error = lab.refused(sample_event("heartbeat")).await;
     assert!(error.starts_with("cannot start SageMaker pipeline nyctaxi-pipeline as code-3f0c"), "{error}");
+    let starts = lab.take_calls().into_iter().filter(|call| call == "StartPipelineExecution").count();
+    assert_eq!(starts, 3, "one start, with the SDK's tries");
     assert!(lab.executions().is_empty(), "{:?}", lab.executions());
     lab.simulator.world().heal();
     assert_eq!(lab.heartbeat().await["key"], "3f0c");
@@ -1232,4 +1239,182 @@ async fn an_owed_tick_is_started_after_a_second_observation_too() {
     assert_eq!(answer["action"], "started", "{answer}");
     assert!(lab.executions()[0].starts_with("schedule-"), "{:?}", lab.executions());
     assert_eq!(lab.tag(), None);
+}
+
+/// CloudWatch answers late, so the guards are observed again before the start. That fails.
+#[tokio::test(start_paused = true)]
+async fn a_second_observation_that_fails_starts_nothing_and_fails_the_heartbeat() {
+    let lab = Lab::with_alarms(&[]);
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("DescribeAlarms", 1, Fault::Hang));
+    let mut lists = 0;
+    lab.simulator.world().inject(Box::new(move |called: Called<'_>| {
+        let is_list = called.service == "sagemaker" && called.operation == "ListPipelineExecutions";
+        lists += usize::from(is_list);
+        (is_list && lists > 1).then_some(Fault::Refused("AccessDeniedException"))
+    }));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("check the permission sagemaker:ListPipelineExecutions"), "{error}");
+    assert!(lab.executions().is_empty(), "{:?}", lab.executions());
+}
+
+/// CloudWatch answers late. What was planned before counts no more.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_and_a_tick_are_planned_again_if_cloudwatch_is_slow() {
+    let later = "2021-05-28T08:03:21Z";
+    for (found, action, key) in
+        [("deployment", "engaged", Value::Null), ("tick", "started", json!(format!("{SCHEDULE_RULE} {later}")))]
+    {
+        let lab = Lab::with_alarms(&[]);
+        if found == "deployment" {
+            lab.deployed("3f0c");
+        } else {
+            lab.at_the_limit(true);
+            assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+            lab.at_the_limit(false);
+        }
+        tokio::time::advance(HOUR).await;
+        lab.simulator.world().inject(fault::next("DescribeAlarms", 1, Fault::Hang));
+        let simulator = lab.simulator.clone();
+        let others = async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            if found == "deployment" {
+                // A person starts an execution.
+                simulator.world().start_execution(None);
+            } else {
+                // Another invocation notes a later tick.
+                simulator.world().tag_rule(SCHEDULE_RULE, OWED_TAG, Some(&format!("nyctaxi-pipeline/{later}")));
+            }
+        };
+        let (answer, ()) = tokio::join!(lab.heartbeat(), others);
+        assert_eq!((&answer["action"], &answer["key"]), (&json!(action), &key), "{found}");
+        assert_eq!(lab.executions().len(), 1, "{found}");
+        assert_eq!(lab.tag(), None, "{found}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_is_not_needed_and_cannot_be_removed_fails_the_heartbeat() {
+    let lab = Lab::new();
+    lab.at_the_limit(true);
+    lab.send(lab.tick()).await;
+    tokio::time::advance(MINUTE).await;
+    lab.simulator.world().start_execution(None);
+    lab.end_all("Succeeded");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("UntagResource", 99, Fault::Refused("AccessDeniedException")));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("check the permission events:UntagResource"), "{error}");
+    assert!(lab.tag().is_some());
+}
+
+/// CloudWatch seems to be down, so no further alarm is asked.
+#[tokio::test(start_paused = true)]
+async fn after_three_throttled_calls_in_a_row_no_more_mutes_are_read() {
+    let names: Vec<String> = (0..5).map(|number| format!("alarm-{number}")).collect();
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &names.join(","))]);
+    for name in &names {
+        lab.goes_off(name);
+        tokio::time::advance(MINUTE).await;
+    }
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("ListAlarmMuteRules", 999, Fault::Throttled));
+    let error = lab.refused(sample_event("heartbeat")).await;
+    let named: Vec<bool> = names.iter().map(|name| error.contains(name)).collect();
+    assert_eq!(named, [false, false, true, true, true], "the newest three: {error}");
+}
+
+/// The answer to the start is lost every time, and the list shows the execution.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_finds_what_it_started_says_nothing_of_executions_that_do_not_run() {
+    let lab = Lab::new();
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().inject(fault::next("StartPipelineExecution", 9, Fault::ErrorAfter));
+    let answer = lab.heartbeat().await;
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("duplicate"), &Value::Null));
+    assert_eq!(lab.executions(), ["code-3f0c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_without_a_time_of_change_is_named_and_starts_nothing() {
+    let lab = Lab::with_alarms(&[]);
+    lab.goes_off(ALARM);
+    lab.simulator.world().cloudwatch.alarm_mut(ALARM).has_time = false;
+    let answer = lab.heartbeat_after(HOUR).await;
+    assert_eq!(answer["action"], "unchanged");
+    let reason = format!("no execution runs; CloudWatch returns no time of change for alarm {ALARM}");
+    assert_eq!(answer["reason"], reason);
+    let status = lab.send(sample_event("status")).await;
+    assert_eq!(status["unread"], json!([format!("CloudWatch returns no time of change for alarm {ALARM}")]));
+    assert_eq!(status["summary"], "No execution runs; nothing is owed; 1 read failed.");
+    assert!(lab.executions().is_empty());
+}
+
+/// The list shows an execution as active. Whether it has ended cannot be looked up.
+#[tokio::test(start_paused = true)]
+async fn a_tick_whose_other_execution_cannot_be_described_is_refused_or_tried_again_as_the_error_asks() {
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Refused("AccessDeniedException")));
+    assert_eq!(lab.send(lab.tick()).await["action"], "alreadyRunning", "another try would fail as well");
+    assert_eq!(lab.tag(), None);
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(None);
+    lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));
+    let error = lab.refused(lab.tick()).await;
+    assert!(error.contains("cannot describe"), "{error}");
+    assert!(lab.tag().is_some(), "the tick is owed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_a_heartbeat_finds_again_is_refused_without_a_further_look() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().start_execution(None);
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "alreadyRunning");
+    assert!(!lab.take_calls().contains(&"DescribePipelineExecution".to_owned()));
+}
+
+/// For the tick's token, SageMaker returns the execution of an alarm, which the list does not show yet.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_gets_the_execution_of_another_trigger_starts_nothing_and_keeps_the_tick() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
+    lab.at_the_limit(true);
+    lab.send(lab.tick()).await;
+    lab.at_the_limit(false);
+    tokio::time::advance(HOUR).await;
+    assert_eq!(lab.send(sample_event("drift-alarm")).await["action"], "started");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    let answer = lab.heartbeat().await;
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("alreadyRunning"), &Value::Null));
+    assert_eq!(lab.executions().len(), 1);
+    assert!(lab.tag().is_some());
+    lab.assert_engaged();
+}
+
+/// The list is so late that it shows neither the deployment's execution nor a later one. It is up to date after the start.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_gets_the_deployments_execution_of_earlier_has_started_nothing() {
+    let lab = Lab::new();
+    lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
+    let event = lab.simulator.world().code_deployed("3f0c");
+    tokio::time::advance(10 * MINUTE).await;
+    assert_eq!(lab.send(event).await["action"], "started");
+    tokio::time::advance(10 * MINUTE).await;
+    lab.simulator.world().start_execution(None);
+    lab.end_all("Succeeded");
+    assert_eq!(lab.heartbeat().await["action"], "released");
+    tokio::time::advance(MINUTE).await;
+    lab.simulator.world().sagemaker.list_lag = 15 * MINUTE;
+    lab.simulator.world().latency = Duration::from_millis(100);
+    let simulator = lab.simulator.clone();
+    let catches_up = async move {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        simulator.world().sagemaker.list_lag = Duration::ZERO;
+    };
+    let (answer, ()) = tokio::join!(lab.heartbeat(), catches_up);
+    assert_eq!((&answer["action"], &answer["reason"]), (&json!("duplicate"), &Value::Null));
+    assert_eq!(lab.executions().len(), 2);
 }

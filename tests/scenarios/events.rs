@@ -238,6 +238,20 @@ async fn a_rollback_is_no_deployment() {
     }
 }
 
+/// The list was read only as far as 100 executions, so a late event of a rollback started a training. The random histories found it.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_no_deployment_although_hundreds_of_executions_came_since() {
+    let lab = Lab::new();
+    let rolled_back = lab.simulator.world().code_rolled_back("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    for number in 0..250 {
+        lab.simulator.world().end_code_pipeline(&format!("failed-{number}"), "Failed");
+    }
+    lab.simulator.world().code_deployed("c0de0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
+    let answer = lab.send(rolled_back).await;
+    assert_eq!(answer["action"], "ignored", "{answer}");
+    assert!(answer["reason"].as_str().unwrap().contains("is a rollback"), "{answer}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deployment_whose_kind_cannot_be_read_is_tried_again() {
     let lab = Lab::new();
@@ -277,7 +291,9 @@ async fn where_the_build_retrains_by_itself_its_deployments_start_nothing_and_th
 #[tokio::test(start_paused = true)]
 async fn a_team_without_codepipeline_has_no_stage_and_is_never_asked_for_one() {
     let lab = Lab::with(&[("CODE_PIPELINE_NAME", ""), ("BUILD_STAGE_NAME", "")]);
-    assert_eq!(lab.send(sample_event("code-deployed")).await["action"], "ignored");
+    let answer = lab.send(sample_event("code-deployed")).await;
+    assert_eq!(answer["action"], "ignored");
+    assert!(answer["reason"].as_str().unwrap().starts_with("CODE_PIPELINE_NAME is not set"), "{answer}");
     let answer = lab.send(sample_event("schedule")).await;
     assert_eq!(answer["action"], "started");
     assert_eq!(answer["interlock"], json!({ "scheduleRule": "disabled", "driftRule": "disabled" }));

@@ -481,7 +481,7 @@ async fn what_a_person_disables_with_words_like_the_routers_stays_disabled() {
     }
 }
 
-/// SageMaker's list still shows another execution as active, although it has ended and its status event is lost.
+/// SageMaker's list still shows another execution as active, although it has ended and its event is lost.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_execution_opens_the_guards_although_the_list_shows_another_that_has_ended() {
     let lab = Lab::new();
@@ -535,17 +535,56 @@ async fn an_end_is_tried_again_if_the_other_execution_cannot_be_described_for_a_
     assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "released");
 }
 
+/// Another try would fail as well, so the list counts.
+#[tokio::test(start_paused = true)]
+async fn an_end_leaves_the_guards_to_the_list_if_the_other_execution_may_not_be_described() {
+    let lab = Lab::new();
+    let first = lab.simulator.world().start_execution(None);
+    let second = lab.simulator.world().start_execution(None);
+    lab.send(sample_event("heartbeat")).await;
+    lab.simulator.world().set_execution_status(&first, "Succeeded");
+    let denied = move |called: Called<'_>| {
+        let is_about = called.operation == "DescribePipelineExecution" && called.input.to_string().contains(&second);
+        is_about.then_some(Fault::Refused("AccessDeniedException"))
+    };
+    lab.simulator.world().inject(Box::new(denied));
+    assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "unchanged");
+    lab.assert_engaged();
+}
+
+/// Only its description says that the newest execution has failed, and no guard has to be set.
+#[tokio::test(start_paused = true)]
+async fn the_result_of_an_execution_that_the_list_shows_as_active_is_counted() {
+    let lab = Lab::new();
+    let first = lab.simulator.world().start_execution(None);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let second = lab.simulator.world().start_execution(None);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    lab.simulator.world().set_execution_status(&first, "Succeeded");
+    lab.simulator.world().set_execution_status(&second, "Failed");
+    lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
+    assert_eq!(lab.send(status_event(&first, "Succeeded")).await["action"], "unchanged");
+    assert!(lab.take_metrics().contains(&"RetrainingFailing 1".to_owned()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_deleted_while_an_execution_runs_releases_the_routers_own_guards() {
-    for sample in ["heartbeat", "execution-executing", "schedule", "code-deployed"] {
+    for (sample, is_held) in [
+        ("heartbeat", true),
+        ("heartbeat", false),
+        ("execution-executing", true),
+        ("schedule", true),
+        ("code-deployed", true),
+    ] {
         let lab = Lab::new();
-        lab.simulator.world().operate_rule(DRIFT_RULE, false);
+        lab.simulator.world().operate_rule(DRIFT_RULE, !is_held);
         lab.send(sample_event("code-deployed")).await;
         lab.simulator.world().sagemaker.delete_pipeline("nyctaxi-pipeline");
         let error = lab.refused(sample_event(sample)).await;
         assert!(error.contains("check SAGEMAKER_PIPELINE_NAME"), "{error}");
-        assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": "disabled, no tag" }));
-        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", "GuardsHeld 1"]);
+        let (drift, held) = if is_held { ("disabled, no tag", "GuardsHeld 1") } else { ("enabled", "GuardsHeld 0") };
+        assert_eq!(lab.guards(), json!({ "stage": null, "schedule": "enabled", "drift": drift }));
+        assert_eq!(lab.take_metrics(), ["InterlockEngaged 0", held]);
     }
 }
 

@@ -249,7 +249,7 @@ async fn draining_needs_no_sagemaker() {
     assert_eq!(drain.send(sample_event("heartbeat")).await["action"], "released");
     lab.assert_released();
 
-    // If a status event cannot be checked, the router still releases the guards, and the invocation fails.
+    // If an execution event cannot be checked, the router still releases the guards, and the invocation fails.
     let lab = Lab::new();
     lab.send(sample_event("code-deployed")).await;
     lab.simulator.world().inject(fault::next("DescribePipelineExecution", 99, Fault::Throttled));

@@ -45,18 +45,15 @@ impl Lab {
         self.page_after(json!({})).await
     }
 
-    /// The page, which is recorded in three widths.
+    /// The page, which is recorded in several widths and themes.
     async fn recorded(&self, name: &str) -> String {
-        for (width, theme) in [(400, "light"), (1600, "dark"), (900, "light")] {
+        for (width, theme) in [(400, "light"), (400, "dark"), (1600, "dark")] {
             let page = self.send(json!({ "widgetContext": context(width, theme) })).await;
-            let page = page.as_str().unwrap().to_owned();
-            assert!(page.len() < 100_000, "{name}: {} bytes", page.len());
-            let Some(directory) = env::var_os("RECORD") else { continue };
-            let directory = Path::new(&directory).join("pages");
-            fs::create_dir_all(&directory).unwrap();
-            fs::write(directory.join(format!("{name}-{width}.html")), page).unwrap();
+            record(&format!("{name}-{theme}-{width}"), page.as_str().unwrap());
         }
-        self.page().await
+        let page = self.page().await;
+        record(&format!("{name}-light-900"), &page);
+        page
     }
 
     /// Presses the button of this name, as CloudWatch does.
@@ -65,6 +62,15 @@ impl Lab {
         let event = event_of(&page, button).unwrap_or_else(|| panic!("no button {button}: {page}"));
         self.page_after(event).await
     }
+}
+
+/// Writes a page for `.ci/pages.mjs`, and checks its size.
+fn record(name: &str, page: &str) {
+    assert!(page.len() < 100_000, "{name}: {} bytes", page.len());
+    let Some(directory) = env::var_os("RECORD") else { return };
+    let directory = Path::new(&directory).join("pages");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(name).with_extension("html"), page).unwrap();
 }
 
 /// The event of a button, if the page has it: the text of the action after it.
@@ -197,7 +203,7 @@ async fn a_failure_is_shown_with_its_step_and_what_to_do_until_a_training_succee
             "TrainModel: CapacityError: Unable",
             "drift · sagemaker-nyctaxi-prod-threshold e9syl8hhxxmc",
             "… next from 11 Jun 09:33 on",
-            "a heartbeat starts drift sagemaker-nyctaxi-staging-threshold 10 Jun 12:33 from 11 Jun 09:33 on.",
+            "a heartbeat starts drift sagemaker-nyctaxi-staging-threshold (of 10 Jun 12:33) from 11 Jun 09:33 on.",
             "… cooling down",
             "cooldown",
             "next: drift",
@@ -221,11 +227,11 @@ async fn two_clicks_or_two_viewers_start_one_retraining() {
     let lab = Lab::new();
     let event = event_of(&lab.page().await, "Retrain now").unwrap();
     assert_reads(&lab.page_after(event.clone()).await, &["✓ Retrain: started, execution"]);
-    assert_reads(&lab.page_after(event.clone()).await, &["✓ Retrain: duplicate, execution"]);
+    assert_reads(&lab.page_after(event.clone()).await, &["■ Retrain: duplicate, execution"]);
     let arn = lab.simulator.world().sagemaker.executions[0].arn.clone();
     lab.simulator.world().set_execution_status(&arn, "Succeeded");
     tokio::time::advance(HOUR).await;
-    assert_reads(&lab.page_after(event).await, &["✓ Retrain: duplicate"]);
+    assert_reads(&lab.page_after(event).await, &["■ Retrain: duplicate"]);
     assert_eq!(lab.executions().len(), 1);
     // The page of now has another id.
     assert_reads(&lab.press("Retrain now").await, &["✓ Retrain: started"]);
@@ -243,7 +249,9 @@ async fn the_heartbeat_of_the_page_starts_what_the_page_names() {
         &page,
         &["… a retraining is due", "the next heartbeat starts drift sagemaker-nyctaxi-prod-threshold", "… owed"],
     );
-    assert_reads(&lab.press("Heartbeat now").await, &["✓ Heartbeat: started, execution", "▶ a retraining runs"]);
+    let page = lab.press("Heartbeat now").await;
+    record("started-light-900", &page);
+    assert_reads(&page, &["✓ Heartbeat: started, execution", "▶ a retraining runs"]);
     assert_eq!(lab.executions(), ["drift-sagemaker-nyctaxi-prod-threshold-2021-05-28T07-33-21Z-61a33293212038d6"]);
     // Without heartbeats there is no such button.
     let none = lab.with_variables(&[("HEARTBEAT_NAME", "")]);
@@ -264,8 +272,8 @@ async fn what_somebody_holds_is_shown_with_its_effect() {
         &[
             "! held",
             &format!("Build stage is disabled, and not by this router ({HOLD}): new code is not built. Enable it when"),
-            "Schedule rule is disabled, and not by this router: ticks start nothing.",
-            "Drift rule is disabled by the router of other-pipeline: drift starts nothing. That router enables it.",
+            "Schedule rule is disabled, and not by this router: its ticks start nothing.",
+            "Drift rule is disabled by the router of other-pipeline: no event of it arrives until that router enables it.",
             "! held by another router",
         ],
     );
@@ -306,7 +314,7 @@ async fn a_hundred_executions_and_a_hundred_alarms_fit_on_the_page() {
         tokio::time::advance(10 * MINUTE).await;
     }
     let page = lab.recorded("hundred").await;
-    assert_reads(&page, &[" more: the status as JSON has all of them.", "by hand"]);
+    assert_reads(&page, &[" more: the status as JSON has all of them.", "not by this router"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,6 +337,8 @@ async fn hostile_names_reasons_and_steps_are_text() {
     }
     // An answer to an event, and an error, too.
     let page = lab.page_after(json!({ "source": "drift-router", "detail-type": HOSTILE })).await;
+    record("error-light-900", &page);
+    assert_reads(&page, &["✗ This failed: there is no request of type"]);
     assert!(!page.contains("<img"), "{page}");
 }
 
@@ -339,11 +349,11 @@ async fn every_answer_to_a_widget_is_a_page_also_an_error() {
         (json!({ "source": "drift-router", "detail-type": "Status" }), "No execution runs"),
         (json!({ "source": "drift-router", "detail-type": "Ask" }), "This failed: there is no request of type \"Ask\""),
         (json!({ "source": "drift-router", "detail-type": "Retrain" }), "This failed: the event has no detail.id"),
-        (json!({ "source": "x" }), "This failed: unknown event"),
-        (json!({ "Records": [] }), "This failed: this is not an event itself"),
+        (json!({ "source": "x", "detail-type": 1 }), "No execution runs; nothing is owed."),
+        (json!({ "Records": [], "detail-type": "y" }), "No execution runs; nothing is owed."),
         (json!({ "any": "parameter" }), "No execution runs; nothing is owed."),
-        (sample_event("code-failed"), "Code pipeline: ignored: "),
-        (sample_event("heartbeat"), "Heartbeat: unchanged: no execution runs."),
+        (sample_event("code-failed"), "■ Code pipeline: ignored: "),
+        (sample_event("heartbeat"), "✓ Heartbeat: unchanged: no execution runs."),
     ] {
         assert_reads(&lab.page_after(payload).await, &[reads, "nyctaxi-pipeline"]);
     }
@@ -366,7 +376,9 @@ async fn every_answer_to_a_widget_is_a_page_also_an_error() {
 async fn a_page_keeps_lambdas_deadline() {
     let lab = Lab::new().with_deadline(std::time::Duration::from_secs(4));
     lab.simulator.world().inject(fault::next("ListPipelineExecutions", 99, Fault::Hang));
-    assert_reads(&lab.page().await, &["This failed: ", "The status could not be read in time."]);
+    let page = lab.page().await;
+    record("deadline-light-900", &page);
+    assert_reads(&page, &["This failed: ", "The status could not be read in time."]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,6 +395,93 @@ async fn a_drained_router_and_a_brake_are_shown() {
     tokio::time::advance(HOUR).await;
     let page = lab.recorded("braked").await;
     assert_reads(&page, &["! braked", "1 start in 24 hours (brake at 1)", "deployment · 3f0c"]);
-    assert_reads(&lab.press("Retrain now").await, &["Retrain: braked"]);
+    assert_reads(&lab.press("Retrain now").await, &["! Retrain: braked: ", "(until 29 May 09:33)"]);
     lab.simulator.world().operate_rule(DRIFT_RULE, false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_stays_disabled_is_not_all_quiet() {
+    let lab = Lab::new();
+    lab.send(sample_event("retrain")).await;
+    let arn = lab.simulator.world().sagemaker.executions[0].arn.clone();
+    assert_reads(&lab.page().await, &["Build stage ▶ disabled while a retraining runs"]);
+    // The event of its end is lost.
+    lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    tokio::time::advance(MINUTE).await;
+    let page = lab.recorded("still-disabled").await;
+    assert_reads(
+        &page,
+        &[
+            "! a guard is not as it should be",
+            "! disabled by this router, and none runs",
+            "Build stage is disabled, and no retraining runs. The next heartbeat sets it.",
+        ],
+    );
+    assert_lacks(&page, &["all quiet"]);
+    let dry_run = lab.with_variables(&[("MODE", "dry-run")]).page().await;
+    assert_reads(&dry_run, &["A dry run sets no guard. Set MODE to drain first."]);
+    let none = lab.with_variables(&[("HEARTBEAT_NAME", "")]).page().await;
+    assert_reads(&none, &["Build stage is disabled, and no retraining runs. The next event sets it."]);
+    // The other way round: an execution that the router has not seen yet.
+    lab.press("Heartbeat now").await;
+    lab.simulator.world().start_execution(None);
+    assert_reads(&lab.page().await, &["! enabled, although a retraining runs"]);
+    assert_reads(&lab.with_variables(&[("MODE", "dry-run")]).page().await, &["■ enabled, as MODE is not active"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_and_started_by_nobody_is_not_all_quiet() {
+    let lab = Lab::with(&[ALARMS, ("CATCH_UP_PER_DAY", "0")]);
+    let page = lab.page().await;
+    assert_reads(&page, &["! no drift alarm exists", "So no heartbeat finds drift."]);
+    lab.simulator.world().change_alarm(ALARM, "ALARM");
+    tokio::time::advance(HOUR).await;
+    let page = lab.page().await;
+    assert_reads(&page, &["! owed, but no heartbeat starts it", "■ These alarms of DRIFT_ALARM_NAMES do not exist"]);
+    assert_lacks(&page, &["all quiet", "no drift alarm exists"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_runs_behind_ten_newer_ones_still_runs() {
+    let lab = Lab::new();
+    lab.simulator.world().start_execution(Some("long"));
+    for _ in 0..11 {
+        tokio::time::advance(MINUTE).await;
+        let arn = lab.simulator.world().start_execution(None);
+        lab.simulator.world().set_execution_status(&arn, "Succeeded");
+    }
+    let page = lab.page().await;
+    assert_reads(&page, &["▶ a retraining runs"]);
+    assert_eq!(event_of(&page, "Retrain now"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_to_do_after_a_failure_fits_the_mode_and_the_brake() {
+    let lab = Lab::with(&[("CATCH_UP_PER_DAY", "1")]);
+    let arn = lab.simulator.world().start_execution(None);
+    lab.simulator.world().set_execution_status(&arn, "Failed");
+    lab.simulator.world().code_deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    assert_reads(&lab.page().await, &["The brake refuses requests now, but not those with force."]);
+    for (mode, advice) in
+        [("drain", "MODE is drain, so the router starts"), ("dry-run", "MODE is dry-run, so the router starts")]
+    {
+        assert_reads(&lab.with_variables(&[("MODE", mode)]).page().await, &[advice]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_with_spaces_and_long_names_are_shown_whole_and_once() {
+    const LONG: &str = "sagemaker-customer-churn-staging-threshold";
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &format!("Model drift prod,{LONG}"))]);
+    let event = lab.simulator.world().change_alarm(LONG, "ALARM").unwrap();
+    lab.simulator.world().change_alarm("Model drift prod", "ALARM");
+    lab.send(event).await;
+    tokio::time::advance(HOUR).await;
+    let page = lab.page().await;
+    assert_reads(
+        &page,
+        &["drift · Model drift prod", "runs for drift sagemaker-customer-churn-staging-threshold since"],
+    );
+    assert_eq!(page.matches("class=\"mark drift\"").count(), 3, "one for each alarm, and one in the legend");
 }

@@ -197,6 +197,7 @@ async fn an_alarm_that_a_lagging_list_hides_another_start_from_is_tried_again() 
     lab.simulator.world().sagemaker.list_lag = Duration::from_secs(30);
     let error = lab.refused(alarm_at("2021-07-28T02:00:00.000+0000")).await;
     assert!(error.contains("the list of executions lags"), "{error}");
+    assert!(!lab.take_metrics().contains(&"Started 1".to_owned()));
 
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(lab.send(alarm_at("2021-07-28T02:00:00.000+0000")).await["action"], "started");
@@ -326,17 +327,26 @@ async fn the_event_of_a_deployment_and_a_heartbeat_send_the_same_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_whose_time_is_a_parameter_waits_until_codepipelines_list_shows_it() {
-    let timed = Lab::with(&[("PIPELINE_PARAMETERS", r#"{"Why": "{time}"}"#)]);
-    for (lab, waits) in [(timed, true), (Lab::new(), false)] {
+    let timed = [("PIPELINE_PARAMETERS", r#"{"Why": "{time}"}"#)];
+    let (soon, late) = (Duration::from_secs(10), Duration::from_secs(30));
+    for (lab, list_lag, least) in [
+        (Lab::with(&timed), soon, soon),
+        (Lab::with(&timed), late, Duration::from_mins(1)),
+        (Lab::new(), late, Duration::ZERO),
+    ] {
         lab.simulator.world().sagemaker.parameters = vec!["Why".into()];
-        lab.simulator.world().codepipeline.list_lag = Duration::from_secs(10);
+        lab.simulator.world().codepipeline.list_lag = list_lag;
         let event = lab.simulator.world().code_deployed("5b1f0d7e-2c1a-4f57-8b6e-0c9d3f6f2b11");
-        if waits {
+        let deployed = tokio::time::Instant::now();
+        // Within one invocation, the list is read again for 15 seconds.
+        if least > late {
             let error = lab.refused(event.clone()).await;
             assert!(error.contains("CodePipeline's list does not show yet"), "{error}");
+            assert!(deployed.elapsed() >= Duration::from_secs(15));
             tokio::time::advance(Duration::from_mins(1)).await;
         }
         assert_eq!(lab.send(event).await["action"], "started");
+        assert!(deployed.elapsed() >= least && deployed.elapsed() < least + Duration::from_mins(1));
     }
 }
 

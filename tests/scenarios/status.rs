@@ -119,11 +119,11 @@ async fn a_running_execution_is_shown_with_what_waits_for_its_end() {
     assert_eq!(
         status["summary"],
         format!(
-            "No execution runs; a heartbeat starts drift {ALARM} 2021-05-28T08:33:21Z from 2021-05-28T08:38:21Z on."
+            "No execution runs; a heartbeat starts drift {ALARM} (of 2021-05-28T08:33:21Z) from 2021-05-28T08:38:21Z on."
         )
     );
     tokio::time::advance(5 * MINUTE).await;
-    let starts = format!("No execution runs; the next heartbeat starts drift {ALARM} 2021-05-28T08:33:21Z.");
+    let starts = format!("No execution runs; the next heartbeat starts drift {ALARM} (of 2021-05-28T08:33:21Z).");
     assert_eq!(lab.summary().await, starts);
     assert_eq!(lab.send(sample_event("heartbeat")).await["action"], "started");
 }
@@ -179,7 +179,10 @@ async fn every_kind_of_finding_has_its_verdict_and_its_sentence() {
     assert_eq!(status["guards"]["stage"], json!({ "state": "held", "reason": HOLD }));
     assert_eq!(status["guards"]["driftRule"], json!({ "state": "held" }));
     let summary = status["summary"].as_str().unwrap();
-    assert!(summary.ends_with("the next heartbeat starts code 3f0c; 2 guards are held by somebody else."), "{summary}");
+    assert!(
+        summary.ends_with("the next heartbeat starts deployment 3f0c; 2 guards are held by somebody else."),
+        "{summary}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use crate::history::History;
 pub enum Defect {
     /// Only the newest execution is read. So the end of one releases the guards while another runs.
     ReleasesWhileAnotherRuns,
-    /// A status event is used without a check.
+    /// An execution event is used without a check.
     TrustsTheEvent,
     /// A written guard is not read again.
     DoesNotVerify,
@@ -25,7 +25,7 @@ pub enum Defect {
     SwallowsAGuardsError,
     /// An execution that is stopping counts as ended.
     StoppingIsEnded,
-    /// A start does not engage the guards. Only the status event does.
+    /// A start does not engage the guards. Only the execution event does.
     EngagesOnTheStatusEventOnly,
     /// `drift` and `schedule` start beside an active execution.
     StartsBesideAnActiveExecution,

@@ -85,7 +85,7 @@ impl Run<'_> {
     }
 
     /// Checks what an invocation has done, and tries its event again if it failed.
-    pub fn ended(&mut self, ended: Ended) -> Result<(), String> {
+    pub fn ended(&mut self, mut ended: Ended) -> Result<(), String> {
         if self.history.lambda == Lambda::Both && self.queue.in_flight == 0 && self.unstick() {
             self.trace.note("* an operator enables a rule that is stuck");
         }
@@ -97,8 +97,13 @@ impl Run<'_> {
                 true
             }
             Some(Err(reason)) => {
-                // One that ran until its deadline has not done all.
-                if !reason.contains("deadline is near") {
+                // A heartbeat looks 15 seconds for each of up to three executions that do not exist. Half a minute is too short for
+                // that, and for the guards, which each of these starts engaged.
+                let looked_too_long =
+                    reason.contains("deadline is near") && self.was_answered_with_a_deleted_one(ended.begins);
+                if looked_too_long {
+                    ended.delivery.found_none = true;
+                } else {
                     self.check_failed_heartbeat(&ended)?;
                 }
                 self.failed(ended.delivery, reason)?
@@ -169,12 +174,17 @@ impl Run<'_> {
                 let now = self.simulator.world().now();
                 self.ticks.defer(&delivery.event, now);
             }
-            "tick" => self.ticks.answer(&delivery.event),
+            "tick" => {
+                self.ticks.answer(&delivery.event);
+                if answer["action"] == "alreadyRunning" {
+                    self.ticks.drop_for_a_running_execution(&delivery.event);
+                }
+            }
             _ => {}
         }
         // It observed the current state, so the guards must be as the executions require.
         let has_looked = answer["interlock"].is_object();
-        // If SageMaker does not find an execution, its status event counts. The next event repairs the guards.
+        // If SageMaker does not find an execution, its event counts. The next event repairs the guards.
         let reported = delivery.event["detail"]["pipelineExecutionArn"].as_str();
         let is_of_deleted = reported.is_some_and(|arn| self.is_deleted(arn));
         if !(self.is_undisturbed(ended) && has_looked) || is_of_deleted {
@@ -250,9 +260,7 @@ impl Run<'_> {
         }
         self.check_holds()?;
         delivery.refused |= reason.contains("ConflictException");
-        // A heartbeat looks 15 seconds for each of up to three such executions. Half a minute is too short for that.
-        let is_late = self.changes.was_remade && reason.contains("deadline is near");
-        delivery.found_none |= reason.contains("start one by hand") || is_late;
+        delivery.found_none |= reason.contains("start one by hand");
         if delivery.tries < TRIES {
             delivery.ready = Instant::now() + Duration::from_mins(delivery.tries as u64);
             self.queue.push(delivery);
@@ -318,6 +326,18 @@ impl Run<'_> {
     /// with another request.
     fn met_a_used_token(&self, delivery: &Delivery) -> bool {
         self.changes.was_remade && (delivery.found_none || delivery.refused)
+    }
+
+    /// Whether SageMaker answered a start since then with an execution that was deleted with its pipeline.
+    fn was_answered_with_a_deleted_one(&self, since: Instant) -> bool {
+        let world = self.simulator.world();
+        let from = world.now().saturating_sub(since.elapsed());
+        let is_deleted = |arn: &Value| world.sagemaker.executions.iter().any(|e| e.is_deleted() && *arn == *e.arn);
+        let mut calls = world.calls.iter().rev().take_while(|call| call.at >= from);
+        calls.any(|call| {
+            let arn = call.result.as_ref().map(|answer| &answer["PipelineExecutionArn"]);
+            call.operation == "StartPipelineExecution" && arn.is_ok_and(is_deleted)
+        })
     }
 
     /// Whether SageMaker refused, for good, to start this kind of trigger at some time since the event came.

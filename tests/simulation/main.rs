@@ -1,7 +1,8 @@
 //! Deterministic simulation: the real router with the real SDK clients runs seeded random histories on tokio's paused clock. The
 //! invariants of ARCHITECTURE.md are checked throughout and at the end.
 //!
-//! `HISTORIES=n` sets how many histories run; `SEED=n` runs the history of that seed. `DEFECT=name` looks for that defect only.
+//! `HISTORIES=n` sets how many histories run, and `FROM=n` leaves the first ones of these out; `SEED=n` runs the history of that seed.
+//! `DEFECT=name` looks for that defect only.
 //!
 //! - `history`: draws a history from a seed. `rare`: what only some
 //!   histories have. `trouble`: lasting faults that concern only some calls.
@@ -56,12 +57,12 @@ use crate::parallel::on_all_cores;
 use crate::run::{Violation, run};
 use crate::trouble::Troubles;
 
-/// The seeds to run: only `SEED`, or else the first `HISTORIES` seeds.
+/// The seeds to run: only `SEED`, or else the first `HISTORIES` seeds, from `FROM`.
 fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("HISTORIES").unwrap_or(DEFAULT_HISTORIES),
+        None => number("FROM").unwrap_or(0)..number("HISTORIES").unwrap_or(DEFAULT_HISTORIES),
     }
 }
 

@@ -17,8 +17,8 @@ const FAR: Duration = Duration::from_mins(5);
 pub struct Ticks {
     /// The display name that each tick's execution would have, and the tick's time.
     times: BTreeMap<String, Time>,
-    /// The ticks that wait for a heartbeat, by their event's time.
-    deferred: Vec<Time>,
+    /// The ticks that wait for a heartbeat: display name, and the event's time.
+    deferred: Vec<(String, Time)>,
     /// The display names of the ticks that were answered without a deferral.
     answered: BTreeSet<String>,
     /// When each tick came whose time was far ahead of the clock.
@@ -51,10 +51,16 @@ impl Ticks {
         self.answered.insert(name(event));
     }
 
+    /// A later copy of the event meets an execution that runs. So the tick is dropped, and no heartbeat has to serve it.
+    pub fn drop_for_a_running_execution(&mut self, event: &Value) {
+        let dropped = name(event);
+        self.deferred.retain(|(name, _)| *name != dropped);
+    }
+
     /// A heartbeat has to serve the tick. If its time is far ahead, it counts as a tick of `now`.
     pub fn defer(&mut self, event: &Value, now: Time) {
         let time = time_of(event);
-        self.deferred.push(if time > now + FAR { now } else { time });
+        self.deferred.push((name(event), if time > now + FAR { now } else { time }));
     }
 
     /// Something may have dropped an owed tick.
@@ -85,7 +91,7 @@ impl Ticks {
 
     /// Checks that every deferred tick was served, or that somebody removed it.
     pub fn check(&self, world: &World) -> Result<(), String> {
-        for tick in &self.deferred {
+        for (_, tick) in &self.deferred {
             let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *tick);
             let newest = world.sagemaker.executions.last();
             let has_start_times = newest.is_none_or(|newest| newest.has_start_time);

@@ -376,7 +376,7 @@ def test_the_heartbeat_comes_every_so_many_minutes(minutes):
     assert stack.properties("HeartbeatRule")["ScheduleExpression"] == f"rate({minutes} minutes)"
     # Any two hours contain a heartbeat. Otherwise the alarm for silence would go off.
     silence = stack.properties("SilenceAlarm")
-    assert silence["EvaluationPeriods"] * silence["Period"] >= 2 * 60 * minutes
+    assert silence["DatapointsToAlarm"] * silence["Metrics"][0]["MetricStat"]["Period"] >= 2 * 60 * minutes
 
 
 FUNCTION, QUEUE = ("FunctionName", "drift-router-nyctaxi"), ("QueueName", "drift-router-nyctaxi-dead-letters")
@@ -386,7 +386,7 @@ ALARMS = {
     "DeadLettersAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE, "Maximum", 300, 1, ">=", 1, "ignore"),
     "ErrorsAlarm": ("AWS/Lambda", "Errors", FUNCTION, "Sum", 3600, 1, ">=", 3, "notBreaching"),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", FUNCTION, "Sum", 300, 3, ">=", 1, "notBreaching"),
-    "SilenceAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "SampleCount", 3600, 2, "<", 1, "breaching"),
+    "SilenceAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "SampleCount", 7200, 2, "<", 1, "ignore"),
     "InterlockAlarm": ("DriftRouter", "InterlockEngaged", FUNCTION, "Minimum", 3600, 31, ">=", 1, "ignore"),
     "HoldAlarm": ("DriftRouter", "GuardsHeld", FUNCTION, "Minimum", 3600, 47, ">=", 1, "ignore"),
     "OwedAlarm": ("DriftRouter", "OwedSeconds", FUNCTION, "Minimum", 3600, 2, ">=", 21600, "ignore"),
@@ -398,6 +398,8 @@ ALARMS = {
 # What an alarm on an expression computes. With one heartbeat an hour, some hours may have none: such an hour counts as the one
 # before. The template cannot multiply, so the age is compared in days.
 EXPRESSIONS = {"InterlockAlarm": "FILL(engaged, REPEAT)", "HoldAlarm": "FILL(held, REPEAT)", "StaleAlarm": "age / 86400"}
+# Periods without a report count 0, from the first report on.
+EXPRESSIONS["SilenceAlarm"] = "FILL(reports, 0) + 0 * FILL(reports, REPEAT)"
 
 
 def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
@@ -421,7 +423,8 @@ def test_every_alarm_reads_its_metric_and_goes_off_at_its_threshold():
         found += (alarm["EvaluationPeriods"], operator, alarm["Threshold"], alarm["TreatMissingData"])
         assert found == ALARMS[logical], logical
         # CloudWatch evaluates a week at most.
-        assert period * 168 <= 7 * 86400 and alarm["EvaluationPeriods"] <= 168
+        assert period * alarm["EvaluationPeriods"] <= 7 * 86400
+        assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == (1 if logical == "SilenceAlarm" else alarm["EvaluationPeriods"])
 
 
 def test_the_age_of_the_newest_training_is_limited_if_a_limit_is_given():
@@ -436,7 +439,7 @@ def test_the_age_of_the_newest_training_is_limited_if_a_limit_is_given():
 def test_the_descriptions_say_what_counts_and_what_to_do():
     stack = Stack(DriftAlarmNames="fare-drift", MaxTrainingAgeDays=45)
     failed, missing = [stack.properties(alarm)["AlarmDescription"] for alarm in ["RetrainingFailedAlarm", "AlarmsMissingAlarm"]]
-    assert "stays until a training succeeds" in failed and "experiment of a person on the same pipeline counts" in failed
+    assert "stays until a retraining succeeds" in failed and "experiment of a person on the same pipeline counts" in failed
     assert "no heartbeat finds drift" in missing and "unless all these alarms are of other accounts" in missing
     # A composite alarm that is in ALARM does not change when another of its children goes off.
     assert "no composite alarm" in TEMPLATE["Parameters"]["DriftAlarmNames"]["Description"]
@@ -462,19 +465,16 @@ def test_one_event_that_is_neither_handled_nor_in_the_queue_sets_the_alarm(choic
     assert alarm["TreatMissingData"] == "notBreaching" and len(read) <= 10
 
 
-def test_alarms_on_measured_values_ignore_missing_data_and_only_silence_takes_it_for_a_fault():
+def test_alarms_on_measured_values_ignore_missing_data_and_those_on_counted_ones_take_it_for_none():
     for logical, (_, metric, _, statistic, *_, missing) in ALARMS.items():
-        if logical == "SilenceAlarm":
-            assert missing == "breaching"
-        else:
-            assert (missing == "ignore") == (statistic in ["Maximum", "Minimum"]) == (metric not in ["Errors", "Throttles"]), logical
+        assert (missing == "ignore") == (statistic != "Sum") == (metric not in ["Errors", "Throttles"]), logical
 
 
 def test_every_heartbeat_that_could_set_the_guards_ends_silence():
     silence = Stack().properties("SilenceAlarm")
     # Only such heartbeats know what is owed.
     heartbeats = [line for line in recorded("metrics") if "OwedSeconds" in line]
-    assert heartbeats and all(silence["MetricName"] in line for line in heartbeats)
+    assert heartbeats and all(silence["Metrics"][0]["MetricStat"]["Metric"]["MetricName"] in line for line in heartbeats)
     assert all(cause in silence["AlarmDescription"] for cause in ["the heartbeat does not come", "a guard cannot be read"])
 
 
