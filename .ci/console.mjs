@@ -72,7 +72,7 @@ const pressed = new Set();
 const text = (selector) => page.$eval(selector, (element) => element.innerText.replace(/\s+/g, " "));
 const said = () => text("#said");
 const onPage = () => text("#widget");
-const idle = () => page.waitForFunction(() => !document.body.hasAttribute("aria-busy") && document.querySelector("#widget").hasChildNodes());
+const idle = () => page.waitForFunction(() => !document.querySelector("[aria-busy]") && document.querySelector("#widget").hasChildNodes());
 
 // Presses a control as a person does, and returns what the console says then.
 async function press(name, { off = false } = {}) {
@@ -183,7 +183,7 @@ chapter("a person retrains, by the page's button", async () => {
   await pressOnPage("Retrain now", { confirm: "cancel" });
   assert.deepEqual(await guards(), ["is enabled", "is enabled", "is enabled"]);
   const question = await pressOnPage("Retrain now");
-  assert.match(question, /^Start a retraining\?/);
+  assert.match(question, /^Start a retraining of nyctaxi-pipeline\?/);
   assert.match(await said(), /^The function is called\. The router answers started\./);
   assert.deepEqual(await guards(), ["is disabled", "is disabled", "is disabled"]);
   assert.match(await newest(2), /Retrain, by a button of the page .*started/);

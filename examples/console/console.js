@@ -44,13 +44,13 @@ const say = (sentence) => { byId("said").textContent = sentence; };
 // One after another, in the order in which it was asked for.
 function alone(work) {
   waiting += 1;
-  document.body.setAttribute("aria-busy", "true");
+  byId("columns").setAttribute("aria-busy", "true");
   last = last.then(work).catch((error) => {
     say(error.message);
     if (!(error instanceof Told)) console.error(error);
   }).finally(() => {
     waiting -= 1;
-    if (waiting === 0) document.body.removeAttribute("aria-busy");
+    if (waiting === 0) byId("columns").removeAttribute("aria-busy");
   });
   return last;
 }
@@ -165,16 +165,14 @@ function showPage(answer) {
 
 const view = async () => showPage(await request("/widget", { widgetContext: widgetContext() }));
 
-async function pressOnPage(action) {
+const pressOnPage = (action) => alone(async () => {
   const question = action.getAttribute("confirmation");
   if (question && !(await confirmed(question))) return;
-  await alone(async () => {
-    const call = { endpoint: action.getAttribute("endpoint"), payload: JSON.parse(action.textContent) };
-    showPage(await request("/widget", { ...call, widgetContext: widgetContext() }));
-    await showState();
-    say(state.said);
-  });
-}
+  const call = { endpoint: action.getAttribute("endpoint"), payload: JSON.parse(action.textContent) };
+  showPage(await request("/widget", { ...call, widgetContext: widgetContext() }));
+  await showState();
+  say(state.said);
+});
 
 function confirmed(question) {
   const dialog = byId("confirm");

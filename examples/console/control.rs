@@ -23,7 +23,7 @@ pub(crate) enum Control {
     /// SageMaker's limit is reached, or has room again.
     Limit { is_reached: bool },
     /// Time passes.
-    Advance { minutes: u64 },
+    Advance { minutes: u32 },
 }
 
 /// How an execution ends.

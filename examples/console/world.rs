@@ -136,7 +136,7 @@ impl World {
                     false => "SageMaker starts executions again.",
                 });
             }
-            Control::Advance { minutes } => self.advance(MINUTE * u32::try_from(minutes).unwrap_or(u32::MAX)).await,
+            Control::Advance { minutes } => self.advance(MINUTE * minutes).await,
         }
         self.settle().await;
         Ok(self.said.join(" "))
