@@ -227,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn a_job_waits_for_an_unknown_execution_for_less_than_15_minutes() {
+        assert!(waits_for_unknown(noon(), noon() + 15 * MINUTE - Duration::from_secs(1)));
+        assert!(!waits_for_unknown(noon(), noon() + 15 * MINUTE));
+        assert!(waits_for_unknown(noon(), noon() - MINUTE), "clocks differ");
+    }
+
+    #[test]
     fn a_job_may_name_our_pipeline_by_its_name_or_its_arn() {
         let request = |name| job_request(&call(None, Some(name)), terms(&BY_ACTION, Mode::Active), noon());
         for ours in ["Nyctaxi", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi"] {

@@ -190,6 +190,7 @@ mod tests {
         for name in ["", "Input Source", &"p".repeat(257)] {
             assert!(faults(name, "x").contains("is not a parameter name"), "{name}");
         }
+        assert!(Parameters::parse([("p".repeat(256).as_str(), "x")]).is_ok());
         assert!(faults("P", &"é".repeat(1025)).contains("longer than 1024"));
         assert!(faults("P", &format!("{{key}}{}", "x".repeat(749))).contains("longer than 1024"));
         assert!(Parameters::parse([("P", format!("{{key}}{}", "x".repeat(748)).as_str())]).is_ok());

@@ -420,7 +420,7 @@ mod tests {
         let after = |age| Situation { drift_cooldown: Some(HOUR), now: noon() + age, ..situation(&[]) };
         let drift = occurrence(Trigger::Drift, "a");
         assert_eq!(of_finding(&drift, Evidence::None, &after(week + HOUR)), Verdict::Owed);
-        assert_eq!(of_finding(&drift, Evidence::None, &after(week + HOUR + MINUTE)), Verdict::Expired);
+        assert_eq!(of_finding(&drift, Evidence::None, &after(week + HOUR + SECOND)), Verdict::Expired);
         assert_eq!(of_event(&drift, &after(1000 * week)), Verdict::Owed);
         let timeless = Occurrence { at: None, ..occurrence(Trigger::Deployment, "a") };
         assert_eq!(of_finding(&timeless, Evidence::None, &situation(&[])), Verdict::Expired);
