@@ -50,7 +50,7 @@ pub enum Answer {
     Outcome(Outcome),
     /// What the router sees, and what it does next.
     Status(Box<Status>),
-    /// The same as HTML, for a widget of a CloudWatch dashboard. Above it stands what was done, if the event was no status request.
+    /// The same as HTML, for a widget of a CloudWatch dashboard. Above it stands what was done, if the event did not ask for the status.
     Page(String),
     /// The parameters of the widget.
     Description {
@@ -127,7 +127,7 @@ impl Router {
         }
     }
 
-    /// The page for a widget. After an event that is no status request, the status is read too.
+    /// The page for a widget. After an event that did not ask for the status, it is read too.
     async fn page(
         &self,
         widget: &Widget,

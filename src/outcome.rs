@@ -127,7 +127,7 @@ pub(crate) enum Action {
     Held,
     /// An execution started less than `DRIFT_COOLDOWN` ago.
     CoolingDown,
-    /// The execution is started later: SageMaker is at its limit of executions, or the action's next call starts it.
+    /// The execution is started later: SageMaker's quota of executions is used up, or the action's next call starts it.
     Deferred,
     /// A heartbeat or a request started nothing, as too many executions started within 24 hours.
     Braked,

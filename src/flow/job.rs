@@ -43,7 +43,7 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
     }
 }
 
-/// Starts an execution, and answers that the action has to wait for it. If SageMaker is at its limit of executions, the action has
+/// Starts an execution, and answers that the action has to wait for it. If the quota of executions is used up, the action has
 /// to wait for the start.
 async fn start_or_find(
     invocation: &Invocation<'_>,

@@ -261,7 +261,7 @@ async fn send(
     Ok(arn)
 }
 
-/// SageMaker is at its limit of executions. If something finds the occurrence again, the start waits for that. Otherwise it fails.
+/// SageMaker's quota of executions is used up. If something finds the occurrence again, the start waits for that. Otherwise it fails.
 async fn defer(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
