@@ -61,7 +61,7 @@ def test_the_commands_give_the_parameters(heading, command):
 
 def test_the_cdk_example_is_synthesised_to_the_same_resources(tmp_path, monkeypatch):
     python = ROOT / "target" / "ci-cdk" / "bin" / "python"
-    assert python.exists(), f"no {python}: install .ci/requirements-cdk.txt there, as .ci/run does"
+    assert python.exists(), f"no {python}: run bash .ci/environment target/ci-cdk .ci/requirements-cdk.txt"
     (tmp_path / "app.py").write_text(example("CDK", "python"))
     (tmp_path / "template-cfn.yaml").write_text(PLAIN_TEXT)
     (tmp_path / "drift-router-arm64.zip").write_bytes(b"the function")
