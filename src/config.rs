@@ -251,7 +251,7 @@ fn drift_alarms(reader: &mut Reader<'_>) -> Vec<String> {
     }
     if alarms.len() > MOST_ALARMS {
         reader.fault(format!(
-            "DRIFT_ALARM_NAMES lists {} alarms: give at most {MOST_ALARMS}, or combine some in a composite alarm",
+            "DRIFT_ALARM_NAMES lists {} alarms: give at most {MOST_ALARMS}",
             alarms.len()
         ));
     }

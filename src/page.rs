@@ -172,7 +172,7 @@ impl View<'_> {
             badges.push((Tone::Runs, "a retraining runs".to_owned()));
         }
         if status.retraining_failing == Some(true) {
-            badges.push((Tone::Bad, "the newest training failed".to_owned()));
+            badges.push((Tone::Bad, "the newest retraining failed".to_owned()));
         }
         if status.failed_reads() > 0 {
             badges.push((Tone::Bad, "something cannot be read".to_owned()));

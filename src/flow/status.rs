@@ -207,7 +207,7 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
         None => parts.push("no execution runs".to_owned()),
     }
     if is_failing {
-        parts.push("the newest training failed".to_owned());
+        parts.push("the newest retraining failed".to_owned());
     }
     match &plan.next {
         Next::Nothing(WhyNothing::ExecutionActive(_)) => {

@@ -18,7 +18,7 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
         let steps = status.executions.iter().flatten().flat_map(|execution| &execution.failed_steps);
         let steps: Vec<_> =
             steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
-        let what = if steps.is_empty() { "the newest training failed".to_owned() } else { steps.join("; ") };
+        let what = if steps.is_empty() { "the newest retraining failed".to_owned() } else { steps.join("; ") };
         items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(status, config)));
     }
     for (role, guard) in guards::ordered(status) {
@@ -102,13 +102,13 @@ fn after_a_failure(status: &Status, config: &Config) -> &'static str {
     let is_braked = most > 0 && status.starts_in_24_hours.is_some_and(|starts| starts >= most);
     match config.mode {
         _ if status.is_active => "Another one runs. If it succeeds, this notice ends.",
-        Mode::Drain => "MODE is drain, so the router starts nothing. This notice ends when a training succeeds.",
-        Mode::DryRun => "MODE is dry-run, so the router starts nothing. This notice ends when a training succeeds.",
+        Mode::Drain => "MODE is drain, so the router starts nothing. This notice ends when a retraining succeeds.",
+        Mode::DryRun => "MODE is dry-run, so the router starts nothing. This notice ends when a retraining succeeds.",
         Mode::Active if is_braked => {
             "The router does not repeat it. Remove the cause. The brake refuses requests now, but not those with force."
         }
         Mode::Active => {
-            "The router does not repeat it. Remove the cause, then press Retrain now. This notice ends when a training succeeds."
+            "The router does not repeat it. Remove the cause, then press Retrain now. This notice ends when a retraining succeeds."
         }
     }
 }

@@ -198,7 +198,7 @@ async fn a_failure_is_shown_with_its_step_and_what_to_do_until_a_training_succee
     assert_reads(
         &page,
         &[
-            "✗ the newest training failed",
+            "✗ the newest retraining failed",
             "Step TrainModel failed: CapacityError: Unable to provision requested ML compute capacity. The router does not repeat",
             "TrainModel: CapacityError: Unable",
             "drift · sagemaker-nyctaxi-prod-threshold e9syl8hhxxmc",
@@ -214,12 +214,12 @@ async fn a_failure_is_shown_with_its_step_and_what_to_do_until_a_training_succee
     let page = lab.press("Retrain now").await;
     assert_reads(
         &page,
-        &["Retrain: started, execution", "▶ a retraining runs", "✗ the newest training failed", "Another one runs."],
+        &["Retrain: started, execution", "▶ a retraining runs", "✗ the newest retraining failed", "Another one runs."],
     );
     let newest = lab.simulator.world().sagemaker.executions.last().unwrap().arn.clone();
     tokio::time::advance(HOUR).await;
     lab.simulator.world().set_execution_status(&newest, "Succeeded");
-    assert_lacks(&lab.page().await, &["failed:", "the newest training failed"]);
+    assert_lacks(&lab.page().await, &["failed:", "the newest retraining failed"]);
 }
 
 #[tokio::test(start_paused = true)]

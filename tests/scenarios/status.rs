@@ -135,7 +135,7 @@ async fn a_failure_is_shown_with_its_step_until_a_training_succeeds() {
     let now = lab.simulator.world().now();
     lab.simulator.world().sagemaker.fail_step(&arn, "TrainModel", "CapacityError: no instance", now);
     let status = lab.status().await;
-    assert_eq!(status["summary"], "No execution runs; the newest training failed; nothing is owed.");
+    assert_eq!(status["summary"], "No execution runs; the newest retraining failed; nothing is owed.");
     assert_eq!(
         status["executions"][0]["failedSteps"],
         json!([{ "step": "TrainModel", "reason": "CapacityError: no instance" }])
