@@ -250,10 +250,7 @@ fn drift_alarms(reader: &mut Reader<'_>) -> Vec<String> {
         );
     }
     if alarms.len() > MOST_ALARMS {
-        reader.fault(format!(
-            "DRIFT_ALARM_NAMES lists {} alarms: give at most {MOST_ALARMS}",
-            alarms.len()
-        ));
+        reader.fault(format!("DRIFT_ALARM_NAMES lists {} alarms: give at most {MOST_ALARMS}", alarms.len()));
     }
     alarms
 }
