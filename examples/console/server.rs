@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -9,7 +10,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue}
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -35,16 +36,22 @@ const JSON: &str = "application/json";
 /// Serves until the task is dropped.
 ///
 /// # Errors
-/// The I/O error if a connection cannot be accepted.
+/// The I/O error if the listener has no address.
 pub(crate) async fn serve(listener: TcpListener, world: Asks) -> io::Result<()> {
     let port = listener.local_addr()?.port();
     loop {
-        let (stream, _) = listener.accept().await?;
+        let Ok((stream, _)) = listener.accept().await else {
+            // The process has too many open files, for example. The connections that wait are accepted later.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         let world = world.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, port, &world));
             // The error is ignored: the browser has gone, or sent no HTTP.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

@@ -21,7 +21,7 @@ const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>
 /// What CloudWatch adds to every payload of a widget.
 fn context(width: u32, theme: &str) -> Value {
     json!({
-        "dashboardName": "drift-router-nyctaxi-overview",
+        "dashboardName": "drift-router-nyctaxi-us-east-1-overview",
         "widgetId": "widget-1",
         "accountId": "123456789012",
         "locale": "en",

@@ -340,9 +340,11 @@ def test_a_project_may_have_capitals_as_in_sagemaker(project):
 def test_a_sagemaker_pipelines_name_may_have_capitals_although_its_arn_has_none(name):
     stack = Stack(SageMakerPipelineName=name)
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{name.lower()}"
-    calls = [("StartPipelineExecution", arn), ("ListPipelineExecutions", arn)]
-    calls += [(call, f"{arn}/execution/a") for call in ["DescribePipelineExecution", "ListPipelineExecutionSteps"]]
-    assert all(allows(stack, f"sagemaker:{call}", resource) for call, resource in calls)
+    # It is not documented which spelling IAM sees.
+    for spelled in [arn, f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{name}"]:
+        calls = [("StartPipelineExecution", spelled), ("ListPipelineExecutions", spelled)]
+        calls += [(call, f"{spelled}/execution/a") for call in ["DescribePipelineExecution", "ListPipelineExecutionSteps"]]
+        assert all(allows(stack, f"sagemaker:{call}", resource) for call, resource in calls)
     assert not allows(stack, "sagemaker:StartPipelineExecution", arn + "-2")
     assert matched_by(changed("execution-failed", "detail.pipelineArn", arn), stack) == {"StatusRule"}
     # SageMaker's calls get the name as it was given. The function compares ARNs without case.
@@ -839,7 +841,7 @@ def test_nothing_is_tied_to_one_partition(partition, region, console):
     stack = Stack(**{"AWS::Partition": partition, "AWS::Region": region})
     told = json.dumps([stack.policy("router"), stack.policy("platform"), stack.resources, stack.outputs])
     assert f"arn:{partition}:" in told and (partition == "aws" or "arn:aws:" not in told)
-    url = f"https://{console}/cloudwatch/home?region={region}#dashboards:name=drift-router-nyctaxi-overview"
+    url = f"https://{console}/cloudwatch/home?region={region}#dashboards:name=drift-router-nyctaxi-{region}-overview"
     assert stack.outputs["DashboardUrl"] == url
     assert "arn:aws:" not in (ROOT / "template.yaml").read_text()
 
