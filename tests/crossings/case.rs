@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::cloudwatch::AlarmKind;
-use simulator::nyctaxi::{ALARM, ALARM_NAMES, SAGEMAKER_PIPELINE, STAGE, STAGING_ALARM};
+use simulator::nyctaxi::{ALARM, SAGEMAKER_PIPELINE, STAGE, STAGING_ALARM};
 use simulator::sagemaker::{Execution, ReusedToken};
 use simulator::samples::{sample_event, sample_with, status_event};
 use simulator::{Project, Simulator, Time, sets_guard};
@@ -130,18 +130,28 @@ pub enum Start {
     HalfReleased(usize),
     /// Like `Idle`, but an operator holds the stage and the schedule rule.
     Held,
+    /// Like `Idle`, but much asks for nothing: a deployment that a rollback has cancelled, 150 executions of the CodePipeline that
+    /// failed since, and alarms in ALARM whose actions are disabled, suppressed or muted.
+    Cluttered,
     /// Like `Engaged`, but an operator has held the stage and the schedule rule since before the execution.
     HeldWhileRunning,
 }
 
 impl Start {
-    pub const SOME: [Self; 4] = [Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::Held];
+    pub const SOME: [Self; 5] = [Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::Held, Self::Cluttered];
 
     /// One of each kind.
-    pub const MAIN: [Self; 6] =
-        [Self::Idle, Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::HalfReleased(2), Self::Held];
+    pub const MAIN: [Self; 7] = [
+        Self::Idle,
+        Self::Engaged,
+        Self::Ended,
+        Self::HalfEngaged(2),
+        Self::HalfReleased(2),
+        Self::Held,
+        Self::Cluttered,
+    ];
 
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::New,
         Self::Idle,
         Self::Engaged,
@@ -155,6 +165,7 @@ impl Start {
         Self::HalfReleased(3),
         Self::HalfReleased(4),
         Self::Held,
+        Self::Cluttered,
         Self::HeldWhileRunning,
     ];
 
@@ -199,11 +210,14 @@ pub struct Prepared {
     pub jobs: Vec<String>,
 }
 
+/// The alarms that ask for nothing exist only in the state `Cluttered`.
+const LISTED: &str = "sagemaker-nyctaxi-prod-threshold,sagemaker-nyctaxi-staging-threshold,off,suppressed,muted";
+
 const WITH_EVENTS: &[(&str, &str)] =
-    &[("DRIFT_ALARM_NAMES", ALARM_NAMES), ("DRIFT_COOLDOWN", "10m"), ("CATCH_UP_PER_DAY", "100")];
+    &[("DRIFT_ALARM_NAMES", LISTED), ("DRIFT_COOLDOWN", "10m"), ("CATCH_UP_PER_DAY", "100")];
 
 const WITH_ACTIONS: &[(&str, &str)] = &[
-    ("DRIFT_ALARM_NAMES", ALARM_NAMES),
+    ("DRIFT_ALARM_NAMES", LISTED),
     ("DRIFT_COOLDOWN", "10m"),
     ("CATCH_UP_PER_DAY", "100"),
     ("DEPLOYMENT_TRIGGER", "action"),
@@ -282,11 +296,34 @@ impl<'c> Scene<'c> {
         self.last = self.simulator.world().sagemaker.executions.last().map(|e| e.arn.clone());
         let event = self.status_event();
         self.handle(&event).await;
-        if matches!(self.case.start, Start::Idle | Start::HalfEngaged(_) | Start::Held) {
+        if matches!(self.case.start, Start::Idle | Start::HalfEngaged(_) | Start::Held | Start::Cluttered) {
             advance(Duration::from_mins(5)).await;
             let ended = self.set_status("Succeeded");
             self.handle(&ended).await;
         }
+        if self.case.start == Start::Cluttered {
+            // So the execution does not serve what happens now.
+            advance(Duration::from_mins(10)).await;
+            self.simulator.world().code_deployed("restored");
+            self.simulator.world().code_deployed("cancelled");
+            advance(Duration::from_mins(1)).await;
+            self.clutter();
+        }
+    }
+
+    fn clutter(&self) {
+        let mut world = self.simulator.world();
+        world.code_rolled_back("rollback");
+        for number in 0..150 {
+            world.end_code_pipeline(&format!("failed-{number}"), "Failed");
+        }
+        for alarm in ["off", "suppressed", "muted"] {
+            world.change_alarm(alarm, "ALARM");
+        }
+        world.cloudwatch.alarm_mut("off").has_actions = false;
+        world.cloudwatch.alarm_mut("suppressed").kind = AlarmKind::Composite;
+        world.cloudwatch.alarm_mut("suppressed").suppressed_by = Some("WaitPeriod".to_owned());
+        world.cloudwatch.alarm_mut("muted").is_muted = true;
     }
 
     /// Something happens, and its event is lost.
@@ -313,7 +350,7 @@ impl<'c> Scene<'c> {
 
     async fn reach_start(&mut self) {
         match self.case.start {
-            Start::New | Start::Idle | Start::Engaged | Start::HeldWhileRunning => {}
+            Start::New | Start::Idle | Start::Engaged | Start::HeldWhileRunning | Start::Cluttered => {}
             Start::Ended => drop(self.set_status("Succeeded")),
             Start::HalfEngaged(writes) => {
                 // The execution is retried.
