@@ -138,7 +138,7 @@ pub enum Start {
 }
 
 impl Start {
-    pub const SOME: [Self; 5] = [Self::Engaged, Self::Ended, Self::HalfEngaged(2), Self::Held, Self::Cluttered];
+    pub const SOME: [Self; 2] = [Self::Engaged, Self::Ended];
 
     /// One of each kind.
     pub const MAIN: [Self; 7] = [

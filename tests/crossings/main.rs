@@ -238,13 +238,17 @@ fn scope() -> Scope {
     }
 }
 
-/// These events in every state.
+/// These events in every state of the scope.
 fn cases(events: &[Vec<Event>]) -> Vec<Case> {
     let (states, tokens) = match scope() {
         Scope::Some => (&Start::SOME[..], &[ReusedToken::SameExecution][..]),
         Scope::Main => (&Start::MAIN[..], &[ReusedToken::SameExecution][..]),
         Scope::All => (&Start::ALL[..], &[ReusedToken::SameExecution, ReusedToken::RefusedForGood][..]),
     };
+    cases_in(states, tokens, events)
+}
+
+fn cases_in(states: &[Start], tokens: &[ReusedToken], events: &[Vec<Event>]) -> Vec<Case> {
     let mut cases = Vec::new();
     for events in events {
         for start in states {
@@ -313,7 +317,7 @@ fn every_defect_is_found() {
     ] {
         let terms = terms(Order::OldestFirst, Some(defect));
         let is_crossing = events.len() == 2;
-        let cases = cases(&[events]);
+        let cases = cases_in(&Start::MAIN, &[ReusedToken::SameExecution], &[events]);
         let found = match is_crossing {
             true => explore(&cases, async |case| cross_everywhere(case, terms, 2).await),
             false => explore(&cases, async |case| kill_everywhere(case, terms).await),
