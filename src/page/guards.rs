@@ -1,4 +1,4 @@
-//! The guards on the page, in the order in which people think of them.
+//! The guards on the page: build stage, schedule rule, drift rule.
 
 use maud::{Markup, html};
 

@@ -289,7 +289,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
     }
 }
 
-/// A shape for each trigger, so that nobody needs to tell colours apart.
+/// Each trigger has its own shape, for readers who cannot see the colours.
 fn shape(trigger: &str) -> Markup {
     html! {
         @match trigger {

@@ -1,6 +1,7 @@
-//! How something is: its colour, and the symbol and the word beside it. Nothing is told by a colour alone.
+//! The state of a thing on the page: good, bad, waiting and so on. Each state has a colour and a symbol, so a reader who cannot see the
+//! colour sees the symbol.
 
-/// How something is.
+/// The state of a thing on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
