@@ -139,7 +139,7 @@ async fn catch_up<'a>(
     // Mutes, refused starts and the tag: none of them stops the others.
     let mut errors: Vec<Error> = Vec::new();
     let mut waiting = None;
-    // Another invocation may write a tag after this one has removed it.
+    // Another invocation may write a tag after this one has removed it. The next heartbeat serves that tick.
     let mut tick_is_done = false;
     for _ in 0..TRIES {
         let plan = match make_plan(invocation, &mut observed, &mut found, tick_is_done, outcome).await {
@@ -162,9 +162,13 @@ async fn catch_up<'a>(
         match started {
             Ok(()) => break,
             Err(Unstarted::Finding(occurrence, error)) => {
+                match error.is_not_started() {
+                    // The same token gets the same answer, 15 seconds later.
+                    true => found.leave_out_token_of(&occurrence),
+                    false => found.leave_out(&occurrence),
+                }
+                tick_is_done |= found.tick.is_none();
                 errors.push(error);
-                tick_is_done |= occurrence.trigger == Trigger::Schedule;
-                found.leave_out(&occurrence);
             }
             Err(Unstarted::All(error)) => {
                 errors.push(error);

@@ -823,6 +823,34 @@ async fn a_deployment_that_sagemaker_does_not_start_does_not_stop_the_drift() {
     assert!(lab.take_metrics().contains(&"Started 1".to_owned()));
 }
 
+/// Ticks and drift that see the same newest execution share a token. SageMaker answers each of them with the execution that was
+/// deleted, and the router looks 15 seconds for it.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_sagemaker_answers_with_a_deleted_execution_is_sent_once() {
+    let lab = Lab::with_alarms(&[]);
+    lab.simulator.world().sagemaker.reused_token = ReusedToken::SameExecution;
+    lab.goes_off(ALARM);
+    lab.goes_off(STAGING_ALARM);
+    tokio::time::advance(HOUR).await;
+    assert_eq!(lab.heartbeat().await["action"], "started");
+    lab.end_all("Succeeded");
+    lab.heartbeat_after(MINUTE).await;
+    lab.simulator.world().sagemaker.limit = Some(0);
+    assert_eq!(lab.send(lab.tick()).await["action"], "deferred");
+    lab.simulator.world().sagemaker.limit = None;
+    lab.simulator.world().sagemaker.executions.clear();
+    lab.deployed("3f0c");
+    tokio::time::advance(HOUR).await;
+    let refused = Fault::Refused("ValidationException");
+    lab.simulator.world().inject(fault::about("StartPipelineExecution", "code-3f0c", refused));
+    lab.take_calls();
+    let error = lab.refused(sample_event("heartbeat")).await;
+    assert!(error.contains("as code-3f0c") && error.contains("but finds no such execution"), "{error}");
+    assert_eq!(lab.take_calls().iter().filter(|call| *call == "StartPipelineExecution").count(), 2);
+    lab.assert_released();
+    assert!(lab.tag().is_some(), "the tick is still owed");
+}
+
 /// A tick was answered since it was owed, and the first finding is refused: the heartbeat plans a second time.
 #[tokio::test(start_paused = true)]
 async fn a_tag_that_is_not_needed_is_removed_once() {

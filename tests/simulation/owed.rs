@@ -215,7 +215,8 @@ pub fn owed(world: &World, history: &History, now: Time) -> Vec<Owed> {
         return vec![];
     }
     if !history.has_actions {
-        let newest = newest.filter(|newest| rolled_back(world, &newest.id).is_none());
+        // The heartbeat itself may release code that waits before the stage. Only the next one finds that it is deployed.
+        let newest = newest.filter(|newest| newest.ended <= now && rolled_back(world, &newest.id).is_none());
         let cause = |newest: &&EndedExecution| Cause::Deployment(newest.ended + history.codepipeline_ahead);
         let open = newest.filter(|newest| is_open(cause(newest)));
         let name = |id: &str| Some(format!("code-{id}"));
