@@ -51,7 +51,7 @@ pub(crate) enum Fault {
     /// SageMaker returned the ARN of an execution that it does not find. The pipeline was deleted and made again, for example, and the
     /// start's token is known from before.
     #[error(
-        "SageMaker answered the start with {execution_arn}, but finds no such execution: start one by hand (aws sagemaker start-pipeline-execution)"
+        "SageMaker answered the start with {execution_arn}, but finds no such execution: if it does not appear within minutes, start one by hand (aws sagemaker start-pipeline-execution)"
     )]
     NotStarted { execution_arn: String },
     /// A request that can never be served.

@@ -1,11 +1,11 @@
-//! Systematic crossings. Every pair of events runs in every state of the project, with every placement of the switches between
-//! the two invocations' calls. One invocation is also killed at every possible point.
+//! Systematic crossings. In states of the project, every pair of events runs with every placement of the switches between the two
+//! invocations' calls. One invocation is also killed at every possible point.
 //!
 //! The router and the SDK clients are the real ones. A schedule states how many calls each invocation makes before the other one
 //! continues. When both have ended, a heartbeat follows, and the invariants of ARCHITECTURE.md are checked.
 //!
 //! `SWITCHES=2` sets the number of switches of a schedule, besides the one at an invocation's end. The default is one.
-//! `CROSSINGS=main` runs one state of each kind. The default is only some of these. `CROSSINGS=all` runs all states, both
+//! Without `CROSSINGS`, two states are run. `CROSSINGS=main` runs one state of each kind. `CROSSINGS=all` runs all states, both
 //! behaviours of a reused token, and both orders of calls that are made at once.
 #![allow(
     clippy::unwrap_used,
