@@ -77,9 +77,12 @@ impl Error {
         })
     }
 
-    /// Whether the only fault is that SageMaker has not carried out a start.
-    pub(crate) fn is_not_started(&self) -> bool {
-        self.0.iter().all(|fault| matches!(fault, Fault::NotStarted { .. }))
+    /// The ARN of the execution that SageMaker returned and does not find, if that is the only fault.
+    pub(crate) fn not_started(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Fault::NotStarted { execution_arn }] => Some(execution_arn),
+            _ => None,
+        }
     }
 
     /// Whether a call found that its resource does not exist.

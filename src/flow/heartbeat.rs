@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
 use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
-use crate::flow::retrain::{Finder, finish, forget_tick, start_execution};
+use crate::flow::retrain::{Ensured, Finder, LOOKS, finish, forget_tick, start_execution};
 use crate::flow::{Error, Invocation, both};
 use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag, Trigger};
 use crate::outcome::{Action, Outcome};
@@ -139,8 +139,10 @@ async fn catch_up<'a>(
     // Mutes, refused starts and the tag: none of them stops the others.
     let mut errors: Vec<Error> = Vec::new();
     let mut waiting = None;
-    // Another invocation may write a tag after this one has removed it. The next heartbeat serves that tick.
+    // Another invocation may write a tag after this one has removed it.
     let mut tick_is_done = false;
+    // Executions that SageMaker returned and does not find.
+    let mut absent: Vec<String> = Vec::new();
     for _ in 0..TRIES {
         let plan = match make_plan(invocation, &mut observed, &mut found, tick_is_done, outcome).await {
             Ok((plan, failures)) => {
@@ -157,18 +159,16 @@ async fn catch_up<'a>(
             waiting = Some(sentences(&plan));
         }
         tick_is_done |= plan.tag_is_obsolete;
-        let (started, forgotten) = carry_out(invocation, plan, &mut observed, found.tick.as_ref(), outcome).await;
+        let (started, forgotten) =
+            carry_out(invocation, plan, &mut observed, found.tick.as_ref(), &absent, outcome).await;
         errors.extend(forgotten.err().map(Error::from));
         match started {
             Ok(()) => break,
             Err(Unstarted::Finding(occurrence, error)) => {
-                match error.is_not_started() {
-                    // The same token gets the same answer, 15 seconds later.
-                    true => found.leave_out_token_of(&occurrence),
-                    false => found.leave_out(&occurrence),
-                }
-                tick_is_done |= found.tick.is_none();
+                absent.extend(error.not_started().map(str::to_owned));
                 errors.push(error);
+                tick_is_done |= occurrence.trigger == Trigger::Schedule;
+                found.leave_out(&occurrence);
             }
             Err(Unstarted::All(error)) => {
                 errors.push(error);
@@ -274,6 +274,7 @@ async fn carry_out<'a>(
     plan: Plan,
     observed: &mut Observed<'a>,
     tick: Option<&(String, TickTag)>,
+    absent: &[String],
     outcome: &mut Outcome,
 ) -> (Result<(), Unstarted>, Result<(), CallError>) {
     let obsolete = aws::schedule_rule(&observed.snapshot.guards)
@@ -285,16 +286,17 @@ async fn carry_out<'a>(
             None => Ok(()),
         }
     };
-    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, outcome), forget)
+    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, absent, outcome), forget)
 }
 
 /// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
-/// the two loses nothing.
+/// the two loses nothing. `absent` are the executions for which this heartbeat has looked already.
 async fn start_next<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
     snapshot: &mut Snapshot<'a>,
     tick: Option<&(String, TickTag)>,
+    absent: &[String],
     outcome: &mut Outcome,
 ) -> Result<(), Unstarted> {
     let occurrence = match plan.next {
@@ -326,9 +328,14 @@ async fn start_next<'a>(
         Err(error) if !error.is_retryable() => return Err(Unstarted::Finding(occurrence, error)),
         Err(error) => return Err(Unstarted::All(error)),
     };
-    let is_started = match finish(invocation, &occurrence, ensured, snapshot, outcome).await {
+    // Ticks and drift share a token, and so may get the same execution. To look for it takes 15 seconds, so that is done once.
+    let looks: &[Duration] = match &ensured {
+        Ensured::Started(arn) if absent.iter().any(|absent| absent == arn.as_str()) => &[],
+        _ => &LOOKS,
+    };
+    let is_started = match finish(invocation, &occurrence, ensured, looks, snapshot, outcome).await {
         Ok(is_started) => is_started,
-        Err(error) if error.is_not_started() => return Err(Unstarted::Finding(occurrence, error)),
+        Err(error) if error.not_started().is_some() => return Err(Unstarted::Finding(occurrence, error)),
         Err(error) => return Err(Unstarted::All(error)),
     };
     if is_started {

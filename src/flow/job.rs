@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use crate::aws::{Accepted, CallError, JobResult};
 use crate::flow::interlock::{converge, distrust_the_list, failed_steps, observe};
-use crate::flow::retrain::{Ensured, finish, observe_and_ensure};
+use crate::flow::retrain::{Ensured, LOOKS, finish, observe_and_ensure};
 use crate::flow::{Error, Invocation, both, chain};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint};
 use crate::outcome::{Action, Outcome};
@@ -67,7 +67,7 @@ async fn start_or_find(
     };
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
-    let finished = finish(invocation, occurrence, ensured, &mut snapshot, outcome).await;
+    let finished = finish(invocation, occurrence, ensured, &LOOKS, &mut snapshot, outcome).await;
     let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) async fn retrain(
 ) -> Result<(), Error> {
     let (ensured, mut snapshot) = observe_and_ensure(invocation, occurrence, outcome).await?;
     let is_deferred = matches!(ensured, Ensured::Deferred);
-    finish(invocation, occurrence, ensured, &mut snapshot, outcome).await?;
+    finish(invocation, occurrence, ensured, &LOOKS, &mut snapshot, outcome).await?;
     match (occurrence.memory, occurrence.at) {
         // An earlier try may have noted that the tick is owed. The tick is answered now.
         (Memory::TickTag, Some(at)) if !is_deferred => forget_tick(&snapshot, &TickTag::Since(at)).await,
@@ -316,11 +316,12 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
 
 /// The pauses between the looks for what a list does not show yet: an execution that was started, or the success of a deployment. 15
 /// seconds in all.
-const LOOKS: [Duration; 4] =
+pub(crate) const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns whether
-/// the occurrence's own execution was started. The snapshot becomes the newest observation.
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. `looks` are the
+/// pauses while SageMaker does not show it. Returns whether the occurrence's own execution was started. The snapshot becomes the newest
+/// observation.
 ///
 /// # Errors
 /// [`Error`] as [`converge`]; if SageMaker returned the ended execution of another occurrence, or one that it does not find.
@@ -328,6 +329,7 @@ pub(crate) async fn finish<'a>(
     invocation: &Invocation<'a>,
     occurrence: &Occurrence,
     ensured: Ensured,
+    looks: &[Duration],
     snapshot: &mut Snapshot<'a>,
     outcome: &mut Outcome,
 ) -> Result<bool, Error> {
@@ -336,11 +338,11 @@ pub(crate) async fn finish<'a>(
     };
     snapshot.hints.push(StatusHint { arn: arn.clone(), status: ExecutionStatus::Active });
     *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
-    for pause in LOOKS {
+    for pause in looks {
         if snapshot.finds(&arn) {
             break;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(*pause).await;
         *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
     }
     // For a token that was used before, SageMaker may return the execution that the token started.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Mode, Occurrence, TickSender, TickTag, Trigger};
 use crate::policy::training::{self, Brake};
 use crate::policy::verdict::{self, Evidence, Verdict};
-use crate::policy::{DRAINED, Situation, age, start, trigger};
+use crate::policy::{DRAINED, Situation, age, trigger};
 
 /// What a heartbeat found that may ask for a retraining.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,16 +32,6 @@ impl Found {
                 .retain(|alarm| trigger::drift(&alarm.name, alarm.changed, Memory::AwsState).key != occurrence.key),
             // No heartbeat finds them.
             Trigger::Job | Trigger::Request { .. } => {}
-        }
-    }
-
-    /// Leaves out every finding whose start would send the token of this one.
-    pub(crate) fn leave_out_token_of(&mut self, occurrence: &Occurrence) {
-        if start::shares_its_token(occurrence.trigger) {
-            self.tick = None;
-            self.alarms.clear();
-        } else {
-            self.leave_out(occurrence);
         }
     }
 }

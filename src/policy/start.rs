@@ -27,25 +27,21 @@ pub(crate) fn request(occurrence: &Occurrence, situation: &Situation<'_>) -> Sta
     let display_name = display_name(occurrence);
     // AWS does not document the scope of a token, so every token contains the pipeline's name.
     let pipeline = situation.pipeline.to_ascii_lowercase();
-    let token = if shares_its_token(occurrence.trigger) {
-        let newest = situation.executions.first().map_or("none", |e| e.arn.as_str());
-        digest(&["next after", &pipeline, newest])
-    } else {
-        digest(&["occurrence", &pipeline, &display_name])
+    let token = match occurrence.trigger {
+        // Each occurrence gets one execution, so the token is made of the occurrence.
+        Trigger::Deployment | Trigger::Job | Trigger::Request { .. } => {
+            digest(&["occurrence", &pipeline, &display_name])
+        }
+        // A compare-and-swap on the history: routers that saw the same newest execution send the same token.
+        Trigger::Schedule | Trigger::Drift => {
+            let newest = situation.executions.first().map_or("none", |e| e.arn.as_str());
+            digest(&["next after", &pipeline, newest])
+        }
     };
     // An event without a time is sent by hand: it happens now.
     let time = rfc3339(occurrence.at.unwrap_or(situation.now));
     let parameters = situation.parameters.of(occurrence, &time);
     StartRequest { display_name, token, description: occurrence.description.clone(), parameters }
-}
-
-/// Whether the token is a compare-and-swap on the history: ticks and drift that saw the same newest execution send the same one.
-/// Anything else gets an execution of its own, so its token is made of the occurrence.
-pub(crate) fn shares_its_token(trigger: Trigger) -> bool {
-    match trigger {
-        Trigger::Schedule | Trigger::Drift => true,
-        Trigger::Deployment | Trigger::Job | Trigger::Request { .. } => false,
-    }
 }
 
 /// Whether SageMaker returned, for a start, the execution of another occurrence. AWS does not document what SageMaker does with a

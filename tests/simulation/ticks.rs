@@ -13,12 +13,21 @@ use crate::owed::{TOLERANCE, tick_name};
 /// A time that is further ahead than this says nothing about the event.
 const FAR: Duration = Duration::from_mins(5);
 
+struct Deferred {
+    /// The display name that its execution would have.
+    name: String,
+    /// What an execution must not be older than, to serve it.
+    time: Time,
+    /// Since when it waits at the latest. Its time may be ahead of the clock.
+    since: Time,
+}
+
 #[derive(Default)]
 pub struct Ticks {
     /// The display name that each tick's execution would have, and the tick's time.
     times: BTreeMap<String, Time>,
-    /// The ticks that wait for a heartbeat: display name, and the event's time.
-    deferred: Vec<(String, Time)>,
+    /// The ticks that wait for a heartbeat.
+    deferred: Vec<Deferred>,
     /// The display names of the ticks that were answered without a deferral.
     answered: BTreeSet<String>,
     /// When each tick came whose time was far ahead of the clock.
@@ -54,13 +63,14 @@ impl Ticks {
     /// A later copy of the event meets an execution that runs. So the tick is dropped, and no heartbeat has to serve it.
     pub fn drop_for_a_running_execution(&mut self, event: &Value) {
         let dropped = name(event);
-        self.deferred.retain(|(name, _)| *name != dropped);
+        self.deferred.retain(|tick| tick.name != dropped);
     }
 
     /// A heartbeat has to serve the tick. If its time is far ahead, it counts as a tick of `now`.
     pub fn defer(&mut self, event: &Value, now: Time) {
-        let time = time_of(event);
-        self.deferred.push((name(event), if time > now + FAR { now } else { time }));
+        let stated = time_of(event);
+        let time = if stated > now + FAR { now } else { stated };
+        self.deferred.push(Deferred { name: name(event), time, since: time.min(now) });
     }
 
     /// Something may have dropped an owed tick.
@@ -91,12 +101,12 @@ impl Ticks {
 
     /// Checks that every deferred tick was served, or that somebody removed it.
     pub fn check(&self, world: &World) -> Result<(), String> {
-        for (_, tick) in &self.deferred {
-            let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *tick);
+        for Deferred { time, since, .. } in &self.deferred {
+            let is_served = world.sagemaker.executions.iter().any(|e| e.created + TOLERANCE >= *time);
             let newest = world.sagemaker.executions.last();
             let has_start_times = newest.is_none_or(|newest| newest.has_start_time);
-            if !is_served && self.dropped + TOLERANCE < *tick && has_start_times {
-                return Err(format!("the tick of {tick:?} was deferred and never served"));
+            if !is_served && self.dropped + TOLERANCE < *since && has_start_times {
+                return Err(format!("the tick of {time:?} was deferred and never served"));
             }
         }
         Ok(())
