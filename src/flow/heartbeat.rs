@@ -328,10 +328,11 @@ async fn start_next<'a>(
         Err(error) if !error.is_retryable() => return Err(Unstarted::Finding(occurrence, error)),
         Err(error) => return Err(Unstarted::All(error)),
     };
-    // Ticks and drift share a token, and so may get the same execution. To look for it takes 15 seconds, so that is done once.
-    let looks: &[Duration] = match &ensured {
-        Ensured::Started(arn) if absent.iter().any(|absent| absent == arn.as_str()) => &[],
-        _ => &LOOKS,
+    // Ticks and drift share a token, and so may get the same execution. To look for it takes 15 seconds, so that is done once. The guards
+    // were set for it, and reads may lag behind that.
+    let looks = match &ensured {
+        Ensured::Started(arn) if absent.iter().any(|absent| absent == arn.as_str()) => &LOOKS[..1],
+        _ => &LOOKS[..],
     };
     let is_started = match finish(invocation, &occurrence, ensured, looks, snapshot, outcome).await {
         Ok(is_started) => is_started,
