@@ -838,6 +838,8 @@ async fn an_execution_that_sagemaker_does_not_find_is_looked_for_once_and_the_ne
         lab.end_all("Succeeded");
         lab.heartbeat_after(MINUTE).await;
         lab.simulator.world().sagemaker.executions.clear();
+        // The guards read as they were before the second start.
+        lab.simulator.world().codepipeline.read_lag = Duration::from_millis(600);
         lab.take_calls();
         let begins = tokio::time::Instant::now();
         let error = lab.refused(sample_event("heartbeat")).await;
