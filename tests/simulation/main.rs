@@ -218,7 +218,7 @@ const KINDS: [fn(u64) -> History; 6] =
 /// used in two tries, and a fault fails the last try. 4157: the last heartbeat starts an execution. It ends while reads lag, so
 /// one more heartbeat is needed. 3392: a tick of EventBridge Scheduler comes when two executions have ended, and the list shows both as
 /// active.
-const REGRESSION_SEEDS: [u64; 3] = [36967, 4157, 3392];
+const REGRESSION_SEEDS: [u64; 5] = [36967, 4157, 3392, 5310, 7127];
 
 #[test]
 fn the_invariants_hold_for_the_regression_seeds() {
