@@ -13,7 +13,7 @@ use crate::aws::{self, CallError, ObservedAlarms};
 use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
 use crate::flow::retrain::{Ensured, Finder, LOOKS, finish, forget_tick, start_execution};
 use crate::flow::{Error, Invocation, both};
-use crate::model::{Alarm, Deployment, Memory, Mode, Mutes, Occurrence, TickTag, Trigger};
+use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Mode, Mutes, Occurrence, TickTag, Trigger};
 use crate::outcome::{Action, Outcome};
 use crate::policy::plan::{self, Found, Next, Plan, WhyNothing};
 use crate::policy::training;
@@ -141,8 +141,6 @@ async fn catch_up<'a>(
     let mut waiting = None;
     // Another invocation may write a tag after this one has removed it.
     let mut tick_is_done = false;
-    // Executions that SageMaker returned and does not find.
-    let mut absent: Vec<String> = Vec::new();
     for _ in 0..TRIES {
         let plan = match make_plan(invocation, &mut observed, &mut found, tick_is_done, outcome).await {
             Ok((plan, failures)) => {
@@ -160,12 +158,11 @@ async fn catch_up<'a>(
         }
         tick_is_done |= plan.tag_is_obsolete;
         let (started, forgotten) =
-            carry_out(invocation, plan, &mut observed, found.tick.as_ref(), &absent, outcome).await;
+            carry_out(invocation, plan, &mut observed, found.tick.as_ref(), &errors, outcome).await;
         errors.extend(forgotten.err().map(Error::from));
         match started {
             Ok(()) => break,
             Err(Unstarted::Finding(occurrence, error)) => {
-                absent.extend(error.not_started().map(str::to_owned));
                 errors.push(error);
                 tick_is_done |= occurrence.trigger == Trigger::Schedule;
                 found.leave_out(&occurrence);
@@ -274,7 +271,7 @@ async fn carry_out<'a>(
     plan: Plan,
     observed: &mut Observed<'a>,
     tick: Option<&(String, TickTag)>,
-    absent: &[String],
+    errors: &[Error],
     outcome: &mut Outcome,
 ) -> (Result<(), Unstarted>, Result<(), CallError>) {
     let obsolete = aws::schedule_rule(&observed.snapshot.guards)
@@ -286,17 +283,17 @@ async fn carry_out<'a>(
             None => Ok(()),
         }
     };
-    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, absent, outcome), forget)
+    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, errors, outcome), forget)
 }
 
 /// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
-/// the two loses nothing. `absent` are the executions for which this heartbeat has looked already.
+/// the two loses nothing. `errors` are those of this heartbeat's earlier tries.
 async fn start_next<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
     snapshot: &mut Snapshot<'a>,
     tick: Option<&(String, TickTag)>,
-    absent: &[String],
+    errors: &[Error],
     outcome: &mut Outcome,
 ) -> Result<(), Unstarted> {
     let occurrence = match plan.next {
@@ -330,8 +327,9 @@ async fn start_next<'a>(
     };
     // Ticks and drift share a token, and so may get the same execution. To look for it takes 15 seconds, so that is done once. The guards
     // were set for it, and reads may lag behind that.
+    let is_absent = |arn: &ExecutionArn| errors.iter().any(|error| error.not_started() == Some(arn.as_str()));
     let looks = match &ensured {
-        Ensured::Started(arn) if absent.iter().any(|absent| absent == arn.as_str()) => &LOOKS[..1],
+        Ensured::Started(arn) if is_absent(arn) => &LOOKS[..1],
         _ => &LOOKS[..],
     };
     let is_started = match finish(invocation, &occurrence, ensured, looks, snapshot, outcome).await {
