@@ -329,7 +329,7 @@ async function illustrate() {
   await press("prod-alarm");
   await press("disable-schedule");
   await press("advance-60");
-  await page.setViewport({ width: 1400, height: 1480 });
+  await page.setViewport({ width: 1400, height: 780 });
   await page.mouse.move(0, 0);
   await new Promise((done) => setTimeout(done, 500));
   await page.evaluate(() => scrollTo(0, 0));

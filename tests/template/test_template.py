@@ -868,8 +868,8 @@ def test_the_stack_says_its_version():
 
 
 def guide_with_values():
-    """The deployment guide with the values of the shell's variables."""
-    guide = (ROOT / "docs" / "deployment.md").read_text()
+    """The guide for cargo-lambda alone with the values of the shell's variables."""
+    guide = (ROOT / "docs" / "cargo-lambda.md").read_text()
     names = {"account": "123456789012", "region": "us-east-1", "project": "nyctaxi", "pipeline": "nyctaxi-pipeline"}
     names |= {"codepipeline": "sagemaker-nyctaxi-build", "function": "drift-router-nyctaxi"}
     for name in sorted(names, key=len, reverse=True):
