@@ -1,5 +1,6 @@
 //! The context of an invocation, and the flows' error. A flow observes, carries out what `policy` decides, and verifies.
 //!
+//! - [`observation`]: executions and guards, read at once.
 //! - [`interlock`]: observe, compare, apply, observe again, until every guard is as it should be.
 //! - [`retrain`]: make sure that an occurrence has its execution.
 //! - [`heartbeat`]: set the guards, then carry out the plan.
@@ -9,6 +10,7 @@
 pub(crate) mod heartbeat;
 pub(crate) mod interlock;
 pub(crate) mod job;
+pub(crate) mod observation;
 pub(crate) mod retrain;
 pub(crate) mod status;
 
@@ -85,6 +87,11 @@ impl Error {
         }
     }
 
+    /// Whether a start's token is known from another request.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_conflict()))
+    }
+
     /// Whether a call found that its resource does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_not_found()))
@@ -111,6 +118,11 @@ impl Error {
     /// One error for all guards that could not be read or set, or `None` if there is none.
     pub(crate) fn of_guards(guards: impl IntoIterator<Item = CallError>) -> Option<Self> {
         Self::of(guards.into_iter().map(Fault::Guard))
+    }
+
+    /// One error with the faults of all, if there is any.
+    pub(crate) fn all(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        errors.into_iter().reduce(|error, other| error.and(Some(other))).map_or(Ok(()), Err)
     }
 
     fn of(faults: impl Iterator<Item = Fault>) -> Option<Self> {

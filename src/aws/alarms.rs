@@ -92,7 +92,7 @@ impl Alarms {
     }
 
     /// Whether a mute rule that is active now names the alarm.
-    pub(crate) async fn is_muted(&self, alarm: &str) -> Result<bool, CallError> {
+    pub(crate) async fn mutes(&self, alarm: &str) -> Result<Mutes, CallError> {
         let call = self.client().list_alarm_mute_rules().alarm_name(alarm).statuses(AlarmMuteRuleStatus::Active);
         let mut pages = call.into_paginator().send();
         for _ in 0..MOST_PAGES {
@@ -101,7 +101,7 @@ impl Alarms {
                 Ok(page) => page,
                 // An endpoint without mute rules, as in a partition that gets them later, mutes nothing.
                 Err(error) if error.code().is_some_and(|code| code.starts_with("UnknownOperation")) => {
-                    return Ok(false);
+                    return Ok(Mutes::None);
                 }
                 Err(error) => {
                     let operation = format!("read the mute rules of alarm {alarm}");
@@ -109,10 +109,10 @@ impl Alarms {
                 }
             };
             if page.alarm_mute_rule_summaries.is_some_and(|rules| !rules.is_empty()) {
-                return Ok(true);
+                return Ok(Mutes::Active);
             }
         }
-        Ok(false)
+        Ok(Mutes::None)
     }
 
     fn client(&self) -> &Client {

@@ -36,6 +36,8 @@ enum Cause {
     Managed,
     /// A quota of the account is used up.
     Limit,
+    /// The token of a start is known from another request.
+    TokenUsed,
     /// The service throttles the calls.
     Throttled,
     /// The service refuses the call for another reason, such as a conflict with another call. This is temporary.
@@ -52,6 +54,8 @@ impl Cause {
             Some("ValidationException" | "ValidationError" | "LimitExceededException") => Self::Invalid,
             Some("ManagedRuleException") => Self::Managed,
             Some("ResourceLimitExceeded") => Self::Limit,
+            // Of the calls that the router makes, only StartPipelineExecution has this error.
+            Some("ConflictException") => Self::TokenUsed,
             Some(code) if code.contains("Throttl") || code == "TooManyRequestsException" => Self::Throttled,
             Some(code) if !code.starts_with("Internal") && !code.contains("Unavailable") => Self::Conflict,
             _ => Self::Unavailable,
@@ -68,6 +72,9 @@ impl Cause {
             Self::Limit => {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
+            Self::TokenUsed => "SageMaker has seen the start's token with another request. The event will be tried again. If this stays so, \
+                                start an execution by hand (aws sagemaker start-pipeline-execution)"
+                .into(),
             Self::Throttled => "AWS throttles the calls; the event will be tried again".into(),
             Self::Conflict => "AWS refused the call; the event will be tried again".into(),
             Self::Unavailable => "AWS was unavailable; the event will be tried again".into(),
@@ -107,6 +114,11 @@ impl CallError {
     /// Whether a quota of the account is used up.
     pub(crate) fn is_limit(&self) -> bool {
         self.cause == Cause::Limit
+    }
+
+    /// Whether SageMaker knows the token of a start from another request.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.cause == Cause::TokenUsed
     }
 
     /// Whether the service does not accept the request.

@@ -6,14 +6,15 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
-use crate::flow::interlock::{Snapshot, converge_and_answer, drain, observe};
-use crate::flow::retrain::{Ensured, Finder, LOOKS, finish, forget_tick, start_execution};
-use crate::flow::{Error, Invocation, both};
-use crate::model::{Alarm, Deployment, ExecutionArn, Memory, Mode, Mutes, Occurrence, TickTag, Trigger};
+use crate::flow::interlock::{converge_and_answer, drain, observe_or_release};
+use crate::flow::observation::Snapshot;
+use crate::flow::retrain::{Finder, finish, forget_tick, start_execution};
+use crate::flow::{Error, Invocation};
+use crate::model::{Alarm, Deployment, Mode, Mutes, Occurrence, TickTag, Trigger};
 use crate::outcome::{Action, Outcome};
 use crate::policy::plan::{self, Found, Next, Plan, WhyNothing};
 use crate::policy::training;
@@ -24,17 +25,11 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
     if invocation.config.mode == Mode::Drain {
         return drain(invocation, outcome).await.map(drop);
     }
-    // A slow or failing CloudWatch does not delay the interlock.
-    let sources = async {
-        match invocation.config.heartbeat_starts() {
-            true => read_sources(invocation).await,
-            false => Sources::default(),
-        }
-    };
-    let (observed, sources) = tokio::join!(observe_guards(invocation, outcome), sources);
     if !invocation.config.heartbeat_starts() {
-        return observed.map(drop);
+        return observe_guards(invocation, outcome).await.map(drop);
     }
+    // A slow or failing CloudWatch does not delay the interlock.
+    let (observed, sources) = tokio::join!(observe_guards(invocation, outcome), read_sources(invocation));
     let Sources { deployments, alarms, failures } = sources;
     if let Some(alarms) = &alarms {
         note_missing(alarms, &invocation.config.drift_alarms, outcome);
@@ -42,7 +37,7 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
     let ObservedAlarms { in_alarm, undated, .. } = alarms.unwrap_or_default();
     let caught_up = match observed {
         Ok(observed) => {
-            let tick = tick_tag(&observed.snapshot);
+            let tick = found_tick(&observed.snapshot);
             let found = Found { deployments, tick, alarms: in_alarm };
             catch_up(invocation, observed, found, failures.is_empty(), outcome).await
         }
@@ -52,7 +47,7 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
         outcome.add_reason(&format!("CloudWatch returns no time of change for alarm {alarm}"));
     }
     // A source that could not be read stops nothing else. It fails the heartbeat at its end.
-    join_failures(caught_up, failures)
+    Error::all(caught_up.err().into_iter().chain(Error::of_calls(failures)))
 }
 
 /// Notes whether none of the listed alarms exists. Some of the default names usually do not.
@@ -68,14 +63,6 @@ fn note_missing(alarms: &ObservedAlarms, listed: &[String], outcome: &mut Outcom
     }
 }
 
-/// The result, with calls that failed beside it.
-fn join_failures(result: Result<(), Error>, failures: Vec<CallError>) -> Result<(), Error> {
-    match Error::of_calls(failures) {
-        Some(failed) => both(result, Err::<(), _>(failed)).map(drop),
-        None => result,
-    }
-}
-
 /// A snapshot, and when it was complete.
 #[derive(Debug)]
 struct Observed<'g> {
@@ -85,7 +72,7 @@ struct Observed<'g> {
 
 /// Observes and sets the guards.
 async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) -> Result<Observed<'a>, Error> {
-    let mut snapshot = observe(invocation, vec![], &[], outcome).await?;
+    let mut snapshot = observe_or_release(invocation, &[], &[], outcome).await?;
     let age = training::age_of_newest(&snapshot.executions, invocation.aws.now());
     outcome.training_age_seconds = age.map(|age| age.as_secs());
     converge_and_answer(invocation, &mut snapshot, outcome).await?;
@@ -94,7 +81,7 @@ async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) 
 
 /// Where a heartbeat finds occurrences whose events were lost. The schedule rule's tag is not here: the guards' observation reads
 /// it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) deployments: Vec<Deployment>,
     /// `None` if they could not be read.
@@ -157,13 +144,16 @@ async fn catch_up<'a>(
             waiting = Some(sentences(&plan));
         }
         tick_is_done |= plan.tag_is_obsolete;
-        let (started, forgotten) =
-            carry_out(invocation, plan, &mut observed, found.tick.as_ref(), &errors, outcome).await;
+        let (started, forgotten) = carry_out(invocation, plan, &mut observed, &errors, outcome).await;
         errors.extend(forgotten.err().map(Error::from));
         match started {
             Ok(()) => break,
             Err(Unstarted::Finding(occurrence, error)) => {
-                errors.push(error);
+                // Ticks and drift share a token, and so may get the same execution. It is reported once.
+                let is_reported = |arn| errors.iter().any(|earlier| earlier.not_started() == Some(arn));
+                if !error.not_started().is_some_and(is_reported) {
+                    errors.push(error);
+                }
                 tick_is_done |= occurrence.trigger == Trigger::Schedule;
                 found.leave_out(&occurrence);
             }
@@ -176,7 +166,7 @@ async fn catch_up<'a>(
     for sentence in waiting.into_iter().flatten() {
         outcome.add_reason(&sentence);
     }
-    errors.into_iter().reduce(|error, other| error.and(Some(other))).map_or(Ok(()), Err)
+    Error::all(errors)
 }
 
 /// Makes the plan. If drift may be started next, reads the mutes first. If the observation has become old, repeats it. Also returns
@@ -188,17 +178,17 @@ async fn make_plan<'a>(
     tick_is_done: bool,
     outcome: &mut Outcome,
 ) -> Result<(Plan, Vec<CallError>), Error> {
-    found.tick = tick_tag(&observed.snapshot).filter(|_| !tick_is_done);
+    found.tick = found_tick(&observed.snapshot).filter(|_| !tick_is_done);
     let plan = plan::make(found, &observed.snapshot.situation(invocation));
     let mut failures = Vec::new();
     let mut is_outdated = false;
     if matches!(plan.next, Next::ReadMutes(_)) {
-        failures = read_mutes(invocation, plan.unasked.clone(), &mut found.alarms).await;
+        failures = read_mutes(invocation, &plan.unasked, &mut found.alarms).await;
         is_outdated = true;
     }
     if observed.at.elapsed() > FRESH && observed.snapshot.mode == Mode::Active {
         *observed = observe_guards(invocation, outcome).await?;
-        found.tick = tick_tag(&observed.snapshot).filter(|_| !tick_is_done);
+        found.tick = found_tick(&observed.snapshot).filter(|_| !tick_is_done);
         is_outdated = true;
     }
     let plan = if is_outdated { plan::make(found, &observed.snapshot.situation(invocation)) } else { plan };
@@ -206,7 +196,7 @@ async fn make_plan<'a>(
 }
 
 /// The schedule rule's name, and its tag.
-pub(crate) fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
+pub(crate) fn found_tick(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
     let (rule, found) = aws::schedule_rule(&snapshot.guards)?;
     Some((rule.name.clone(), found.tick_tag.clone()?))
 }
@@ -214,36 +204,37 @@ pub(crate) fn tick_tag(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
 /// How many alarms' mutes are read at once: 100 alarms that take a second each take 13 seconds.
 const MUTES_AT_ONCE: usize = 8;
 
-/// After so many calls in a row that failed for a reason that passes, no more mutes are read: CloudWatch seems to be down.
-const MOST_MUTES_FAILED: usize = 3;
-
-/// Reads the mutes of the alarms with these names, newest first, until one is found that is not muted: it can be started, and that
-/// execution serves the others. Returns the failures.
-async fn read_mutes(invocation: &Invocation<'_>, names: Vec<String>, alarms: &mut [Alarm]) -> Vec<CallError> {
+/// Reads the mutes of the alarms with these names, newest first, until some are found that are not muted: the newest of these can be
+/// started, and that execution serves the others. Also ends if all of several calls at once fail for a reason that passes: CloudWatch
+/// seems to be down. Returns the failures.
+async fn read_mutes(invocation: &Invocation<'_>, names: &[String], alarms: &mut [Alarm]) -> Vec<CallError> {
     let mut failures = Vec::new();
-    let mut outages = 0;
-    let aws = invocation.aws;
-    let answers = stream::iter(names).map(|name| async move {
-        let is_muted = aws.alarms.is_muted(&name).await;
-        (name, is_muted)
-    });
-    let mut answers = answers.buffered(MUTES_AT_ONCE);
-    while let Some((name, is_muted)) = answers.next().await {
-        let mutes = match is_muted {
-            Ok(is_muted) => {
-                outages = 0;
-                if is_muted { Mutes::Active } else { Mutes::None }
-            }
-            Err(failure) => {
-                outages += usize::from(failure.is_retryable());
-                failures.push(failure);
-                Mutes::NotRead
-            }
-        };
-        alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
-        if mutes == Mutes::None || outages >= MOST_MUTES_FAILED {
+    for names in names.chunks(MUTES_AT_ONCE) {
+        let failed = ask_for_mutes(invocation, names, alarms).await;
+        let is_down = failed.len() == names.len() && failed.iter().all(CallError::is_retryable);
+        failures.extend(failed);
+        let may_start = |alarm: &Alarm| alarm.mutes == Mutes::None && names.contains(&alarm.name);
+        if is_down || alarms.iter().any(may_start) {
             break;
         }
+    }
+    failures
+}
+
+/// Reads the mutes of the alarms with these names, all at once. Returns the failures.
+pub(crate) async fn ask_for_mutes(
+    invocation: &Invocation<'_>,
+    names: &[String],
+    alarms: &mut [Alarm],
+) -> Vec<CallError> {
+    let mut failures = Vec::new();
+    let answers = join_all(names.iter().map(|name| invocation.aws.alarms.mutes(name))).await;
+    for (name, mutes) in names.iter().zip(answers) {
+        let mutes = mutes.unwrap_or_else(|failure| {
+            failures.push(failure);
+            Mutes::NotRead
+        });
+        alarms.iter_mut().filter(|alarm| alarm.name == *name).for_each(|alarm| alarm.mutes = mutes);
     }
     failures
 }
@@ -270,7 +261,6 @@ async fn carry_out<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
     observed: &mut Observed<'a>,
-    tick: Option<&(String, TickTag)>,
     errors: &[Error],
     outcome: &mut Outcome,
 ) -> (Result<(), Unstarted>, Result<(), CallError>) {
@@ -283,7 +273,7 @@ async fn carry_out<'a>(
             None => Ok(()),
         }
     };
-    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, tick, errors, outcome), forget)
+    tokio::join!(start_next(invocation, plan, &mut observed.snapshot, errors, outcome), forget)
 }
 
 /// Starts what is next if its time has come, or says why nothing starts. Removes the tick's tag after the start, so that a kill between
@@ -292,7 +282,6 @@ async fn start_next<'a>(
     invocation: &Invocation<'a>,
     plan: Plan,
     snapshot: &mut Snapshot<'a>,
-    tick: Option<&(String, TickTag)>,
     errors: &[Error],
     outcome: &mut Outcome,
 ) -> Result<(), Unstarted> {
@@ -320,30 +309,23 @@ async fn start_next<'a>(
     };
     outcome.key = Some(occurrence.key.clone());
     outcome.reason = None;
-    let ensured = match start_execution(invocation, &occurrence, Finder::Heartbeat, snapshot, outcome).await {
+    let finder = Finder::Heartbeat { earlier: errors };
+    let ensured = match start_execution(invocation, &occurrence, finder, snapshot, outcome).await {
         Ok(ensured) => ensured,
-        Err(error) if !error.is_retryable() => return Err(Unstarted::Finding(occurrence, error)),
+        // The token of a deployment is its own: another finding's is not in conflict.
+        Err(error) if !error.is_retryable() || error.is_conflict() && occurrence.trigger == Trigger::Deployment => {
+            return Err(Unstarted::Finding(occurrence, error));
+        }
         Err(error) => return Err(Unstarted::All(error)),
     };
-    // Ticks and drift share a token, and so may get the same execution. To look for it takes 15 seconds, so that is done once. The guards
-    // were set for it, and reads may lag behind that.
-    let is_absent = |arn: &ExecutionArn| errors.iter().any(|error| error.not_started() == Some(arn.as_str()));
-    let looks = match &ensured {
-        Ensured::Started(arn) if is_absent(arn) => &LOOKS[..1],
-        _ => &LOOKS[..],
-    };
-    let is_started = match finish(invocation, &occurrence, ensured, looks, snapshot, outcome).await {
+    let is_started = match finish(invocation, &occurrence, ensured, snapshot, outcome).await {
         Ok(is_started) => is_started,
         Err(error) if error.not_started().is_some() => return Err(Unstarted::Finding(occurrence, error)),
         Err(error) => return Err(Unstarted::All(error)),
     };
     if is_started {
         outcome.reason = Some(format!("a {} trigger was owed", occurrence.trigger.word()));
+        forget_tick(snapshot, &occurrence).await.map_err(Unstarted::All)?;
     }
-    match tick {
-        Some((_, tag)) if is_started && occurrence.memory == Memory::TickTag => {
-            forget_tick(snapshot, tag).await.map_err(Unstarted::All)
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }

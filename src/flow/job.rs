@@ -7,12 +7,14 @@
 use std::time::SystemTime;
 
 use crate::aws::{Accepted, CallError, JobResult};
-use crate::flow::interlock::{converge, distrust_the_list, failed_steps, observe};
-use crate::flow::retrain::{Ensured, LOOKS, finish, observe_and_ensure};
+use crate::flow::interlock::{converge, observe_or_release};
+use crate::flow::observation::{distrust_the_list, failed_steps};
+use crate::flow::retrain::{Ensured, finish, observe_and_ensure};
 use crate::flow::{Error, Invocation, both, chain};
-use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence, StatusHint};
+use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence};
 use crate::outcome::{Action, Outcome};
 use crate::policy::action::{self, ContinuationToken, JobRequest, JobTerms};
+use crate::policy::interlock::LookedUp;
 use crate::policy::start::display_name;
 
 /// Carries out a job, and answers it.
@@ -58,7 +60,7 @@ async fn start_or_find(
         Err(error) => return Err(error),
     };
     let token = match &ensured {
-        Ensured::Started(arn) | Ensured::Found(arn) => {
+        Ensured::Started(arn) | Ensured::StillAbsent(arn) | Ensured::Found(arn) => {
             ContinuationToken::Execution { arn: arn.clone(), unknown_since: None }
         }
         Ensured::Deferred | Ensured::Nothing => {
@@ -67,7 +69,7 @@ async fn start_or_find(
     };
     let accepted = invocation.aws.jobs.answer(job_id, JobResult::Continue { token: &token.text() }).await;
     // The execution is active, whether or not the answer was accepted.
-    let finished = finish(invocation, occurrence, ensured, &LOOKS, &mut snapshot, outcome).await;
+    let finished = finish(invocation, occurrence, ensured, &mut snapshot, outcome).await;
     let (accepted, _) = both(accepted, finished)?;
     note_accepted(accepted, outcome);
     Ok(())
@@ -125,10 +127,7 @@ async fn continue_job(
         }
         Err(error) => return Err(error.into()),
     };
-    let (steps, warning) = match execution.status.is_failure() {
-        true => failed_steps(invocation, &arn).await,
-        false => (vec![], None),
-    };
+    let (steps, warning) = failed_steps(invocation, execution.status.is_failure().then_some(&arn)).await;
     outcome.warnings.extend(warning);
     let message = action::failure_message(&execution, &steps);
     let execution_arn = arn.as_str();
@@ -149,15 +148,19 @@ async fn continue_job(
         outcome.reason = Some(reason);
     }
     // The execution event may be lost, so the end is reconciled here too, whether or not the answer was accepted.
-    let hint = StatusHint { arn: arn.clone(), status: execution.status };
-    let (accepted, ()) = both(accepted, set_guards(invocation, vec![hint], outcome).await)?;
+    let ended = LookedUp::named(arn.clone(), execution.status);
+    let (accepted, ()) = both(accepted, set_guards_after_end(invocation, &[ended], outcome).await)?;
     note_accepted(accepted, outcome);
     Ok(())
 }
 
 /// Sets the guards after the end of an execution.
-async fn set_guards(invocation: &Invocation<'_>, hints: Vec<StatusHint>, outcome: &mut Outcome) -> Result<(), Error> {
-    let mut snapshot = observe(invocation, hints, &[], outcome).await?;
+async fn set_guards_after_end(
+    invocation: &Invocation<'_>,
+    ended: &[LookedUp],
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let mut snapshot = observe_or_release(invocation, ended, &[], outcome).await?;
     let distrusted = distrust_the_list(invocation, &mut snapshot, outcome).await;
     both(distrusted, converge(invocation, &mut snapshot, outcome).await).map(drop)
 }
@@ -210,7 +213,7 @@ async fn refuse_and_reconcile(
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let refused = refuse(invocation, job_id, reason, outcome).await;
-    both(refused, set_guards(invocation, vec![], outcome).await).map(drop)
+    both(refused, set_guards_after_end(invocation, &[], outcome).await).map(drop)
 }
 
 fn note_accepted(accepted: Accepted, outcome: &mut Outcome) {

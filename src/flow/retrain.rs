@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::aws::{self, CallError, ObservedGuard, TagWrite};
-use crate::flow::interlock::{MOST_DISTRUSTED, Snapshot, Unobserved, converge, observe};
+use crate::flow::interlock::{converge, observe_again, observe_or_release};
+use crate::flow::observation::{Snapshot, Unobserved, distrust_the_list};
 use crate::flow::{Error, Fault, Invocation, both};
 use crate::model::{
-    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, StatusHint, TickTag, Trigger,
+    DesiredState, ExecutionArn, ExecutionStatus, GuardState, Memory, Mode, Occurrence, TickTag, Trigger,
 };
 use crate::outcome::{Action, Outcome};
-use crate::policy::start::{self, StartRequest};
+use crate::policy::interlock::LookedUp;
+use crate::policy::start::{self, Returned, StartRequest};
 use crate::policy::trigger::{ListAnswer, ask_the_list};
 use crate::policy::verdict::{self, Evidence, Verdict};
 
@@ -21,12 +23,15 @@ pub(crate) async fn retrain(
 ) -> Result<(), Error> {
     let (ensured, mut snapshot) = observe_and_ensure(invocation, occurrence, outcome).await?;
     let is_deferred = matches!(ensured, Ensured::Deferred);
-    finish(invocation, occurrence, ensured, &LOOKS, &mut snapshot, outcome).await?;
-    match (occurrence.memory, occurrence.at) {
-        // An earlier try may have noted that the tick is owed. The tick is answered now.
-        (Memory::TickTag, Some(at)) if !is_deferred => forget_tick(&snapshot, &TickTag::Since(at)).await,
-        _ => Ok(()),
-    }
+    match finish(invocation, occurrence, ensured, &mut snapshot, outcome).await {
+        // No execution was started, so the tick is still owed.
+        Err(error) if error.not_started().is_some() => {
+            return Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await);
+        }
+        finished => finished?,
+    };
+    // An earlier try may have noted that the tick is owed. The tick is answered now.
+    if is_deferred { Ok(()) } else { forget_tick(&snapshot, occurrence).await }
 }
 
 /// As [`retrain`], for a deployment that needs CodePipeline's list first. While the list lags, it is read again.
@@ -60,17 +65,32 @@ pub(crate) async fn retrain_listed(
 }
 
 /// Who found an occurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finder {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finder<'e> {
     Event,
-    Heartbeat,
+    Heartbeat {
+        /// The errors of the findings that this heartbeat tried before.
+        earlier: &'e [Error],
+    },
+}
+
+impl Finder<'_> {
+    /// Whether an earlier try got this execution from SageMaker, and SageMaker did not find it.
+    fn found_no(self, arn: &ExecutionArn) -> bool {
+        match self {
+            Self::Event => false,
+            Self::Heartbeat { earlier } => earlier.iter().any(|error| error.not_started() == Some(arn.as_str())),
+        }
+    }
 }
 
 /// Whether an occurrence has its execution.
 #[derive(Debug)]
 pub(crate) enum Ensured {
-    /// It was started.
+    /// It was started, and the guards are disabled for it.
     Started(ExecutionArn),
+    /// SageMaker returned an execution that an earlier try of this heartbeat looked for in vain. No guard is disabled for it.
+    StillAbsent(ExecutionArn),
     /// It was found.
     Found(ExecutionArn),
     /// There is none, and something finds the occurrence again.
@@ -85,14 +105,14 @@ pub(crate) async fn observe_and_ensure<'a>(
     occurrence: &Occurrence,
     outcome: &mut Outcome,
 ) -> Result<(Ensured, Snapshot<'a>), Error> {
-    let mut snapshot = match observe(invocation, vec![], &[], outcome).await {
+    let mut snapshot = match observe_or_release(invocation, &[], &[], outcome).await {
         Ok(snapshot) => snapshot,
         Err(Unobserved { error, guards }) => {
             let error = remember_and_fail(invocation, occurrence, error, &guards).await;
             return Err(Unobserved { error, guards }.into());
         }
     };
-    let verdict = match checked_verdict(invocation, occurrence, &mut snapshot).await {
+    let verdict = match checked_verdict(invocation, occurrence, &mut snapshot, outcome).await {
         Ok(verdict) => verdict,
         Err(error) => return Err(remember_and_fail(invocation, occurrence, error.into(), &snapshot.guards).await),
     };
@@ -103,28 +123,20 @@ pub(crate) async fn observe_and_ensure<'a>(
     Ok((ensured, snapshot))
 }
 
-/// The verdict on an occurrence that an event reports. Lists lag. If nothing finds the occurrence again, it must not be refused for an
-/// execution that has ended: so each one for which it would be refused is described first.
+/// The verdict on an occurrence that an event reports. If nothing finds the occurrence again, it is not refused for an execution that
+/// only the list shows as active.
 async fn checked_verdict(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
     snapshot: &mut Snapshot<'_>,
+    outcome: &mut Outcome,
 ) -> Result<Verdict, CallError> {
-    let is_forgotten = matches!(occurrence.memory, Memory::Event | Memory::TickTag);
-    for _ in 0..MOST_DISTRUSTED {
-        let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
-        let Verdict::Running(active) = &verdict else { return Ok(verdict) };
-        if !is_forgotten {
-            return Ok(verdict);
-        }
-        match invocation.aws.pipeline.describe(&active.arn).await {
-            Ok(Some(described)) if !described.status.is_active() => snapshot.correct(described),
-            Ok(_) => return Ok(verdict),
-            // Another try would fail as well, so the list counts.
-            Err(error) if !error.is_retryable() => return Ok(verdict),
-            Err(error) => return Err(error),
-        }
+    let verdict = verdict::of_event(occurrence, &snapshot.situation(invocation));
+    let is_lost_if_refused = matches!(occurrence.memory, Memory::Event | Memory::TickTag);
+    if !is_lost_if_refused || !matches!(verdict, Verdict::Running(_)) {
+        return Ok(verdict);
     }
+    distrust_the_list(invocation, snapshot, outcome).await?;
     Ok(verdict::of_event(occurrence, &snapshot.situation(invocation)))
 }
 
@@ -207,7 +219,7 @@ fn answer(
 pub(crate) async fn start_execution(
     invocation: &Invocation<'_>,
     occurrence: &Occurrence,
-    finder: Finder,
+    finder: Finder<'_>,
     snapshot: &mut Snapshot<'_>,
     outcome: &mut Outcome,
 ) -> Result<Ensured, Error> {
@@ -217,17 +229,19 @@ pub(crate) async fn start_execution(
         outcome.reason = Some(format!("MODE is dry-run: the router would have started {}", request.display_name));
         return Ok(Ensured::Nothing);
     }
-    let refused = match send(invocation, &request, snapshot, outcome).await {
-        Ok(arn) => return Ok(Ensured::Started(arn)),
+    let refused = match send(invocation, &request, finder, snapshot, outcome).await {
+        Ok(ensured) => return Ok(ensured),
         Err(refused) => refused,
     };
     // Another router may have started it, or the start was carried out and only its answer was lost.
     if let Ok(executions) = invocation.aws.pipeline.list().await {
         snapshot.replace_list(executions);
         let verdict = match finder {
-            Finder::Event => checked_verdict(invocation, occurrence, snapshot).await,
+            Finder::Event => checked_verdict(invocation, occurrence, snapshot, outcome).await,
             // The plan has judged the alarm and the rollback already.
-            Finder::Heartbeat => Ok(verdict::of_finding(occurrence, Evidence::None, &snapshot.situation(invocation))),
+            Finder::Heartbeat { .. } => {
+                Ok(verdict::of_finding(occurrence, Evidence::None, &snapshot.situation(invocation)))
+            }
         };
         let verdict = match verdict {
             Ok(verdict) => verdict,
@@ -250,15 +264,19 @@ pub(crate) async fn start_execution(
 async fn send(
     invocation: &Invocation<'_>,
     request: &StartRequest,
+    finder: Finder<'_>,
     snapshot: &mut Snapshot<'_>,
     outcome: &mut Outcome,
-) -> Result<ExecutionArn, CallError> {
+) -> Result<Ensured, CallError> {
     let arn = invocation.aws.pipeline.start(request).await?;
     outcome.action = Some(Action::Started);
     outcome.execution_arn = Some(arn.as_str().to_owned());
+    if finder.found_no(&arn) {
+        return Ok(Ensured::StillAbsent(arn));
+    }
     let engaged = DesiredState::Engaged { execution_id: arn.id().to_owned() };
     aws::set_all(&mut snapshot.guards, &engaged).await;
-    Ok(arn)
+    Ok(Ensured::Started(arn))
 }
 
 /// SageMaker's quota of executions is used up. If something finds the occurrence again, the start waits for that. Otherwise it fails.
@@ -303,11 +321,12 @@ async fn remember_tick(
     }
 }
 
-/// Removes the tag of an owed tick from the schedule rule. Does nothing if the newest observation found another tag than `tag`
-/// there: it is of a later tick, from another invocation.
-pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Result<(), Error> {
+/// Removes the note that the occurrence's tick is owed. Does nothing if the newest observation found the tag of another tick: a later one,
+/// from another invocation.
+pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, occurrence: &Occurrence) -> Result<(), Error> {
+    let (Memory::TickTag, Some(at)) = (occurrence.memory, occurrence.at) else { return Ok(()) };
     match aws::schedule_rule(&snapshot.guards) {
-        Some((rule, found)) if found.tick_tag.as_ref() == Some(tag) && snapshot.mode == Mode::Active => {
+        Some((rule, found)) if found.tick_tag == Some(TickTag::Since(at)) && snapshot.mode == Mode::Active => {
             Ok(rule.forget_tick(&found.arn).await?)
         }
         _ => Ok(()),
@@ -316,11 +335,10 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, tag: &TickTag) -> Resul
 
 /// The pauses between the looks for what a list does not show yet: an execution that was started, or the success of a deployment. 15
 /// seconds in all.
-pub(crate) const LOOKS: [Duration; 4] =
+const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. `looks` are the
-/// pauses while SageMaker does not show it. Returns whether the occurrence's own execution was started. The snapshot becomes the newest
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns whether the occurrence's own execution was started. The snapshot becomes the newest
 /// observation.
 ///
 /// # Errors
@@ -329,47 +347,47 @@ pub(crate) async fn finish<'a>(
     invocation: &Invocation<'a>,
     occurrence: &Occurrence,
     ensured: Ensured,
-    looks: &[Duration],
     snapshot: &mut Snapshot<'a>,
     outcome: &mut Outcome,
 ) -> Result<bool, Error> {
-    let Ensured::Started(arn) = ensured else {
-        return converge(invocation, snapshot, outcome).await.map(|()| false);
+    let (arn, looks) = match ensured {
+        Ensured::Started(arn) => (arn, &LOOKS[..]),
+        Ensured::StillAbsent(arn) => (arn, &[][..]),
+        Ensured::Found(_) | Ensured::Deferred | Ensured::Nothing => {
+            return converge(invocation, snapshot, outcome).await.map(|()| false);
+        }
     };
-    snapshot.hints.push(StatusHint { arn: arn.clone(), status: ExecutionStatus::Active });
-    *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
+    snapshot.looked_up.push(LookedUp::named(arn.clone(), ExecutionStatus::Active));
+    *snapshot = observe_again(invocation, snapshot, outcome).await?;
     for pause in looks {
         if snapshot.finds(&arn) {
             break;
         }
         tokio::time::sleep(*pause).await;
-        *snapshot = observe(invocation, snapshot.hints.clone(), &snapshot.guards, outcome).await?;
+        *snapshot = observe_again(invocation, snapshot, outcome).await?;
     }
-    // For a token that was used before, SageMaker may return the execution that the token started.
-    let own = snapshot.named.iter().find(|named| named.execution.arn == arn);
-    let other = own.filter(|named| start::is_of_another_occurrence(&named.execution, occurrence));
-    let is_own = match other {
-        _ if !snapshot.finds(&arn) => {
-            outcome.action = None;
-            // The list decides what the guards should be.
-            snapshot.hints.pop();
-            snapshot.named.retain(|named| named.is_found);
-            Err(Fault::NotStarted { execution_arn: arn.as_str().to_owned() })
-        }
-        Some(other) if other.execution.status.is_active() => {
-            outcome.action = Some(Action::AlreadyRunning);
-            Ok(false)
-        }
-        Some(_) => {
-            outcome.action = None;
-            Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
-        }
-        None if own.is_some_and(|own| start::was_started_before(&own.execution, &snapshot.executions)) => {
+    let found = snapshot.looked_up.iter().find(|looked_up| looked_up.is_found && looked_up.execution.arn == arn);
+    let is_own = match start::returned(found.map(|found| &found.execution), occurrence, &snapshot.executions) {
+        Returned::Own => Ok(true),
+        Returned::StartedBefore => {
             outcome.action = Some(Action::Duplicate);
             outcome.reason = matches!(occurrence.trigger, Trigger::Request { .. }).then(|| ID_IS_USED.to_owned());
             Ok(false)
         }
-        None => Ok(true),
+        Returned::OfAnother { is_active: true } => {
+            outcome.action = Some(Action::AlreadyRunning);
+            Ok(false)
+        }
+        Returned::OfAnother { is_active: false } => {
+            outcome.action = None;
+            Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
+        }
+        Returned::Absent => {
+            outcome.action = None;
+            // The list decides what the guards should be.
+            snapshot.looked_up.retain(|looked_up| looked_up.is_found);
+            Err(Fault::NotStarted { execution_arn: arn.as_str().to_owned() })
+        }
     };
     let converged = converge(invocation, snapshot, outcome).await;
     both(is_own, converged).map(|(is_own, ())| is_own)

@@ -3,11 +3,11 @@
 
 use futures_util::future::join_all;
 
-use crate::aws::{CallError, Description, ObservedGuard};
-use crate::flow::heartbeat::{Sources, read_sources, tick_tag};
-use crate::flow::interlock::{Snapshot, failed_steps, read_guards};
+use crate::aws::{Description, ObservedGuard};
+use crate::flow::heartbeat::{Sources, ask_for_mutes, found_tick, read_sources};
+use crate::flow::observation::{Snapshot, failed_steps, read_guards};
 use crate::flow::{Invocation, chain};
-use crate::model::{Alarm, Execution, ExecutionStatus, FailedStep, Mode, Mutes};
+use crate::model::{Execution, ExecutionStatus, FailedStep, Mode};
 use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
@@ -54,8 +54,8 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
     };
     match listed {
         Ok(executions) => {
-            let snapshot = Snapshot { mode: config.mode, executions, hints: vec![], named: vec![], guards };
-            let found = Found { deployments, tick: tick_tag(&snapshot), alarms: alarms.in_alarm };
+            let snapshot = Snapshot { mode: config.mode, executions, looked_up: vec![], guards };
+            let found = Found { deployments, tick: found_tick(&snapshot), alarms: alarms.in_alarm };
             show(invocation, &snapshot, found, &mut status).await;
         }
         Err(error) => status.unread.push(chain(&error)),
@@ -70,15 +70,11 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     let newest = snapshot.executions.get(..NEWEST).unwrap_or(&snapshot.executions);
     let newest_result = training::newest_result(&snapshot.executions, &[]);
     let failed = newest_result.filter(|newest| newest.status.is_failure());
-    let steps = async {
-        match failed {
-            Some(failed) => failed_steps(invocation, &failed.arn).await,
-            None => (vec![], None),
-        }
-    };
+    let steps = failed_steps(invocation, failed.map(|failed| &failed.arn));
     let descriptions = newest.iter().map(|execution| invocation.aws.pipeline.describe_in_full(&execution.arn));
     let unasked = plan::make(&found, &situation).unasked;
-    let mutes = read_mutes(invocation, unasked, &mut found.alarms);
+    let asked = unasked.get(..MOST_MUTES).unwrap_or(&unasked);
+    let mutes = ask_for_mutes(invocation, asked, &mut found.alarms);
     let ((steps, unread_steps), descriptions, unread_mutes) = tokio::join!(steps, join_all(descriptions), mutes);
     status.unread.extend(unread_mutes.iter().map(|failure| chain(failure)));
     status.unread.extend(unread_steps);
@@ -107,25 +103,6 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     status.training_age_seconds = training::age_of_newest(&snapshot.executions, plan.at).map(|age| age.as_secs());
     status.executions = Some(shown);
     status.summary = summary(snapshot.mode, &snapshot.executions, failed.is_some(), &plan, status);
-}
-
-/// Reads the mutes of the first of these alarms. Returns the failures.
-async fn read_mutes(invocation: &Invocation<'_>, unasked: Vec<String>, alarms: &mut [Alarm]) -> Vec<CallError> {
-    let asked = unasked.into_iter().take(MOST_MUTES);
-    let answers = asked.map(|name| async move { (invocation.aws.alarms.is_muted(&name).await, name) });
-    let mut failures = Vec::new();
-    for (is_muted, name) in join_all(answers).await {
-        let mutes = match is_muted {
-            Ok(true) => Mutes::Active,
-            Ok(false) => Mutes::None,
-            Err(failure) => {
-                failures.push(failure);
-                Mutes::NotRead
-            }
-        };
-        alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
-    }
-    failures
 }
 
 fn shown_guard(guard: &ObservedGuard<'_>) -> ShownGuard {

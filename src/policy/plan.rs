@@ -200,21 +200,31 @@ fn next(findings: &[Finding], situation: &Situation<'_>) -> Next {
 
 /// The start of what is owed, or what else is in its way.
 pub(crate) fn start(owed: &Finding, situation: &Situation<'_>) -> Next {
-    if situation.executions.first().is_some_and(|newest| newest.started.is_none()) {
-        return Next::Nothing(WhyNothing::NoStartTime);
-    }
-    match training::brake(situation) {
-        Some(brake) => Next::Nothing(WhyNothing::Braked(brake)),
+    match in_the_way(situation) {
+        Some(why) => Next::Nothing(why),
         None => Next::Start { finding: owed.clone(), earliest: situation.now },
     }
 }
 
+/// Why nothing that is owed can be started now.
+fn in_the_way(situation: &Situation<'_>) -> Option<WhyNothing> {
+    if situation.executions.first().is_some_and(|newest| newest.started.is_none()) {
+        return Some(WhyNothing::NoStartTime);
+    }
+    training::brake(situation).map(WhyNothing::Braked)
+}
+
 /// When the first of the findings that wait may be started, and which one is served first then.
 fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
-    let waits = || findings.iter().filter_map(|finding| Some((finding, finding.verdict.until()?)));
-    let braked = training::brake(situation).and_then(|brake| brake.until);
-    let earliest = waits().map(|(_, until)| until).min()?.max(braked.unwrap_or(situation.now));
-    let (finding, _) = waits().find(|(_, until)| *until <= earliest)?;
+    let from = |finding: &Finding| verdict::startable_from(&finding.verdict, &finding.occurrence, situation);
+    let waits = || findings.iter().filter_map(|finding| Some((finding, from(finding)?)));
+    let first = waits().map(|(_, from)| from).min()?;
+    let earliest = match in_the_way(situation) {
+        None => first,
+        Some(WhyNothing::Braked(Brake { until: Some(until), .. })) => first.max(until),
+        Some(why) => return Some(Next::Nothing(why)),
+    };
+    let (finding, _) = waits().find(|(_, from)| *from <= earliest)?;
     Some(Next::Start { finding: finding.clone(), earliest })
 }
 

@@ -44,10 +44,31 @@ pub(crate) fn request(occurrence: &Occurrence, situation: &Situation<'_>) -> Sta
     StartRequest { display_name, token, description: occurrence.description.clone(), parameters }
 }
 
-/// Whether SageMaker returned, for a start, the execution of another occurrence. AWS does not document what SageMaker does with a
-/// token that was used before with another display name.
-pub(crate) fn is_of_another_occurrence(started: &Execution, occurrence: &Occurrence) -> bool {
-    started.display_name.as_ref().is_some_and(|name| *name != display_name(occurrence))
+/// What SageMaker returned for a start. For a token that was used before, it may return the execution that the token started then. AWS
+/// does not document what it does with such a token and another display name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// The occurrence's execution, which was started now.
+    Own,
+    /// The occurrence's execution, which was started earlier.
+    StartedBefore,
+    /// The execution of another occurrence.
+    OfAnother { is_active: bool },
+    /// An execution that SageMaker does not find.
+    Absent,
+}
+
+/// What SageMaker returned for the occurrence's start: the execution as it was found, if it was. `executions` are the newest ones.
+pub(crate) fn returned(found: Option<&Execution>, occurrence: &Occurrence, executions: &[Execution]) -> Returned {
+    let Some(found) = found else { return Returned::Absent };
+    let is_of_another = found.display_name.as_ref().is_some_and(|name| *name != display_name(occurrence));
+    if is_of_another {
+        Returned::OfAnother { is_active: found.status.is_active() }
+    } else if was_started_before(found, executions) {
+        Returned::StartedBefore
+    } else {
+        Returned::Own
+    }
 }
 
 /// How every description begins.
@@ -65,9 +86,9 @@ pub(crate) fn is_by_router(description: &str) -> bool {
     description.starts_with(BY_ROUTER)
 }
 
-/// Whether an execution, which SageMaker returned for a start, was started before: its token was used then. Another execution started
+/// Whether an execution that SageMaker returned for a start was started before: its token was used then. Another execution started
 /// minutes after it. Only SageMaker's own times are compared.
-pub(crate) fn was_started_before(execution: &Execution, executions: &[Execution]) -> bool {
+fn was_started_before(execution: &Execution, executions: &[Execution]) -> bool {
     let Some(started) = execution.started else { return false };
     let newest = executions.iter().filter_map(|other| other.started).max();
     newest.is_some_and(|newest| age(started, newest) > CLOCKS_DIFFER)

@@ -3,27 +3,26 @@
 use std::time::{Duration, SystemTime};
 
 use crate::model::{Execution, ExecutionStatus};
-use crate::policy::interlock::Named;
+use crate::policy::interlock::LookedUp;
 use crate::policy::{Situation, age, rfc3339};
 
 /// Whether the newest result is a failure. `None` if there is none.
-pub(crate) fn is_failing(executions: &[Execution], named: &[Named]) -> Option<bool> {
-    newest_result(executions, named).map(|newest| newest.status.is_failure())
+pub(crate) fn is_failing(executions: &[Execution], looked_up: &[LookedUp]) -> Option<bool> {
+    newest_result(executions, looked_up).map(|newest| newest.status.is_failure())
 }
 
-/// The newest retraining that has ended, and that nobody stopped. Every execution of the pipeline counts, a person's too. The records of
-/// `named` replace the list's. An execution that SageMaker does not find does not count: only an event reports it.
-pub(crate) fn newest_result<'e>(executions: &'e [Execution], named: &'e [Named]) -> Option<&'e Execution> {
-    let found = || named.iter().filter(|named| named.is_found).map(|named| &named.execution);
+/// The newest retraining that has ended, and that nobody stopped. Every execution of the pipeline counts, a person's too. An
+/// execution that SageMaker does not find does not count: only an event reports it.
+pub(crate) fn newest_result<'e>(executions: &'e [Execution], looked_up: &'e [LookedUp]) -> Option<&'e Execution> {
+    let found = looked_up.iter().filter(|looked_up| looked_up.is_found).map(|looked_up| &looked_up.execution);
     let is_result = |execution: &&Execution| match &execution.status {
         ExecutionStatus::Active => false,
         ExecutionStatus::Succeeded => true,
         ExecutionStatus::Unsuccessful { .. } => execution.status.is_failure(),
     };
     // The list has its own order, also of executions without a start time.
-    let mut listed = executions.iter().map(|listed| found().find(|named| named.arn == listed.arn).unwrap_or(listed));
-    let newest = listed.find(is_result);
-    let unlisted = found().filter(|named| executions.iter().all(|listed| listed.arn != named.arn)).filter(is_result);
+    let newest = executions.iter().find(is_result);
+    let unlisted = found.filter(|found| executions.iter().all(|listed| listed.arn != found.arn)).filter(is_result);
     newest
         .into_iter()
         .chain(unlisted)
@@ -87,8 +86,8 @@ mod tests {
         Execution { status: ExecutionStatus::from(word), started, ..execution(&id, false, "by hand") }
     }
 
-    fn found(execution: Execution) -> Named {
-        Named { execution, is_found: true }
+    fn found(execution: Execution) -> LookedUp {
+        LookedUp { execution, is_found: true }
     }
 
     #[test]
@@ -104,13 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_a_named_execution_replaces_the_lists_and_an_events_word_alone_does_not_count() {
-        let list = [Execution { status: ExecutionStatus::Active, ..ended("Failed", 1) }, ended("Succeeded", 2)];
-        let named = found(ended("Failed", 1));
-        assert_eq!(is_failing(&list, std::slice::from_ref(&named)), Some(true));
-        assert_eq!(is_failing(&list[1..], std::slice::from_ref(&named)), Some(true), "the list lags");
+    fn an_execution_that_only_its_description_shows_counts_and_an_events_word_alone_does_not() {
+        let list = [ended("Succeeded", 2)];
+        let newer = found(ended("Failed", 1));
+        assert_eq!(is_failing(&list, std::slice::from_ref(&newer)), Some(true), "the list lags");
         assert_eq!(is_failing(&list, &[found(ended("Failed", 3))]), Some(false), "an older one");
-        assert_eq!(is_failing(&list, &[Named { is_found: false, ..named }]), Some(false));
+        assert_eq!(is_failing(&list, &[LookedUp { is_found: false, ..newer }]), Some(false));
         // Of executions without a start time, the list's order decides.
         let newer = Execution { started: None, ..ended("Failed", 1) };
         assert_eq!(is_failing(&[newer, ended("Succeeded", 2)], &[]), Some(true));

@@ -207,6 +207,16 @@ fn too_young(occurrence: &Occurrence, situation: &Situation<'_>) -> Option<Verdi
     Some(Verdict::TooYoung { until })
 }
 
+/// From when on a heartbeat may start the finding, if only time is in its way. Drift may still be too young after its cooldown.
+pub(crate) fn startable_from(
+    verdict: &Verdict,
+    occurrence: &Occurrence,
+    situation: &Situation<'_>,
+) -> Option<SystemTime> {
+    let young = too_young(occurrence, situation).and_then(|young| young.until());
+    Some(verdict.until()?).max(young)
+}
+
 /// Whether something finds the occurrence again when SageMaker is at its limit, so that its start can wait.
 pub(crate) fn is_remembered(occurrence: &Occurrence, situation: &Situation<'_>) -> bool {
     match occurrence.memory {
