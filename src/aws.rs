@@ -31,7 +31,7 @@ pub(crate) use self::jobs::{Accepted, JobResult, Jobs};
 pub(crate) use self::mark::{TagWrite, tag_write};
 pub(crate) use self::pipeline::{Description, Pipeline};
 pub use self::preconnect::Preconnect;
-pub(crate) use self::rule::{Rule, RuleArns};
+pub(crate) use self::rule::Rule;
 use self::stage::Stage;
 use crate::config::Config;
 use crate::model::{DeploymentTrigger, GuardRole};
@@ -41,8 +41,7 @@ use crate::model::{DeploymentTrigger, GuardRole};
 pub(crate) struct Aws {
     pub(crate) pipeline: Pipeline,
     pub(crate) jobs: Jobs,
-    /// The deployments, if their event starts retrainings.
-    pub(crate) deployments: Option<Deployments>,
+    pub(crate) deployments: Deployments,
     pub(crate) alarms: Alarms,
     pub(crate) guards: Vec<Guard>,
     clock: SharedTimeSource,
@@ -73,15 +72,13 @@ impl Aws {
             rule(GuardRole::DriftRule, "DRIFT_RULE_NAME", &config.drift_rule),
         ];
         let deployments = match &config.deployment_trigger {
-            DeploymentTrigger::Event { pipeline, .. } => {
-                Some(Deployments { client: codepipeline.clone(), pipeline: pipeline.name.clone() })
-            }
+            DeploymentTrigger::Event { pipeline, .. } => Some(pipeline.name.clone()),
             DeploymentTrigger::Action(_) | DeploymentTrigger::None(_) => None,
         };
         Self {
             pipeline: Pipeline { client: sagemaker, name: config.sagemaker_pipeline.clone() },
+            deployments: Deployments { client: codepipeline.clone(), pipeline: deployments },
             jobs: Jobs { client: codepipeline },
-            deployments,
             alarms: Alarms { names: config.drift_alarms.clone(), sdk: sdk.clone(), client: OnceLock::new() },
             guards: stage.into_iter().chain(rules.into_iter().flatten()).collect(),
             clock: sdk.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new())),

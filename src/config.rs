@@ -14,20 +14,20 @@ use crate::config::sdk::SdkSettings;
 use crate::model::{CodePipeline, DeploymentTrigger, Mode};
 use crate::policy::parameters::Parameters;
 
-/// What this function watches, starts and pauses. Every name satisfies its service's documented pattern.
+/// What this function watches, starts and disables. Every name satisfies its service's documented pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The SageMaker pipeline that retrains the model.
     pub(crate) sagemaker_pipeline: String,
     /// What the router may change.
     pub(crate) mode: Mode,
-    /// The rule of the retraining schedule, paused while an execution runs.
+    /// The rule of the retraining schedule, disabled while an execution runs.
     pub(crate) schedule_rule: Option<String>,
-    /// The rule of the drift alarms, paused while an execution runs.
+    /// The rule of the drift alarms, disabled while an execution runs.
     pub(crate) drift_rule: Option<String>,
-    /// A schedule of EventBridge Scheduler that starts retrainings. It is never paused.
+    /// A schedule of EventBridge Scheduler that starts retrainings. It is never disabled.
     pub(crate) schedule: Option<String>,
-    /// The heartbeat's rule, or its schedule of EventBridge Scheduler, which is never paused.
+    /// The heartbeat's rule, or its schedule of EventBridge Scheduler, which is never disabled.
     pub(crate) heartbeat: Option<String>,
     /// The pipeline parameters of every start.
     pub(crate) parameters: Parameters,
@@ -85,11 +85,10 @@ impl Config {
         if waits && (heartbeat.is_none() || catch_up_per_day == 0) {
             reader.fault(
                 "DEPLOYMENT_WHILE_RUNNING is wait, but no heartbeat would start what waits: set HEARTBEAT_NAME, and \
-                 CATCH_UP_PER_DAY to 1 or more"
-                    .to_owned(),
+                 CATCH_UP_PER_DAY to 1 or more",
             );
         }
-        // A heartbeat that is also a schedule would be paused with it, or start retrainings.
+        // A heartbeat that is also a schedule would be disabled with it, or start retrainings.
         reader.distinct(&[("SCHEDULE_RULE_NAME", &schedule_rule), ("DRIFT_RULE_NAME", &drift_rule), named_heartbeat]);
         reader.distinct(&[("SCHEDULE_NAME", &schedule), named_heartbeat]);
         let sdk = SdkSettings::read(reader);
@@ -144,9 +143,7 @@ fn code_pipeline(reader: &mut Reader<'_>) -> Option<CodePipeline> {
     let pipeline = reader.optional("CODE_PIPELINE_NAME", &CODE_PIPELINE);
     let stage = reader.optional("BUILD_STAGE_NAME", &CODE_PIPELINE);
     if pipeline.is_none() && stage.is_some() {
-        reader.fault(
-            "BUILD_STAGE_NAME is set, but CODE_PIPELINE_NAME is not: give the CodePipeline of the stage".to_owned(),
-        );
+        reader.fault("BUILD_STAGE_NAME is set, but CODE_PIPELINE_NAME is not: give the CodePipeline of the stage");
     }
     let build_stage = stage.unwrap_or_else(|| "Build".to_owned());
     pipeline.map(|name| CodePipeline { name, build_stage })
@@ -161,16 +158,13 @@ fn deployment_trigger(reader: &mut Reader<'_>) -> Option<DeploymentTrigger> {
     if waits && !by_event {
         reader.fault(
             "DEPLOYMENT_WHILE_RUNNING is wait, but no event of a CodePipeline starts retrainings: set CODE_PIPELINE_NAME and \
-             DEPLOYMENT_TRIGGER=event, or unset it"
-                .to_owned(),
+             DEPLOYMENT_TRIGGER=event, or unset it",
         );
     }
     match (word.as_deref(), code_pipeline) {
         (None | Some("event"), Some(pipeline)) => Some(DeploymentTrigger::Event { pipeline, waits }),
         (Some("event"), None) => {
-            reader.fault(
-                "DEPLOYMENT_TRIGGER is event, but CODE_PIPELINE_NAME is not set: set it, or give none".to_owned(),
-            );
+            reader.fault("DEPLOYMENT_TRIGGER is event, but CODE_PIPELINE_NAME is not set: set it, or give none");
             None
         }
         (Some("action"), pipeline) => Some(DeploymentTrigger::Action(pipeline)),
@@ -199,8 +193,7 @@ fn pipeline_parameters(reader: &mut Reader<'_>) -> Parameters {
     // A variable of the first version. If it were ignored, the pipeline would be started with other parameters.
     if reader.value("TRIGGER_PARAMETER_NAME").is_some() {
         reader.fault(
-            "TRIGGER_PARAMETER_NAME is not read any more: unset it, and set PIPELINE_PARAMETERS={\"NAME\": \"{trigger}\"}"
-                .to_owned(),
+            "TRIGGER_PARAMETER_NAME is not read any more: unset it, and set PIPELINE_PARAMETERS={\"NAME\": \"{trigger}\"}",
         );
     }
     let Some(text) = reader.value("PIPELINE_PARAMETERS") else { return Parameters::none() };
@@ -245,9 +238,7 @@ fn drift_alarms(reader: &mut Reader<'_>) -> Vec<String> {
         }
     }
     if alarms.is_empty() {
-        reader.fault(
-            "DRIFT_ALARM_NAMES lists no alarm: give names, or unset it to take every alarm for drift".to_owned(),
-        );
+        reader.fault("DRIFT_ALARM_NAMES lists no alarm: give names, or unset it to take every alarm for drift");
     }
     if alarms.len() > MOST_ALARMS {
         reader.fault(format!("DRIFT_ALARM_NAMES lists {} alarms: give at most {MOST_ALARMS}", alarms.len()));

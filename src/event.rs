@@ -19,7 +19,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, JobParameters, Place, RetrainRequest,
+    AddedParameters, AlarmChange, DeploymentChange, ExecutionArn, ExecutionStatus, Job, Place, RetrainRequest,
     StatusHint, Tick, TickSender, UserParameters, last_segment,
 };
 
@@ -110,13 +110,12 @@ impl Event {
         let account = if fields.contains_key("alarmData") { "accountId" } else { "account" };
         let text = |name| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let place = Place { account: text(account), region: text("region") };
-        let event = Self::read(fields, &place)?;
-        Ok(Received { event, place })
+        Ok(Received { event: Self::read(fields)?, place })
     }
 
-    fn read(fields: Map<String, Value>, place: &Place) -> Result<Self, EventError> {
+    fn read(fields: Map<String, Value>) -> Result<Self, EventError> {
         if let Some(alarm) = fields.get("alarmData") {
-            return read_alarm(alarm, place, &ALARM_ACTION).map(Self::Alarm);
+            return read_alarm(alarm, &ALARM_ACTION).map(Self::Alarm);
         }
         if let Some(job) = fields.get("CodePipeline.job") {
             return read_job(job).map(Self::Job);
@@ -124,7 +123,7 @@ impl Event {
         let word = |name| fields.get(name).and_then(Value::as_str);
         match (word("source"), word("detail-type")) {
             (Some("aws.cloudwatch"), Some("CloudWatch Alarm State Change")) => {
-                read_alarm(&envelope(fields, &[])?.detail, place, &ALARM_EVENT).map(Self::Alarm)
+                read_alarm(&envelope(fields, &[])?.detail, &ALARM_EVENT).map(Self::Alarm)
             }
             (Some("aws.codepipeline"), Some("CodePipeline Pipeline Execution State Change")) => {
                 read_deployment(envelope(fields, &["time"])?).map(Self::Deployment)
@@ -268,7 +267,7 @@ const ALARM_EVENT: AlarmPaths =
 const ALARM_ACTION: AlarmPaths =
     AlarmPaths { name: "alarmData.alarmName", value: "alarmData.state.value", timestamp: "alarmData.state.timestamp" };
 
-fn read_alarm(alarm: &Value, place: &Place, paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
+fn read_alarm(alarm: &Value, paths: &AlarmPaths) -> Result<AlarmChange, EventError> {
     let suppressor = &alarm["state"]["actionsSuppressedBy"];
     Ok(AlarmChange {
         name: text(alarm, paths.name)?.to_owned(),
@@ -277,7 +276,6 @@ fn read_alarm(alarm: &Value, place: &Place, paths: &AlarmPaths) -> Result<AlarmC
             path: paths.timestamp,
             expected: "a time such as 2021-07-28T07:02:04.149+0000",
         })?,
-        place: place.clone(),
         suppressed_by: (!suppressor.is_null()).then(|| suppressor.to_string()),
         is_muted: !alarm["muteDetail"].is_null(),
         is_contributor: !alarm["alarmContributor"].is_null(),
@@ -338,11 +336,11 @@ fn read_job(job: &Value) -> Result<Job, EventError> {
 /// The `UserParameters` that an action may have, as JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct UserParametersText {
     #[serde(rename = "PipelineName")]
     pipeline_name: Option<String>,
     #[serde(rename = "Parameters", default)]
-    parameters: JobParameters,
+    parameters: AddedParameters,
 }
 
 /// Reads the action's `UserParameters`. Their text may be secret, so no message repeats it.
@@ -353,8 +351,8 @@ fn read_user_parameters(parameters: &Value) -> Result<UserParameters, String> {
         Value::String(text) => text,
         _ => return Err("the action's UserParameters are not a string".to_owned()),
     };
-    match serde_json::from_str::<Written>(text) {
-        Ok(Written { pipeline_name, parameters }) => Ok(UserParameters { pipeline_name, parameters }),
+    match serde_json::from_str::<UserParametersText>(text) {
+        Ok(UserParametersText { pipeline_name, parameters }) => Ok(UserParameters { pipeline_name, parameters }),
         Err(error) => {
             let (what, hint) = match error.classify() {
                 Category::Data => ("not as expected", ""),
@@ -400,8 +398,8 @@ fn read_retrain_request(detail: &Value) -> Result<RetrainRequest, EventError> {
         _ => return Err(malformed("detail.reason", "a string")),
     };
     let parameters = match &detail["parameters"] {
-        Value::Null => JobParameters::new(),
-        parameters => JobParameters::deserialize(parameters)
+        Value::Null => AddedParameters::new(),
+        parameters => AddedParameters::deserialize(parameters)
             .map_err(|_| malformed("detail.parameters", "an object whose values are strings"))?,
     };
     let is_forced = match &detail["force"] {

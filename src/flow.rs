@@ -14,16 +14,17 @@ pub(crate) mod observation;
 pub(crate) mod retrain;
 pub(crate) mod status;
 
-use crate::aws::{Aws, CallError, RuleArns};
+use crate::aws::{Aws, CallError};
 use crate::config::Config;
+use crate::model::FunctionArn;
 
 /// What every flow of one invocation uses.
 #[derive(Debug)]
 pub(crate) struct Invocation<'a> {
     pub(crate) config: &'a Config,
     pub(crate) aws: &'a Aws,
-    /// `None` if the function's ARN does not name an account and a Region.
-    pub(crate) rule_arns: Option<RuleArns>,
+    /// `None` if Lambda states no function's ARN, as with local emulators.
+    pub(crate) function: Option<FunctionArn>,
 }
 
 /// Why a flow failed: all faults. Lambda tries the event again, and that try completes what was done so far.

@@ -12,7 +12,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::aws::{Aws, Preconnect, RuleArns};
+use crate::aws::{Aws, Preconnect};
 use crate::config::Config;
 use crate::event::{Event, EventError, Received, Widget, asks_for_description};
 use crate::flow::heartbeat::heartbeat;
@@ -21,12 +21,12 @@ use crate::flow::retrain::{retrain, retrain_listed};
 use crate::flow::status::status;
 use crate::flow::{self, Fault, Invocation, chain, job};
 use crate::metrics;
-use crate::model::{GuardRole, Mode};
+use crate::model::{FunctionArn, GuardRole, Mode};
 use crate::outcome::status::Status;
 use crate::outcome::{EventKind, GuardStates, Outcome};
 use crate::page::{self, Notice, Page};
 use crate::policy::DRAINED;
-use crate::policy::trigger::{self, Home, Relevance, TickMeaning, TickNames};
+use crate::policy::trigger::{self, Relevance, TickNames};
 
 /// The Lambda function: starts retrainings for events and holds the interlock. Built once a process. No invocation depends on an
 /// earlier one.
@@ -145,10 +145,14 @@ impl Router {
 
     /// The status, if there is time for it.
     async fn status(&self, context: &Context) -> Option<Status> {
-        let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
-        let invocation = &Invocation { config: &self.config, aws: &self.aws, rule_arns };
+        let invocation = self.invocation(context);
         let outcome = &mut Outcome::new(EventKind::Status, None);
-        self.before_deadline(context, status(invocation, outcome).map(Ok).boxed()).await.ok()
+        self.before_deadline(context, status(&invocation, outcome).map(Ok).boxed()).await.ok()
+    }
+
+    fn invocation(&self, context: &Context) -> Invocation<'_> {
+        let function = FunctionArn::parse(&context.invoked_function_arn);
+        Invocation { config: &self.config, aws: &self.aws, function }
     }
 
     /// Ends what is not done shortly before Lambda's deadline. The flow is boxed, as the SDK's futures are large and nest deeply.
@@ -171,19 +175,21 @@ impl Router {
         outcome: &mut Outcome,
     ) -> Result<Option<Status>, flow::Error> {
         let config = &self.config;
-        let rule_arns = RuleArns::beside_function(&context.invoked_function_arn);
-        let invocation = &Invocation { config, aws: &self.aws, rule_arns };
+        let invocation = &self.invocation(context);
         let heartbeat_starts = config.heartbeat_starts();
-        let home = Home::of_function(&context.invoked_function_arn);
+        let home = invocation.function.as_ref().filter(|function| !function.is_of_emulator());
         let Received { event, place } = received;
         if !matches!(event, Event::Alarm(_))
-            && let Some(reason) = trigger::foreign_place(&place, home.as_ref())
+            && let Some(reason) = trigger::foreign_place(&place, home)
         {
             outcome.ignore(reason);
             return Ok(None);
         }
         let relevance = match event {
-            Event::Alarm(change) => trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, home.as_ref()),
+            Event::Alarm(change) => {
+                let is_of_home = trigger::is_of_home(&place, home);
+                trigger::of_alarm(&change, &config.drift_alarms, heartbeat_starts, is_of_home)
+            }
             Event::Deployment(change) => {
                 trigger::of_deployment(&change, &config.deployment_trigger, heartbeat_starts, &config.parameters)
             }
@@ -193,14 +199,11 @@ impl Router {
                     schedule: config.schedule.as_deref(),
                     heartbeat: config.heartbeat.as_deref(),
                 };
-                match trigger::of_tick(&tick, names, heartbeat_starts, self.aws.now()) {
-                    TickMeaning::Retraining(occurrence) => Relevance::Relevant(occurrence),
-                    TickMeaning::Ignored(reason) => Relevance::Ignored(reason),
-                    TickMeaning::Heartbeat => {
-                        outcome.event = EventKind::Heartbeat;
-                        return heartbeat(invocation, outcome).await.map(|()| None);
-                    }
+                if trigger::is_heartbeat(&tick, names) {
+                    outcome.event = EventKind::Heartbeat;
+                    return heartbeat(invocation, outcome).await.map(|()| None);
                 }
+                trigger::of_tick(&tick, names, heartbeat_starts, self.aws.now())
             }
             Event::ExecutionStatus { pipeline, hint } => {
                 match trigger::foreign_status(&pipeline, &config.sagemaker_pipeline) {

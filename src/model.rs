@@ -6,7 +6,7 @@ use std::time::SystemTime;
 /// Why an execution starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
-    /// New training code was deployed. It always gets an execution of its own.
+    /// New training code was deployed. Unless it waits, its event starts an execution of its own.
     Deployment,
     /// The retraining schedule. It needs only that a retraining runs.
     Schedule,
@@ -59,11 +59,11 @@ pub(crate) struct Occurrence {
     /// Why the execution starts, for people. SageMaker Studio shows it.
     pub(crate) description: String,
     /// Pipeline parameters of a job or a request. They replace the configured ones of the same names.
-    pub(crate) parameters: JobParameters,
+    pub(crate) parameters: AddedParameters,
 }
 
 /// Pipeline parameters that a job's `UserParameters` or a request hold: names and values.
-pub(crate) type JobParameters = BTreeMap<String, String>;
+pub(crate) type AddedParameters = BTreeMap<String, String>;
 
 /// What the router may change (`MODE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +247,40 @@ pub(crate) struct StatusHint {
     pub(crate) status: ExecutionStatus,
 }
 
+/// The parts of the function's ARN that say where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionArn {
+    pub(crate) partition: String,
+    pub(crate) region: String,
+    pub(crate) account: String,
+}
+
+impl FunctionArn {
+    /// `None` if the text is not a function's ARN, as with local emulators.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let parts = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let ("arn", partition, "lambda", region, account) = parts else { return None };
+        let is_region = !region.is_empty() && region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        is_region.then(|| Self {
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+        })
+    }
+
+    /// Whether the account is that of a local emulator: `sam local` sends `012345678912`, others send zeros or none.
+    pub(crate) fn is_of_emulator(&self) -> bool {
+        let is_account = self.account.len() == 12 && self.account.chars().all(|c| c.is_ascii_digit());
+        !is_account || ["000000000000", "012345678912"].contains(&self.account.as_str())
+    }
+
+    /// The ARN of a rule of the default event bus beside the function.
+    pub(crate) fn rule(&self, name: &str) -> String {
+        format!("arn:{}:events:{}:{}:rule/{name}", self.partition, self.region, self.account)
+    }
+}
+
 /// Where an event comes from. Each part is `None` if the event does not state it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -262,7 +296,6 @@ pub(crate) struct AlarmChange {
     pub(crate) state: String,
     /// When it changed (`state.timestamp`).
     pub(crate) changed: SystemTime,
-    pub(crate) place: Place,
     /// What suppresses the alarm's actions, if they are suppressed.
     pub(crate) suppressed_by: Option<String>,
     /// Whether the alarm is muted (the event has a `muteDetail`).
@@ -367,7 +400,7 @@ pub(crate) struct Job {
 pub(crate) struct UserParameters {
     /// The SageMaker pipeline's name or ARN.
     pub(crate) pipeline_name: Option<String>,
-    pub(crate) parameters: JobParameters,
+    pub(crate) parameters: AddedParameters,
 }
 
 /// A request for a retraining.
@@ -377,7 +410,7 @@ pub(crate) struct RetrainRequest {
     pub(crate) id: String,
     /// Why, for people.
     pub(crate) reason: Option<String>,
-    pub(crate) parameters: JobParameters,
+    pub(crate) parameters: AddedParameters,
     pub(crate) is_forced: bool,
 }
 
@@ -463,6 +496,15 @@ mod tests {
             "arn:x/execution/y",
         ] {
             assert_eq!(ExecutionArn::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn rules_are_beside_the_function_in_every_partition() {
+        let arn = FunctionArn::parse("arn:aws-cn:lambda:cn-north-1:123456789012:function:router:live").unwrap();
+        assert_eq!(arn.rule("tick"), "arn:aws-cn:events:cn-north-1:123456789012:rule/tick");
+        for no_function in ["", "function-arn", "arn:aws:sqs:us-east-1:1:queue", "arn:aws:lambda:a/b:1:function:f"] {
+            assert_eq!(FunctionArn::parse(no_function), None, "{no_function}");
         }
     }
 

@@ -105,7 +105,7 @@ mod fixtures {
 
     use super::{Hold, Situation};
     use crate::model::{
-        Execution, ExecutionArn, ExecutionStatus, GuardRole, JobParameters, Memory, Mode, Occurrence, Trigger,
+        AddedParameters, Execution, ExecutionArn, ExecutionStatus, GuardRole, Memory, Mode, Occurrence, Trigger,
     };
     use crate::policy::parameters::Parameters;
 
@@ -153,7 +153,7 @@ mod fixtures {
             },
             memory: Memory::Event,
             description: String::new(),
-            parameters: JobParameters::new(),
+            parameters: AddedParameters::new(),
         }
     }
 

@@ -5,7 +5,6 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListAlarmMuteRules.html>.
 
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::Client;
@@ -13,7 +12,7 @@ use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType, StateValue};
 
-use crate::aws::call::{CallError, Remedy};
+use crate::aws::call::{CallError, MOST_PAGES, Remedy, time};
 use crate::model::{Alarm, Mutes};
 
 /// The alarms that `DRIFT_ALARM_NAMES` lists.
@@ -37,9 +36,6 @@ pub(crate) struct ObservedAlarms {
 
 /// The most alarms that one page holds.
 const PAGE: i32 = 100;
-
-/// The most pages of one list: as many as there may be listed alarms.
-const MOST_PAGES: usize = 100;
 
 impl Alarms {
     /// The listed alarms, all pages. Makes no call if none is listed.
@@ -134,7 +130,7 @@ impl ObservedAlarms {
         if state != Some(StateValue::Alarm) {
             return;
         }
-        match changed.and_then(|changed| SystemTime::try_from(changed).ok()) {
+        match time(changed) {
             Some(changed) => {
                 self.in_alarm.push(Alarm { name, changed, suppressed_by, has_actions, mutes: Mutes::NotAsked })
             }

@@ -1,9 +1,20 @@
 //! A call to AWS that failed: what was attempted, what to do about it, and whether another try may help.
 
+use std::time::SystemTime;
+
 use aws_sdk_sagemaker::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sagemaker::primitives::DateTime;
 
 /// Any error that an AWS client reports, kept as the source of a typed error.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The most pages of one list that are read. A page may be short.
+pub(super) const MOST_PAGES: usize = 100;
+
+/// A time in an answer, if there is one that can be represented.
+pub(super) fn time(time: Option<DateTime>) -> Option<SystemTime> {
+    SystemTime::try_from(time?).ok()
+}
 
 /// A call to AWS that failed after the SDK's retries.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! The SDK's configuration for a quick cold start. Credentials come from the environment, where Lambda puts them. All clients share
-//! one connector, which trusts only the certificate authorities of AWS's endpoints.
+//! one connector, which trusts only the certificate authorities of AWS's endpoints, unless a variable names others.
 //!
 //! The SDK's defaults would read every certificate of the machine several times, and make clients of services that could provide
 //! credentials. That takes most of the time until the function is ready (`docs/performance.md`).

@@ -2,19 +2,18 @@
 //!
 //! <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListPipelineExecutions.html>
 
-use std::time::SystemTime;
-
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{ExecutionType, PipelineExecutionStatus, PipelineExecutionSummary};
 
-use crate::aws::call::{CallError, Remedy};
+use crate::aws::call::{CallError, MOST_PAGES, Remedy, time};
 use crate::model::Deployment;
 
 /// The executions of the CodePipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Deployments {
     pub(super) client: Client,
-    pub(super) pipeline: String,
+    /// `None` if their event starts no retraining. Then there is nothing to read.
+    pub(super) pipeline: Option<String>,
 }
 
 /// How many executions of the CodePipeline are read. It is also the most that one page holds.
@@ -23,9 +22,6 @@ const PAGE: i32 = 100;
 
 /// If what is looked for is not among them, so many are read.
 const MOST: usize = 500;
-
-/// The most pages, as a page may be short.
-const MOST_PAGES: usize = 100;
 
 impl Deployments {
     /// The newest 100, or a few more if pages are short. Up to 500 if none of them succeeded and was no rollback: so many that failed
@@ -48,13 +44,14 @@ impl Deployments {
 
     /// Page by page, until they are enough.
     async fn list_newest(&self, are_enough: impl Fn(&[Deployment]) -> bool) -> Result<Vec<Deployment>, CallError> {
-        let call = self.client.list_pipeline_executions().pipeline_name(&self.pipeline).max_results(PAGE);
+        let Some(pipeline) = &self.pipeline else { return Ok(vec![]) };
+        let call = self.client.list_pipeline_executions().pipeline_name(pipeline).max_results(PAGE);
         let mut pages = call.into_paginator().send();
         let mut deployments: Vec<Deployment> = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| {
-                let operation = format!("list the executions of CodePipeline {}", self.pipeline);
+                let operation = format!("list the executions of CodePipeline {pipeline}");
                 let permission = "codepipeline:ListPipelineExecutions";
                 CallError::new(operation, Remedy { setting: "CODE_PIPELINE_NAME", permission }, error)
             })?;
@@ -73,6 +70,6 @@ fn read(execution: PipelineExecutionSummary) -> Option<Deployment> {
         has_succeeded: execution.status == Some(PipelineExecutionStatus::Succeeded),
         is_rollback: execution.execution_type == Some(ExecutionType::Rollback),
         rollback_target: execution.rollback_metadata.and_then(|it| it.rollback_target_pipeline_execution_id),
-        changed: execution.last_update_time.and_then(|time| SystemTime::try_from(time).ok()),
+        changed: time(execution.last_update_time),
     })
 }

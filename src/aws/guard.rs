@@ -3,9 +3,9 @@
 use futures_util::future::join_all;
 
 use crate::aws::call::CallError;
-use crate::aws::rule::{ObservedRule, Rule, RuleArns};
+use crate::aws::rule::{ObservedRule, Rule};
 use crate::aws::stage::{ObservedStage, Stage};
-use crate::model::{DesiredState, GuardRole, GuardState};
+use crate::model::{DesiredState, FunctionArn, GuardRole, GuardState};
 use crate::policy::interlock::must_be_set;
 
 /// One guard.
@@ -108,11 +108,11 @@ pub(crate) fn schedule_rule<'o>(observed: &'o [ObservedGuard<'_>]) -> Option<(&'
     })
 }
 
-/// Reads every guard at once, in one round trip if `arns` is given and no rule is held. `before` is what this invocation observed
+/// Reads every guard at once, in one round trip if `function` is given and no rule is held. `before` is what this invocation observed
 /// last.
 pub(crate) async fn read_all<'g>(
     guards: &'g [Guard],
-    arns: Option<&RuleArns>,
+    function: Option<&FunctionArn>,
     before: &[ObservedGuard<'_>],
 ) -> Vec<ObservedGuard<'g>> {
     join_all(guards.iter().map(|guard| async move {
@@ -124,7 +124,7 @@ pub(crate) async fn read_all<'g>(
             },
             Guard::Rule(rule) => {
                 let is_written = is_written(rule.role);
-                ObservedGuard { reading: Reading::Rule(rule, rule.read(arns, is_written).await), is_written }
+                ObservedGuard { reading: Reading::Rule(rule, rule.read(function, is_written).await), is_written }
             }
         }
     }))

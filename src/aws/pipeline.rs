@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder, SortPipelineExecutionsBy, StepStatus};
 
-use crate::aws::call::{CallError, Remedy};
+use crate::aws::call::{CallError, MOST_PAGES, Remedy, time};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus, FailedStep};
 use crate::policy::start::StartRequest;
 
@@ -26,9 +26,6 @@ const NEWEST: usize = 100;
 
 /// The most executions that one page holds.
 const PAGE: i32 = 100;
-
-/// The most pages of one list, as a page may be short.
-const MOST_PAGES: usize = 100;
 
 /// So many failed steps of an execution are named.
 const MOST_STEPS: usize = 10;
@@ -63,8 +60,7 @@ impl Pipeline {
             let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| {
                 let operation = format!("list the executions of SageMaker pipeline {}", self.name);
-                let permission = "sagemaker:ListPipelineExecutions";
-                CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error)
+                CallError::new(operation, remedy("sagemaker:ListPipelineExecutions"), error)
             })?;
             executions.extend(page.pipeline_execution_summaries.unwrap_or_default().into_iter().filter_map(read));
             if executions.len() >= NEWEST {
@@ -87,7 +83,7 @@ impl Pipeline {
             Ok(execution) => Ok(execution.pipeline_execution_status.map(|status| Description {
                 word: status.as_str().to_owned(),
                 text: execution.pipeline_execution_description,
-                changed: execution.last_modified_time.and_then(|time| SystemTime::try_from(time).ok()),
+                changed: time(execution.last_modified_time),
                 execution: Execution {
                     arn: arn.clone(),
                     status: match ExecutionStatus::from(status.as_str()) {
@@ -97,14 +93,13 @@ impl Pipeline {
                         status => status,
                     },
                     display_name: execution.pipeline_execution_display_name,
-                    started: execution.creation_time.and_then(|time| SystemTime::try_from(time).ok()),
+                    started: time(execution.creation_time),
                 },
             })),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found()) => Ok(None),
             Err(error) => {
                 let operation = format!("describe {}", arn.as_str());
-                let permission = "sagemaker:DescribePipelineExecution";
-                Err(CallError::new(operation, Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }, error))
+                Err(CallError::new(operation, remedy("sagemaker:DescribePipelineExecution"), error))
             }
         }
     }
@@ -123,8 +118,7 @@ impl Pipeline {
                     let operation = format!("list the steps of {}", arn.as_str());
                     let permission =
                         "sagemaker:ListPipelineExecutionSteps (for the pipeline's ARN followed by /execution/*)";
-                    let remedy = Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission };
-                    return (failed, Some(CallError::new(operation, remedy, error)));
+                    return (failed, Some(CallError::new(operation, remedy(permission), error)));
                 }
             };
             let steps = page.pipeline_execution_steps.unwrap_or_default().into_iter();
@@ -173,11 +167,15 @@ impl Pipeline {
     }
 }
 
+fn remedy(permission: &str) -> Remedy<'_> {
+    Remedy { setting: "SAGEMAKER_PIPELINE_NAME", permission }
+}
+
 fn read(summary: PipelineExecutionSummary) -> Option<Execution> {
     Some(Execution {
         arn: ExecutionArn::parse(&summary.pipeline_execution_arn?)?,
         status: ExecutionStatus::from(summary.pipeline_execution_status?.as_str()),
         display_name: summary.pipeline_execution_display_name,
-        started: summary.start_time.and_then(|time| SystemTime::try_from(time).ok()),
+        started: time(summary.start_time),
     })
 }

@@ -12,7 +12,7 @@ use aws_sdk_eventbridge::types::{RuleState, Tag};
 
 use crate::aws::call::{CallError, Remedy};
 use crate::aws::mark::{self, RULE_MARK, TICK_TAG};
-use crate::model::{DesiredState, GuardRole, GuardState, TickTag};
+use crate::model::{DesiredState, FunctionArn, GuardRole, GuardState, TickTag};
 
 /// The pause before a hold is read again. Lags of 0.6 seconds are known.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
@@ -38,47 +38,25 @@ pub(crate) struct ObservedRule {
     pub(crate) tick_tag: Option<TickTag>,
 }
 
-/// The account and Region of the rules, taken from the function's own ARN. Tags are read by ARN, so a known ARN saves a round trip.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RuleArns {
-    prefix: String,
-}
-
-impl RuleArns {
-    /// `None` if the ARN is not a function's, as with local emulators.
-    pub(crate) fn beside_function(function_arn: &str) -> Option<Self> {
-        let mut parts = function_arn.split(':');
-        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("arn"), Some(partition), Some("lambda"), Some(region), Some(account)) => {
-                Some(Self { prefix: format!("arn:{partition}:events:{region}:{account}:rule/") })
-            }
-            _ => None,
-        }
-    }
-
-    fn of(&self, rule: &str) -> String {
-        format!("{}{rule}", self.prefix)
-    }
-}
-
 impl Rule {
     /// Reads the rule's state and tags. `written` says that this invocation has written to the rule. Then nobody holds a disabled
     /// rule without the tag: two invocations crossed, and one removed the tag that the other had set.
     ///
     /// A hold is read twice. State and tags are two calls, and each may lag behind writes. While another invocation disables or
     /// enables the rule, they may show a disabled rule without a tag, which nobody holds.
-    pub(super) async fn read(&self, arns: Option<&RuleArns>, written: bool) -> Result<ObservedRule, CallError> {
-        let found = self.read_once(arns, written).await?;
+    pub(super) async fn read(&self, function: Option<&FunctionArn>, written: bool) -> Result<ObservedRule, CallError> {
+        let found = self.read_once(function, written).await?;
         if found.state != GuardState::DisabledByOther {
             return Ok(found);
         }
         tokio::time::sleep(HOLD_PAUSE).await;
-        self.read_once(arns, written).await
+        self.read_once(function, written).await
     }
 
     /// Reads the rule's state and tags at once.
-    async fn read_once(&self, arns: Option<&RuleArns>, written: bool) -> Result<ObservedRule, CallError> {
-        let guess = arns.map(|arns| arns.of(&self.name));
+    async fn read_once(&self, function: Option<&FunctionArn>, written: bool) -> Result<ObservedRule, CallError> {
+        // Tags are read by ARN, so a known ARN saves a round trip.
+        let guess = function.map(|function| function.rule(&self.name));
         let early_tags = async {
             match &guess {
                 Some(arn) => Some(self.tags(arn).await),
@@ -170,19 +148,5 @@ impl Rule {
 
     fn remedy<'a>(&'a self, permission: &'a str) -> Remedy<'a> {
         Remedy { setting: self.variable, permission }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_beside_the_function_in_every_partition() {
-        let arns = RuleArns::beside_function("arn:aws-cn:lambda:cn-north-1:123456789012:function:router:live").unwrap();
-        assert_eq!(arns.of("tick"), "arn:aws-cn:events:cn-north-1:123456789012:rule/tick");
-        for no_function in ["", "function-arn", "arn:aws:sqs:us-east-1:1:queue"] {
-            assert_eq!(RuleArns::beside_function(no_function), None);
-        }
     }
 }

@@ -18,8 +18,8 @@ impl<'l> Reader<'l> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn fault(&mut self, fault: String) {
-        self.faults.push(fault);
+    pub(super) fn fault(&mut self, fault: impl Into<String>) {
+        self.faults.push(fault.into());
     }
 
     /// A name that may be unset.

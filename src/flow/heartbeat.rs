@@ -91,14 +91,8 @@ pub(crate) struct Sources {
 
 pub(crate) async fn read_sources(invocation: &Invocation<'_>) -> Sources {
     let aws = invocation.aws;
-    let deployments = async {
-        match &aws.deployments {
-            Some(deployments) => deployments.list().await,
-            None => Ok(vec![]),
-        }
-    };
     // Boxed, as the SDK's futures are large.
-    let (deployments, alarms) = tokio::join!(Box::pin(deployments), Box::pin(aws.alarms.observe()));
+    let (deployments, alarms) = tokio::join!(Box::pin(aws.deployments.list()), Box::pin(aws.alarms.observe()));
     let mut failures = Vec::new();
     let mut note = |failure| failures.push(failure);
     let deployments = deployments.map_err(&mut note).unwrap_or_default();

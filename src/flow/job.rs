@@ -13,7 +13,7 @@ use crate::flow::retrain::{Ensured, finish, observe_and_ensure};
 use crate::flow::{Error, Invocation, both, chain};
 use crate::model::{Execution, ExecutionArn, ExecutionStatus, Job, Occurrence};
 use crate::outcome::{Action, Outcome};
-use crate::policy::action::{self, ContinuationToken, JobRequest, JobTerms};
+use crate::policy::action::{self, ContinuationToken, JobDecision, JobTerms};
 use crate::policy::interlock::LookedUp;
 use crate::policy::start::display_name;
 
@@ -31,17 +31,17 @@ pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut 
         parameters: &config.parameters,
         mode: config.mode,
     };
-    match action::job_request(&job, terms, aws.now()) {
-        JobRequest::Start(occurrence) => start_or_find(invocation, &job.id, &occurrence, outcome).await,
-        JobRequest::Wait(token) => {
+    match action::job_decision(&job, terms, aws.now()) {
+        JobDecision::Start(occurrence) => start_or_find(invocation, &job.id, &occurrence, outcome).await,
+        JobDecision::Wait(token) => {
             let reason = "a pipeline parameter needs the time of the first call: the next call starts the execution";
             wait(invocation, &job.id, token, Action::Deferred, reason.to_owned(), outcome).await
         }
-        JobRequest::Find(occurrence, reason) => find_started(invocation, &job.id, &occurrence, reason, outcome).await,
-        JobRequest::Continue { arn, unknown_since } => {
+        JobDecision::Find(occurrence, reason) => find_started(invocation, &job.id, &occurrence, reason, outcome).await,
+        JobDecision::Continue { arn, unknown_since } => {
             continue_job(invocation, &job.id, arn, unknown_since, outcome).await
         }
-        JobRequest::Impossible(reason) => refuse(invocation, &job.id, reason, outcome).await.map_err(Error::from),
+        JobDecision::Impossible(reason) => refuse(invocation, &job.id, reason, outcome).await.map_err(Error::from),
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) async fn read_guards<'a>(
     invocation: &Invocation<'a>,
     before: &[ObservedGuard<'_>],
 ) -> Vec<ObservedGuard<'a>> {
-    aws::read_all(&invocation.aws.guards, invocation.rule_arns.as_ref(), before).await
+    aws::read_all(&invocation.aws.guards, invocation.function.as_ref(), before).await
 }
 
 /// Notes whether the newest retraining failed. A router that drains does not read the list.

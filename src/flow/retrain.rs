@@ -45,11 +45,7 @@ pub(crate) async fn retrain_listed(
 ) -> Result<(), Error> {
     let mut pauses = LOOKS.into_iter();
     loop {
-        let deployments = match &invocation.aws.deployments {
-            Some(deployments) => deployments.list_as_far_as(&occurrence.key).await?,
-            // This does not happen: the list is needed only if deployments come by event, and then `deployments` is set.
-            None => vec![],
-        };
+        let deployments = invocation.aws.deployments.list_as_far_as(&occurrence.key).await?;
         match ask_the_list(occurrence.clone(), &deployments, &invocation.config.parameters) {
             ListAnswer::NewCode(occurrence) => return retrain(invocation, &occurrence, outcome).await,
             ListAnswer::Rollback(reason) => {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::model::{
-    DeploymentTrigger, Execution, ExecutionArn, ExecutionStatus, FailedStep, Job, JobParameters, Memory, Mode,
+    AddedParameters, DeploymentTrigger, Execution, ExecutionArn, ExecutionStatus, FailedStep, Job, Memory, Mode,
     Occurrence, Trigger, UserParameters,
 };
 use crate::policy::DRAINED;
@@ -12,7 +12,7 @@ use crate::policy::start::description;
 
 /// What a job requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum JobRequest {
+pub(crate) enum JobDecision {
     /// Start an execution for this occurrence, or find it.
     Start(Occurrence),
     /// Answer with this token. The next call contains it, and starts the execution.
@@ -26,7 +26,7 @@ pub(crate) enum JobRequest {
 }
 
 /// `asked` is the time of the action's first call, if it is known.
-fn job(first_job: &str, asked: Option<SystemTime>, parameters: JobParameters) -> Occurrence {
+fn job(first_job: &str, asked: Option<SystemTime>, parameters: AddedParameters) -> Occurrence {
     Occurrence {
         trigger: Trigger::Job,
         key: first_job.to_owned(),
@@ -52,50 +52,50 @@ pub(crate) struct JobTerms<'c> {
 ///
 /// CodePipeline does not say when an action called first, and every try of a start has to send the same request. So if a pipeline
 /// parameter needs the time, the first call only notes it in the continuation token, which CodePipeline keeps.
-pub(crate) fn job_request(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> JobRequest {
+pub(crate) fn job_decision(call: &Job, terms: JobTerms<'_>, now: SystemTime) -> JobDecision {
     let token = call.continuation_token.as_deref().map(ContinuationToken::parse);
     let (first_job, asked) = match token {
         None => (call.id.clone(), None),
         Some(Some(ContinuationToken::NotStarted { first_job, asked })) => (first_job, asked),
         Some(Some(ContinuationToken::Execution { arn, unknown_since })) if arn.is_of_pipeline(terms.pipeline) => {
-            return JobRequest::Continue { arn, unknown_since };
+            return JobDecision::Continue { arn, unknown_since };
         }
         Some(_) => {
             let pipeline = terms.pipeline;
             let reason = format!(
                 "the continuation token does not name an execution of SageMaker pipeline {pipeline}: run the action again"
             );
-            return JobRequest::Impossible(reason);
+            return JobDecision::Impossible(reason);
         }
     };
     let parameters = match &call.user_parameters {
         Ok(UserParameters { pipeline_name: Some(name), .. }) if !is_pipeline(name, terms.pipeline) => {
-            return JobRequest::Impossible(format!(
+            return JobDecision::Impossible(format!(
                 "the action's UserParameters name another SageMaker pipeline than {}, the one that this function retrains",
                 terms.pipeline
             ));
         }
         Ok(UserParameters { parameters, .. }) => parameters.clone(),
-        Err(reason) => return JobRequest::Impossible(reason.clone()),
+        Err(reason) => return JobDecision::Impossible(reason.clone()),
     };
     if !matches!(terms.trigger, DeploymentTrigger::Action(_)) {
-        return JobRequest::Impossible(format!(
+        return JobDecision::Impossible(format!(
             "DEPLOYMENT_TRIGGER is {}, so no action of the CodePipeline starts a retraining: set it to action, or remove this action",
             terms.trigger.word()
         ));
     }
     if let Some(refusal) = terms.parameters.refusal(&parameters) {
-        return JobRequest::Impossible(format!("the action's UserParameters: {refusal}"));
+        return JobDecision::Impossible(format!("the action's UserParameters: {refusal}"));
     }
     let needs_time = asked.is_none() && terms.parameters.use_time(&parameters);
     match terms.mode {
-        Mode::DryRun => JobRequest::Find(
+        Mode::DryRun => JobDecision::Find(
             job(&first_job, asked, parameters),
             "MODE is dry-run: the router would have started a retraining for this action".to_owned(),
         ),
-        Mode::Drain => JobRequest::Find(job(&first_job, asked, parameters), DRAINED.to_owned()),
-        Mode::Active if needs_time => JobRequest::Wait(ContinuationToken::NotStarted { first_job, asked: Some(now) }),
-        Mode::Active => JobRequest::Start(job(&first_job, asked, parameters)),
+        Mode::Drain => JobDecision::Find(job(&first_job, asked, parameters), DRAINED.to_owned()),
+        Mode::Active if needs_time => JobDecision::Wait(ContinuationToken::NotStarted { first_job, asked: Some(now) }),
+        Mode::Active => JobDecision::Start(job(&first_job, asked, parameters)),
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
             continuation_token: token.map(|token| token.text()),
             user_parameters: Ok(UserParameters {
                 pipeline_name: pipeline_name.map(str::to_owned),
-                parameters: JobParameters::new(),
+                parameters: AddedParameters::new(),
             }),
         }
     }
@@ -235,34 +235,34 @@ mod tests {
 
     #[test]
     fn a_job_may_name_our_pipeline_by_its_name_or_its_arn() {
-        let request = |name| job_request(&call(None, Some(name)), terms(&BY_ACTION, Mode::Active), noon());
+        let request = |name| job_decision(&call(None, Some(name)), terms(&BY_ACTION, Mode::Active), noon());
         for ours in ["Nyctaxi", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/nyctaxi"] {
-            assert!(matches!(request(ours), JobRequest::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
+            assert!(matches!(request(ours), JobDecision::Start(occurrence) if occurrence.key == "the-id"), "{ours}");
         }
         for other in ["", "fraud", "arn:aws:sagemaker:us-east-1:123456789012:pipeline/fraud", "arn:nyctaxi"] {
-            assert!(matches!(request(other), JobRequest::Impossible(_)), "{other}");
+            assert!(matches!(request(other), JobDecision::Impossible(_)), "{other}");
         }
     }
 
     #[test]
     fn an_action_that_waits_for_its_start_keeps_the_key_of_its_first_job() {
         let token = || ContinuationToken::NotStarted { first_job: "first".to_owned(), asked: None };
-        let request = |trigger| job_request(&call(Some(token()), None), terms(trigger, Mode::Active), noon());
+        let request = |trigger| job_decision(&call(Some(token()), None), terms(trigger, Mode::Active), noon());
         let started = request(&BY_ACTION);
-        assert!(matches!(started, JobRequest::Start(occurrence) if occurrence.key == "first"));
+        assert!(matches!(started, JobDecision::Start(occurrence) if occurrence.key == "first"));
         let pipeline = CodePipeline { name: "build".to_owned(), build_stage: "Build".to_owned() };
         let others = [DeploymentTrigger::Event { pipeline, waits: false }, DeploymentTrigger::None(None)];
-        assert!(others.iter().all(|other| matches!(request(other), JobRequest::Impossible(_))));
+        assert!(others.iter().all(|other| matches!(request(other), JobDecision::Impossible(_))));
     }
 
     #[test]
     fn an_action_is_asked_for_its_time_once_and_every_try_sends_the_same_request() {
         let parameters = Parameters::parse([("At", "{time}")]).unwrap();
         let terms = JobTerms { parameters: &parameters, ..terms(&BY_ACTION, Mode::Active) };
-        let JobRequest::Wait(token) = job_request(&call(None, None), terms, noon()) else { panic!("it starts") };
+        let JobDecision::Wait(token) = job_decision(&call(None, None), terms, noon()) else { panic!("it starts") };
         let requests = [1, 2].map(|minutes| {
             let now = noon() + minutes * MINUTE;
-            let JobRequest::Start(job) = job_request(&call(Some(token.clone()), None), terms, now) else {
+            let JobDecision::Start(job) = job_decision(&call(Some(token.clone()), None), terms, now) else {
                 panic!("it waits")
             };
             start::request(&job, &Situation { parameters: &parameters, now, ..situation(&[]) })
@@ -280,9 +280,9 @@ mod tests {
         };
         for mode in [Mode::DryRun, Mode::Drain] {
             let terms = terms(&BY_ACTION, mode);
-            assert!(matches!(job_request(&call(None, None), terms, noon()), JobRequest::Find(..)), "{mode:?}");
-            let request = job_request(&call(Some(started.clone()), None), terms, noon());
-            assert!(matches!(request, JobRequest::Continue { .. }), "{mode:?}");
+            assert!(matches!(job_decision(&call(None, None), terms, noon()), JobDecision::Find(..)), "{mode:?}");
+            let request = job_decision(&call(Some(started.clone()), None), terms, noon());
+            assert!(matches!(request, JobDecision::Continue { .. }), "{mode:?}");
         }
     }
 }

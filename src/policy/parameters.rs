@@ -1,4 +1,4 @@
-//! The parameters with which the SageMaker pipeline is started: `PIPELINE_PARAMETERS`, and what a job's `UserParameters` add.
+//! The parameters with which the SageMaker pipeline is started: `PIPELINE_PARAMETERS`, and what a job's `UserParameters` or a request adds.
 //!
 //! A value of `PIPELINE_PARAMETERS` may hold `{trigger}`, `{key}` and `{time}`, which are replaced at each start; `{{` is `{`. A
 //! job's values are sent as they are, as CodePipeline may have put a commit's message into them.
@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{JobParameters, Occurrence};
+use crate::model::{AddedParameters, Occurrence};
 
 /// The most parameters that a start takes.
 const MOST: usize = 200;
@@ -68,7 +68,7 @@ impl Parameters {
 
     /// Returns why SageMaker would refuse a job's parameters, or `None`. The text does not repeat names or values, which may be
     /// secret.
-    pub(crate) fn refusal(&self, job: &JobParameters) -> Option<String> {
+    pub(crate) fn refusal(&self, job: &AddedParameters) -> Option<String> {
         let total = self.0.len() + job.keys().filter(|name| !self.0.contains_key(*name)).count();
         if !job.keys().all(|name| is_name(name)) {
             Some(format!("a parameter's name in it is not 1 to {LONGEST_NAME} letters, digits and - _"))
@@ -82,7 +82,7 @@ impl Parameters {
     }
 
     /// Whether a value depends on the time of the occurrence.
-    pub(crate) fn use_time(&self, job: &JobParameters) -> bool {
+    pub(crate) fn use_time(&self, job: &AddedParameters) -> bool {
         self.0.iter().any(|(name, parts)| parts.contains(&Part::Time) && !job.contains_key(name))
     }
 
@@ -159,7 +159,7 @@ mod tests {
             rule: None,
             memory: Memory::Event,
             description: String::new(),
-            parameters: JobParameters::new(),
+            parameters: AddedParameters::new(),
         }
     }
 
@@ -203,8 +203,9 @@ mod tests {
     #[test]
     fn a_jobs_parameters_are_laid_over_and_sent_as_they_are() {
         let parameters = Parameters::parse([("Source", "{trigger}"), ("At", "{time}")]).unwrap();
-        let job: JobParameters = [("At".to_owned(), "{time}".to_owned()), ("Commit".to_owned(), "{".to_owned())].into();
-        assert!(parameters.use_time(&JobParameters::new()) && !parameters.use_time(&job));
+        let job: AddedParameters =
+            [("At".to_owned(), "{time}".to_owned()), ("Commit".to_owned(), "{".to_owned())].into();
+        assert!(parameters.use_time(&AddedParameters::new()) && !parameters.use_time(&job));
         assert_eq!(parameters.refusal(&job), None);
         let sent = parameters.of(&Occurrence { parameters: job, ..drift() }, TIME);
         let sent: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -221,7 +222,7 @@ mod tests {
         assert!(refusal("Q", &"x".repeat(1025)).is_some_and(|refusal| refusal.contains("1024")));
         assert_eq!(refusal("Q", &"x".repeat(1024)), None);
         let many =
-            |count: usize| (0..count).map(|number| (format!("Q{number}"), String::new())).collect::<JobParameters>();
+            |count: usize| (0..count).map(|number| (format!("Q{number}"), String::new())).collect::<AddedParameters>();
         assert_eq!(parameters.refusal(&many(199)), None);
         assert!(parameters.refusal(&many(200)).is_some_and(|refusal| refusal.contains("201 parameters")));
     }

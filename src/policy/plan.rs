@@ -83,7 +83,7 @@ pub(crate) enum WhyNothing {
     Braked(Brake),
     /// Something is owed, but the newest execution has no start time, so it is unknown what it serves.
     NoStartTime,
-    /// A guard cannot be read or set, so the heartbeat fails.
+    /// A guard cannot be read, so the heartbeat fails.
     GuardUnsettled,
     Drain,
     /// There are no heartbeats, or they may start nothing.

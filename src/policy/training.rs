@@ -40,7 +40,7 @@ pub(crate) fn age_of_newest(executions: &[Execution], now: SystemTime) -> Option
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// How many executions started within 24 hours. One without a start time counts, if a newer one is less than a day old.
+/// How many executions started within 24 hours. One without a start time counts, if none that is newer is older than a day.
 pub(crate) fn starts_within_a_day(executions: &[Execution], now: SystemTime) -> usize {
     let is_recent = |started: SystemTime| age(started, now) < DAY;
     executions.iter().take_while(|execution| execution.started.is_none_or(is_recent)).count()

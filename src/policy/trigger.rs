@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use crate::model::{
-    AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, GuardRole, JobParameters, Memory, Occurrence, Place,
-    RetrainRequest, Tick, TickSender, Trigger, last_segment,
+    AddedParameters, AlarmChange, Deployment, DeploymentChange, DeploymentTrigger, FunctionArn, GuardRole, Memory,
+    Occurrence, Place, RetrainRequest, Tick, TickSender, Trigger, last_segment,
 };
 use crate::policy::parameters::Parameters;
 use crate::policy::start::description;
@@ -20,35 +20,16 @@ pub(crate) enum Relevance {
     Ignored(String),
 }
 
-/// The account and the Region of the function.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Home {
-    account: String,
-    region: String,
-}
-
-impl Home {
-    /// `None` if the ARN is not a function's, or has the account of a local emulator: `sam local` sends `012345678912`, others send
-    /// zeros, and cargo-lambda no ARN.
-    pub(crate) fn of_function(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':').skip(2);
-        let (service, region, account) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_account = account.len() == 12
-            && account.chars().all(|c| c.is_ascii_digit())
-            && !["000000000000", "012345678912"].contains(&account);
-        (service == "lambda" && is_account && !region.is_empty())
-            .then(|| Self { account: account.to_owned(), region: region.to_owned() })
-    }
-
-    /// Whether the event states this account and Region.
-    fn is(&self, place: &Place) -> bool {
-        place.account.as_ref() == Some(&self.account) && place.region.as_ref() == Some(&self.region)
-    }
+/// Whether the event states the account and the Region of the function.
+pub(crate) fn is_of_home(place: &Place, home: Option<&FunctionArn>) -> bool {
+    home.is_some_and(|home| {
+        place.account.as_ref() == Some(&home.account) && place.region.as_ref() == Some(&home.region)
+    })
 }
 
 /// Why an event of another account or Region is ignored: a rule or a CodePipeline of the same name there is not ours. `None` if it
 /// is ours, or does not say where it comes from. Alarms are not asked: teams forward them from other accounts.
-pub(crate) fn foreign_place(place: &Place, home: Option<&Home>) -> Option<String> {
+pub(crate) fn foreign_place(place: &Place, home: Option<&FunctionArn>) -> Option<String> {
     let home = home?;
     let is_other = |stated: &Option<String>, own: &str| stated.as_ref().is_some_and(|stated| stated != own);
     (is_other(&place.account, &home.account) || is_other(&place.region, &home.region)).then(|| {
@@ -71,15 +52,10 @@ pub(crate) fn other_type(source: &str, detail_type: &str) -> String {
 }
 
 /// An alarm is relevant if it is listed (where there is a list), in ALARM, not suppressed and not muted. A muted or suppressed alarm
-/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region again. It does not find one
-/// contributor of an alarm.
-pub(crate) fn of_alarm(
-    change: &AlarmChange,
-    listed: &[String],
-    heartbeat_starts: bool,
-    home: Option<&Home>,
-) -> Relevance {
-    let AlarmChange { name, state, changed, place, suppressed_by, is_muted, is_contributor } = change;
+/// still changes its state. A heartbeat finds the listed alarms of the function's own account and Region again (`is_of_home`). It does
+/// not find one contributor of an alarm.
+pub(crate) fn of_alarm(change: &AlarmChange, listed: &[String], heartbeat_starts: bool, is_of_home: bool) -> Relevance {
+    let AlarmChange { name, state, changed, suppressed_by, is_muted, is_contributor } = change;
     let is_listed = listed.contains(name);
     if !is_listed && !listed.is_empty() {
         return Relevance::Ignored(format!("DRIFT_ALARM_NAMES does not list alarm {name}"));
@@ -93,8 +69,7 @@ pub(crate) fn of_alarm(
     if *is_muted {
         return Relevance::Ignored(format!("alarm {name} is muted"));
     }
-    let is_our_own = home.is_some_and(|home| home.is(place));
-    let is_found_again = is_listed && heartbeat_starts && is_our_own && !is_contributor;
+    let is_found_again = is_listed && heartbeat_starts && is_of_home && !is_contributor;
     Relevance::Relevant(drift(name, *changed, if is_found_again { Memory::AwsState } else { Memory::Event }))
 }
 
@@ -111,7 +86,7 @@ pub(crate) fn drift(alarm: &str, changed: SystemTime, memory: Memory) -> Occurre
         rule: Some(GuardRole::DriftRule),
         memory,
         description,
-        parameters: JobParameters::new(),
+        parameters: AddedParameters::new(),
     }
 }
 
@@ -158,7 +133,7 @@ pub(crate) fn of_deployment(
     }
     let memory = if heartbeat_starts { Memory::AwsState } else { Memory::Event };
     let occurrence = deployment(execution_id, *changed, memory);
-    if trigger_type.is_none() || parameters.use_time(&JobParameters::new()) {
+    if trigger_type.is_none() || parameters.use_time(&AddedParameters::new()) {
         Relevance::AskTheList(occurrence)
     } else {
         Relevance::Relevant(occurrence)
@@ -188,7 +163,7 @@ pub(crate) fn ask_the_list(
             occurrence.at = listed.changed.or(occurrence.at);
             ListAnswer::NewCode(occurrence)
         }
-        Some(_) if parameters.use_time(&JobParameters::new()) => ListAnswer::Lags,
+        Some(_) if parameters.use_time(&AddedParameters::new()) => ListAnswer::Lags,
         Some(_) | None => ListAnswer::NewCode(occurrence),
     }
 }
@@ -235,16 +210,8 @@ pub(crate) fn deployment(execution_id: &str, at: Option<SystemTime>, memory: Mem
     // The event and a heartbeat have to send the same request, so the description has no time.
     let description = description(&format!("CodePipeline execution {execution_id} succeeded"));
     let key = execution_id.to_owned();
-    let parameters = JobParameters::new();
+    let parameters = AddedParameters::new();
     Occurrence { trigger: Trigger::Deployment, key, at, rule: None, memory, description, parameters }
-}
-
-/// What a scheduled event means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TickMeaning {
-    Retraining(Occurrence),
-    Heartbeat,
-    Ignored(String),
 }
 
 /// The names that distinguish the ticks.
@@ -258,24 +225,30 @@ pub(crate) struct TickNames<'n> {
     pub(crate) heartbeat: Option<&'n str>,
 }
 
-/// Distinguishes the ticks of the retraining schedules from the heartbeat's. A tick of any other name is ignored: otherwise a
+/// Whether a tick is the heartbeat's.
+pub(crate) fn is_heartbeat(tick: &Tick, names: TickNames<'_>) -> bool {
+    names.heartbeat.is_some_and(|name| is_from(tick, name))
+}
+
+/// Whether the rule or the schedule of this name sent a tick.
+fn is_from(tick: &Tick, name: &str) -> bool {
+    tick.resources.iter().any(|arn| last_segment(arn) == name)
+}
+
+/// A tick of a retraining schedule is relevant. A tick of any other name is ignored: otherwise a
 /// mistyped name would retrain at every heartbeat. A tick without a time (a person may send one) happens `now`. A tick of a
 /// schedule is not found again, as only rules have the tag of an owed tick.
-pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> TickMeaning {
-    let fired = |name: &str| received.resources.iter().any(|arn| last_segment(arn) == name);
-    if names.heartbeat.is_some_and(fired) {
-        return TickMeaning::Heartbeat;
-    }
+pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> Relevance {
     let (name, memory) = match received.sender {
         TickSender::Rule if heartbeat_starts => (names.schedule_rule, Memory::TickTag),
         TickSender::Rule => (names.schedule_rule, Memory::Event),
         TickSender::Schedule => (names.schedule, Memory::Event),
     };
     match name {
-        Some(name) if fired(name) => {
-            TickMeaning::Retraining(tick(received.sender, name, received.time.unwrap_or(now), memory))
+        Some(name) if is_from(received, name) => {
+            Relevance::Relevant(tick(received.sender, name, received.time.unwrap_or(now), memory))
         }
-        _ => TickMeaning::Ignored(format!(
+        _ => Relevance::Ignored(format!(
             "a tick of {:?}, which is not SCHEDULE_RULE_NAME ({}), SCHEDULE_NAME ({}) or HEARTBEAT_NAME ({})",
             received.resources,
             names.schedule_rule.unwrap_or("unset"),
@@ -295,7 +268,7 @@ pub(crate) fn tick(sender: TickSender, name: &str, at: SystemTime, memory: Memor
     let time = rfc3339(at);
     let description = description(&format!("EventBridge {kind} {name}, tick of {time}"));
     let key = format!("{name} {time}");
-    let parameters = JobParameters::new();
+    let parameters = AddedParameters::new();
     Occurrence { trigger: Trigger::Schedule, key, at: Some(at), rule, memory, description, parameters }
 }
 
@@ -357,54 +330,52 @@ mod tests {
 
     #[test]
     fn a_heartbeat_finds_only_the_alarms_of_its_own_account_and_region() {
-        let change = |account: &str, region: &str| AlarmChange {
+        let change = |is_contributor| AlarmChange {
             name: "a".to_owned(),
             state: "ALARM".to_owned(),
             changed: noon(),
-            place: Place { account: Some(account.to_owned()), region: Some(region.to_owned()) },
             suppressed_by: None,
             is_muted: false,
-            is_contributor: false,
+            is_contributor,
         };
-        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router");
-        let memory = |change: &AlarmChange, listed: &[String]| match of_alarm(change, listed, true, home.as_ref()) {
+        let place =
+            |account: &str, region: &str| Place { account: Some(account.to_owned()), region: Some(region.to_owned()) };
+        let ours = place("123456789012", "us-east-1");
+        let home = FunctionArn::parse("arn:aws:lambda:us-east-1:123456789012:function:drift-router");
+        let memory = |place: &Place, listed: &[String], is_contributor| match of_alarm(
+            &change(is_contributor),
+            listed,
+            true,
+            is_of_home(place, home.as_ref()),
+        ) {
             Relevance::Relevant(occurrence) => occurrence.memory,
             other => panic!("{other:?}"),
         };
         let listed = ["a".to_owned()];
-        assert_eq!(memory(&change("123456789012", "us-east-1"), &listed), Memory::AwsState);
-        assert_eq!(memory(&change("210987654321", "us-east-1"), &listed), Memory::Event);
-        assert_eq!(memory(&change("123456789012", "eu-west-1"), &listed), Memory::Event);
-        assert_eq!(memory(&change("123456789012", "us-east-1"), &[]), Memory::Event);
-        let unknown = AlarmChange { place: Place::default(), ..change("", "") };
-        assert_eq!(memory(&unknown, &listed), Memory::Event);
-        let contributor = AlarmChange { is_contributor: true, ..change("123456789012", "us-east-1") };
-        assert_eq!(memory(&contributor, &listed), Memory::Event);
-        // Without a readable function ARN no alarm is ours, also not one whose event states nothing.
-        let Relevance::Relevant(occurrence) = of_alarm(&unknown, &listed, true, None) else { panic!("ignored") };
-        assert_eq!(occurrence.memory, Memory::Event);
+        assert_eq!(memory(&ours, &listed, false), Memory::AwsState);
+        assert_eq!(memory(&place("210987654321", "us-east-1"), &listed, false), Memory::Event);
+        assert_eq!(memory(&place("123456789012", "eu-west-1"), &listed, false), Memory::Event);
+        assert_eq!(memory(&ours, &[], false), Memory::Event);
+        assert_eq!(memory(&Place::default(), &listed, false), Memory::Event);
+        assert_eq!(memory(&ours, &listed, true), Memory::Event, "one contributor");
+        assert!(!is_of_home(&Place::default(), None), "without a readable function ARN no alarm is ours");
     }
 
     #[test]
     fn an_emulators_account_is_compared_with_nothing() {
         let place =
             |account: &str, region: &str| Place { account: Some(account.to_owned()), region: Some(region.to_owned()) };
-        let home = Home::of_function("arn:aws:lambda:us-east-1:123456789012:function:drift-router:live");
+        let home = FunctionArn::parse("arn:aws:lambda:us-east-1:123456789012:function:drift-router:live");
+        assert!(!home.as_ref().unwrap().is_of_emulator());
         let is_foreign = |place: &Place| foreign_place(place, home.as_ref()).is_some();
         assert!(!is_foreign(&place("123456789012", "us-east-1")));
         assert!(is_foreign(&place("210987654321", "us-east-1")));
         assert!(is_foreign(&place("123456789012", "eu-west-1")));
         assert!(!is_foreign(&Place::default()), "an event that does not say where it comes from");
         assert!(is_foreign(&Place { account: None, ..place("", "eu-west-1") }));
-        for emulator in [
-            "function-arn",
-            "",
-            "arn:aws:lambda:us-east-1:012345678912:function:f",
-            "arn:aws:lambda:us-east-1:000000000000:function:f",
-            "arn:aws:lambda:us-east-1::function:f",
-            "arn:aws:sqs:us-east-1:123456789012:queue",
-        ] {
-            assert_eq!(Home::of_function(emulator), None, "{emulator}");
+        for account in ["012345678912", "000000000000", "", "1234"] {
+            let emulator = FunctionArn::parse(&format!("arn:aws:lambda:us-east-1:{account}:function:f")).unwrap();
+            assert!(emulator.is_of_emulator(), "{account}");
         }
     }
 
@@ -527,10 +498,11 @@ mod tests {
         let meaning = |sender, name: &str| {
             let tick = Tick { sender, resources: vec![format!("arn:aws:x:y:z/{name}")], time: Some(noon()) };
             match of_tick(&tick, names, true, noon()) {
-                TickMeaning::Retraining(occurrence) if occurrence.memory == Memory::TickTag => "tick with a tag",
-                TickMeaning::Retraining(_) => "tick",
-                TickMeaning::Heartbeat => "heartbeat",
-                TickMeaning::Ignored(_) => "ignored",
+                _ if is_heartbeat(&tick, names) => "heartbeat",
+                Relevance::Relevant(occurrence) if occurrence.memory == Memory::TickTag => "tick with a tag",
+                Relevance::Relevant(_) => "tick",
+                Relevance::Ignored(_) => "ignored",
+                Relevance::AskTheList(_) => "asks the list",
             }
         };
         let meanings = |sender| ["a", "b", "c", "d"].map(|name| meaning(sender, name));
@@ -539,7 +511,7 @@ mod tests {
         let (resources, time) = (vec!["arn:aws:scheduler:x:y:schedule/default/a".to_owned()], Some(noon()));
         let tick = Tick { sender: TickSender::Schedule, resources, time };
         let without_schedule = of_tick(&tick, TickNames { schedule: None, ..names }, true, noon());
-        assert!(matches!(without_schedule, TickMeaning::Ignored(_)), "a rule of this name is no schedule");
+        assert!(matches!(without_schedule, Relevance::Ignored(_)), "a rule of this name is no schedule");
     }
 
     #[test]

@@ -275,7 +275,7 @@ impl Verdict {
         }
     }
 
-    /// Until when nothing else can be decided, if that is known.
+    /// When the occurrence may be started, as far as this verdict says, if that is known.
     pub(crate) fn until(&self) -> Option<SystemTime> {
         match self {
             Self::CoolingDown { until, .. } | Self::TooYoung { until } => Some(*until),
