@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::event::Widget;
 use crate::model::Mode;
-use crate::outcome::status::{ShownNext, Status};
+use crate::outcome::status::{Assessment, ShownNext, Status};
 use crate::outcome::{Action, Outcome};
 use crate::page::attention::{attention, has_no_alarm};
 use crate::page::link::Console;
@@ -144,20 +144,18 @@ impl View<'_> {
             (attention(status, self.config, *clock))
             h3 { "Guards" }
             (guards::cards(status, self.config, console))
-            @if let Some(timeline) = timeline::timeline(status, *clock, width) {
-                h3 { "Timeline" }
-                (timeline)
-                (timeline::legend())
-            }
-            @if let Some(findings) = &status.findings {
+            @if let Some(assessment @ Assessment { findings, executions, .. }) = &status.assessment {
+                @if let Some(timeline) = timeline::timeline(status, assessment, *clock, width) {
+                    h3 { "Timeline" }
+                    (timeline)
+                    (timeline::legend())
+                }
                 h3 { "What asks for a retraining" }
                 @match (findings.is_empty(), status.failed_reads() == 0) {
                     (true, true) => p { "Nothing: no deployment, no tick and no alarm." },
                     (true, false) => p { "Nothing that could be read." },
                     (false, _) => (tables::findings(findings, *clock, console)),
                 }
-            }
-            @if let Some(executions) = &status.executions {
                 h3 { "Newest executions" }
                 @if executions.is_empty() { p { "None yet." } } @else { (tables::executions(executions, *clock)) }
             }
@@ -168,10 +166,11 @@ impl View<'_> {
     fn badges(&self) -> Vec<(Tone, String)> {
         let Self { status, .. } = self;
         let mut badges = Vec::new();
-        if status.is_active {
+        let assessment = status.assessment.as_ref();
+        if status.is_active() == Some(true) {
             badges.push((Tone::Runs, "a retraining runs".to_owned()));
         }
-        if status.retraining_failing == Some(true) {
+        if assessment.is_some_and(|it| it.retraining_failing == Some(true)) {
             badges.push((Tone::Bad, "the newest retraining failed".to_owned()));
         }
         if status.failed_reads() > 0 {
@@ -196,7 +195,7 @@ impl View<'_> {
             ShownNext::Nothing { why: why @ ("braked" | "noStartTime"), .. } => badges.push((Tone::Warn, spaced(why))),
             ShownNext::Nothing { .. } => {}
         }
-        let is_owed = status.findings.iter().flatten().any(|finding| finding.verdict == "owed");
+        let is_owed = assessment.is_some_and(|it| it.findings.iter().any(|finding| finding.verdict == "owed"));
         if is_owed && matches!(status.next, ShownNext::Nothing { why: "noHeartbeat", .. }) {
             badges.push((Tone::Warn, "owed, but no heartbeat starts it".to_owned()));
         }
@@ -213,12 +212,13 @@ impl View<'_> {
         let Self { status, .. } = self;
         let mut facts =
             vec![format!("version {}", status.version), format!("as of {}", self.clock.time_and_zone(status.time.0))];
-        let has_success = status.executions.iter().flatten().any(|execution| execution.status == "Succeeded");
-        facts.extend(status.training_age_seconds.map(Duration::from_secs).map(|age| match has_success {
-            true => format!("the last success started {} ago", duration(age)),
-            false => format!("no success for {}", duration(age)),
-        }));
-        if let Some(starts) = status.starts_in_24_hours {
+        if let Some(assessment) = &status.assessment {
+            let has_success = assessment.executions.iter().any(|execution| execution.status == "Succeeded");
+            facts.extend(assessment.training_age_seconds.map(Duration::from_secs).map(|age| match has_success {
+                true => format!("the last success started {} ago", duration(age)),
+                false => format!("no success for {}", duration(age)),
+            }));
+            let starts = assessment.starts_in_24_hours;
             let brake = match self.config.catch_up_per_day {
                 0 => String::new(),
                 most => format!(" (brake at {most})"),
@@ -246,8 +246,9 @@ impl View<'_> {
                         }),
                     ))
                 }
-                @if let Some(executions) = self.status.executions.as_ref().filter(|_| !self.status.is_active && self.config.mode != Mode::Drain) {
-                    @let newest = executions.first().and_then(|newest| newest.arn.rsplit('/').next()).unwrap_or("none");
+                @let may_start = |it: &&Assessment| !it.is_active && self.config.mode != Mode::Drain;
+                @if let Some(assessment) = self.status.assessment.as_ref().filter(may_start) {
+                    @let newest = assessment.executions.first().and_then(|newest| newest.arn.rsplit('/').next()).unwrap_or("none");
                     (self.button(
                         "Retrain now",
                         &format!("Start a retraining of {}? {}Cooldown and holds do not apply.", self.status.pipeline, self.cost()),

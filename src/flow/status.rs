@@ -8,7 +8,9 @@ use crate::flow::heartbeat::{Sources, ask_for_mutes, found_tick, read_sources};
 use crate::flow::observation::{Snapshot, failed_steps, read_guards};
 use crate::flow::{Invocation, chain};
 use crate::model::{Execution, ExecutionStatus, FailedStep, Mode};
-use crate::outcome::status::{ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time};
+use crate::outcome::status::{
+    Assessment, ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time,
+};
 use crate::outcome::{EventKind, Outcome, ShownState};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
 use crate::policy::start::{is_by_router, name_in, spoken, trigger_and_key};
@@ -38,13 +40,7 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
             until: None,
         },
         guards: guards.iter().map(|guard| (guard.role().name(), shown_guard(guard))).collect(),
-        findings: None,
-        is_active: false,
-        executions: None,
-        starts_in_24_hours: None,
-        retraining_failing: None,
-        cooldown_until: None,
-        training_age_seconds: None,
+        assessment: None,
         missing_alarms: alarms.missing,
         unread: failures.iter().map(|failure| chain(failure)).chain(undated).collect(),
         mode: config.mode.word(),
@@ -95,13 +91,15 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
         plan.next = plan::start(unasked, &situation);
     }
     status.next = shown_next(&plan);
-    status.findings = Some(plan.findings.iter().map(shown_finding).collect());
-    status.is_active = snapshot.executions.iter().any(|execution| execution.status.is_active());
-    status.retraining_failing = newest_result.map(|_| failed.is_some());
-    status.cooldown_until = verdict::cooldown(&situation).map(|(_, until)| Time(until));
-    status.starts_in_24_hours = Some(training::starts_within_a_day(&snapshot.executions, plan.at));
-    status.training_age_seconds = training::age_of_newest(&snapshot.executions, plan.at).map(|age| age.as_secs());
-    status.executions = Some(shown);
+    status.assessment = Some(Assessment {
+        findings: plan.findings.iter().map(shown_finding).collect(),
+        is_active: snapshot.executions.iter().any(|execution| execution.status.is_active()),
+        executions: shown,
+        starts_in_24_hours: training::starts_within_a_day(&snapshot.executions, plan.at),
+        retraining_failing: newest_result.map(|_| failed.is_some()),
+        cooldown_until: verdict::cooldown(&situation).map(|(_, until)| Time(until)),
+        training_age_seconds: training::age_of_newest(&snapshot.executions, plan.at).map(|age| age.as_secs()),
+    });
     status.summary = summary(snapshot.mode, &snapshot.executions, failed.is_some(), &plan, status);
 }
 

@@ -21,26 +21,9 @@ pub struct Status {
     pub(crate) next: ShownNext,
     /// The guards by role.
     pub(crate) guards: BTreeMap<&'static str, ShownGuard>,
-    /// In the order in which they are served. Absent if the executions could not be read, as every verdict needs them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) findings: Option<Vec<ShownFinding>>,
-    /// Whether an execution is active, as a heartbeat sees it. `next` or `nothing` says so in the answer.
-    #[serde(skip)]
-    pub(crate) is_active: bool,
-    /// The newest ten, newest first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) executions: Option<Vec<ShownExecution>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) starts_in_24_hours: Option<usize>,
-    /// Whether the newest retraining that has ended, and that nobody stopped, failed. Absent if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) retraining_failing: Option<bool>,
-    /// Until when drift starts nothing, as an execution started a short while ago.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cooldown_until: Option<Time>,
-    /// The time since the newest successful retraining started, or a lower bound.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) training_age_seconds: Option<u64>,
+    /// `None` if the executions could not be read.
+    #[serde(flatten)]
+    pub(crate) assessment: Option<Assessment>,
     /// The listed alarms that do not exist in this account and Region.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing_alarms: Vec<String>,
@@ -57,7 +40,35 @@ pub struct Status {
     pub(crate) time: Time,
 }
 
+/// What the router can say only if it has read the executions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Assessment {
+    /// In the order in which they are served.
+    pub(crate) findings: Vec<ShownFinding>,
+    /// Whether an execution is active, as a heartbeat sees it. `next` or `nothing` says so in the answer.
+    #[serde(skip)]
+    pub(crate) is_active: bool,
+    /// The newest ten, newest first.
+    pub(crate) executions: Vec<ShownExecution>,
+    pub(crate) starts_in_24_hours: usize,
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. Absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retraining_failing: Option<bool>,
+    /// Until when drift starts nothing, as an execution started a short while ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cooldown_until: Option<Time>,
+    /// The time since the newest successful retraining started, or a lower bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) training_age_seconds: Option<u64>,
+}
+
 impl Status {
+    /// Whether an execution is active; `None` if the executions could not be read.
+    pub(crate) fn is_active(&self) -> Option<bool> {
+        self.assessment.as_ref().map(|assessment| assessment.is_active)
+    }
+
     /// How many guards a person, another program or another router holds.
     pub(crate) fn held_guards(&self) -> usize {
         let is_held = |guard: &&ShownGuard| matches!(guard, ShownGuard::Read { state, .. } if state.is_held());

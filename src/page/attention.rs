@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::config::Config;
 use crate::model::Mode;
 use crate::outcome::ShownState;
-use crate::outcome::status::{ShownGuard, Status};
+use crate::outcome::status::{Assessment, ShownGuard, Status};
 use crate::page::guards;
 use crate::page::tables::{limited, more};
 use crate::page::text::{Clock, MOST_TEXT, cut, sentence};
@@ -14,12 +14,12 @@ use crate::page::tone::Tone;
 /// Lists what is wrong. Nothing, if nothing is.
 pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Markup {
     let mut items = Vec::new();
-    if status.retraining_failing == Some(true) {
-        let steps = status.executions.iter().flatten().flat_map(|execution| &execution.failed_steps);
+    if let Some(assessment) = status.assessment.as_ref().filter(|it| it.retraining_failing == Some(true)) {
+        let steps = assessment.executions.iter().flat_map(|execution| &execution.failed_steps);
         let steps: Vec<_> =
             steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
         let what = if steps.is_empty() { "the newest retraining failed".to_owned() } else { steps.join("; ") };
-        items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(status, config)));
+        items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(assessment, config)));
     }
     for (role, guard) in guards::ordered(status) {
         let name = guards::name(role);
@@ -60,9 +60,7 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
                     who_sets(config),
                 ));
             }
-            ShownGuard::Read { state: ShownState::Disabled, .. }
-                if !status.is_active && status.executions.is_some() =>
-            {
+            ShownGuard::Read { state: ShownState::Disabled, .. } if status.is_active() == Some(false) => {
                 items.push((Tone::Warn, format!("{name} is disabled, and no retraining runs"), who_sets(config)));
             }
             ShownGuard::Read { state: ShownState::Enabled | ShownState::Disabled, .. } => {}
@@ -97,11 +95,11 @@ pub(super) fn has_no_alarm(status: &Status, config: &Config) -> bool {
 }
 
 /// What to do after a failure.
-fn after_a_failure(status: &Status, config: &Config) -> &'static str {
+fn after_a_failure(assessment: &Assessment, config: &Config) -> &'static str {
     let most = config.catch_up_per_day;
-    let is_braked = most > 0 && status.starts_in_24_hours.is_some_and(|starts| starts >= most);
+    let is_braked = most > 0 && assessment.starts_in_24_hours >= most;
     match config.mode {
-        _ if status.is_active => "Another one runs. If it succeeds, this notice ends.",
+        _ if assessment.is_active => "Another one runs. If it succeeds, this notice ends.",
         Mode::Drain => "MODE is drain, so the router starts nothing. This notice ends when a retraining succeeds.",
         Mode::DryRun => "MODE is dry-run, so the router starts nothing. This notice ends when a retraining succeeds.",
         Mode::Active if is_braked => {

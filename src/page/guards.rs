@@ -36,7 +36,7 @@ pub(super) fn cards(status: &Status, config: &Config, console: Option<&Console>)
 pub(super) fn is_wrong(guard: &ShownGuard, status: &Status) -> bool {
     match guard {
         ShownGuard::Read { state: ShownState::Inconsistent, .. } => true,
-        ShownGuard::Read { state: ShownState::Disabled, .. } => !status.is_active && status.executions.is_some(),
+        ShownGuard::Read { state: ShownState::Disabled, .. } => status.is_active() == Some(false),
         ShownGuard::Read { .. } | ShownGuard::Unread { .. } => false,
     }
 }
@@ -54,15 +54,19 @@ fn card(role: &str, guard: &ShownGuard, status: &Status, config: &Config, consol
     };
     let (tone, word) = match guard {
         ShownGuard::Unread { .. } => (Tone::Bad, "cannot be read"),
-        ShownGuard::Read { state, .. } => match state {
-            ShownState::Enabled if !status.is_active => (Tone::Good, "enabled"),
-            ShownState::Enabled if config.mode == Mode::Active => (Tone::Warn, "enabled, although a retraining runs"),
-            ShownState::Enabled => (Tone::Off, "enabled, as MODE is not active"),
-            ShownState::Disabled if status.is_active => (Tone::Runs, "disabled while a retraining runs"),
-            ShownState::Disabled => (Tone::Warn, "disabled by this router, and none runs"),
-            ShownState::Held => (Tone::Warn, "held: somebody disabled it"),
-            ShownState::HeldBy(_) => (Tone::Warn, "held by another router"),
-            ShownState::Inconsistent => (Tone::Warn, "state and mark contradict each other"),
+        ShownGuard::Read { state, .. } => match (state, status.is_active()) {
+            (ShownState::Enabled, Some(false) | None) => (Tone::Good, "enabled"),
+            (ShownState::Enabled, Some(true)) => match config.mode {
+                Mode::Active => (Tone::Warn, "enabled, although a retraining runs"),
+                Mode::DryRun | Mode::Drain => (Tone::Off, "enabled, as MODE is not active"),
+            },
+            (ShownState::Disabled, Some(true)) => (Tone::Runs, "disabled while a retraining runs"),
+            (ShownState::Disabled, Some(false)) => (Tone::Warn, "disabled by this router, and none runs"),
+            // It is unknown whether a retraining runs.
+            (ShownState::Disabled, None) => (Tone::Off, "disabled by this router"),
+            (ShownState::Held, _) => (Tone::Warn, "held: somebody disabled it"),
+            (ShownState::HeldBy(_), _) => (Tone::Warn, "held by another router"),
+            (ShownState::Inconsistent, _) => (Tone::Warn, "state and mark contradict each other"),
         },
     };
     html! {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 
-use crate::outcome::status::{ShownExecution, ShownFinding, ShownNext, Status};
+use crate::outcome::status::{Assessment, ShownExecution, ShownFinding, ShownNext, Status};
 use crate::page::text::{Clock, cut, duration, name_of, spaced, what};
 use crate::page::tone::Tone;
 use crate::policy::start::{display_name_of, name_in, spoken};
@@ -48,18 +48,18 @@ struct Scale {
 }
 
 impl Scale {
-    fn new(status: &Status, width: f64) -> Self {
+    fn new(status: &Status, assessment: &Assessment, width: f64) -> Self {
         let now = status.time.0;
         let past = |at: &SystemTime| *at <= now && now.duration_since(*at).is_ok_and(|age| age <= LONGEST);
-        let starts = status.executions.iter().flatten().filter_map(|execution| execution.started);
-        let findings = status.findings.iter().flatten().filter_map(|finding| finding.since);
+        let starts = assessment.executions.iter().filter_map(|execution| execution.started);
+        let findings = assessment.findings.iter().filter_map(|finding| finding.since);
         let oldest = starts.chain(findings).map(|time| time.0).filter(past).min();
         let age = oldest.and_then(|oldest| now.duration_since(oldest).ok()).unwrap_or_default().max(6 * HOUR);
         let earliest = match &status.next {
             ShownNext::Next { earliest, .. } => Some(earliest.0),
             ShownNext::Nothing { until, .. } => until.map(|until| until.0),
         };
-        let later = earliest.into_iter().chain(status.cooldown_until.map(|until| until.0)).max();
+        let later = earliest.into_iter().chain(assessment.cooldown_until.map(|until| until.0)).max();
         let ahead = later.and_then(|later| later.duration_since(now).ok()).unwrap_or_default().min(age);
         // Some room at both sides, for the words there.
         let room = (age + ahead) / 12;
@@ -124,14 +124,13 @@ impl Words {
 }
 
 /// Draws the timeline. `None` if there is nothing to draw.
-pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Markup> {
-    let executions = status.executions.as_ref()?;
-    let findings = status.findings.as_deref().unwrap_or_default();
+pub(super) fn timeline(status: &Status, assessment: &Assessment, clock: Clock, width: u32) -> Option<Markup> {
+    let Assessment { executions, findings, .. } = assessment;
     if executions.is_empty() && findings.is_empty() {
         return None;
     }
     let width = f64::from(width);
-    let scale = &Scale::new(status, width);
+    let scale = &Scale::new(status, assessment, width);
     let drawn =
         executions.iter().filter(|execution| execution.started.is_some_and(|started| scale.has(started.0))).count();
     let now = status.time.0;
@@ -146,7 +145,7 @@ pub(super) fn timeline(status: &Status, clock: Clock, width: u32) -> Option<Mark
                 line.grid x1=(x) x2=(x) y1="18" y2=(AXIS - 12.0) {}
                 @if x + 40.0 < width { text.quiet x=(x) y=(AXIS + 4.0) { (time) } }
             }
-            @if let Some(until) = status.cooldown_until {
+            @if let Some(until) = assessment.cooldown_until {
                 (cooldown(scale, executions, until.0, clock))
             }
             (now_line(scale, now))

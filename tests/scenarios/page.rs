@@ -430,6 +430,20 @@ async fn a_guard_that_stays_disabled_is_not_all_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disabled_guard_is_not_called_wrong_while_the_executions_cannot_be_read() {
+    let lab = Lab::new();
+    lab.send(sample_event("retrain")).await;
+    lab.simulator.world().inject(fault::next(
+        "sagemaker:ListPipelineExecutions",
+        99,
+        Fault::Refused("AccessDeniedException"),
+    ));
+    let page = lab.page().await;
+    assert_reads(&page, &["Build stage ■ disabled by this router Build of", "✗ something cannot be read"]);
+    assert_lacks(&page, &["none runs", "no retraining runs", "a guard is not as it should be"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_owed_and_started_by_nobody_is_not_all_quiet() {
     let lab = Lab::with(&[ALARMS, ("CATCH_UP_PER_DAY", "0")]);
     let page = lab.page().await;
