@@ -422,7 +422,7 @@ pub(crate) struct FailedStep {
     pub(crate) reason: String,
 }
 
-/// What the interlock disables while an execution is active.
+/// What the interlock disables while an execution is active. The page shows the guards in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum GuardRole {
     /// The inbound transition of the CodePipeline's build stage.
@@ -461,6 +461,13 @@ pub(crate) enum GuardState {
     /// This router's mark and the guard's state contradict each other: an invocation was killed between its two writes, two
     /// invocations crossed, or a person enabled a guard that the router had disabled. The guard is set again.
     Inconsistent,
+}
+
+impl GuardState {
+    /// Whether a person, another program or another router holds the guard.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::DisabledByOther | Self::MarkedByOtherRouter { .. })
+    }
 }
 
 /// What every guard should be.

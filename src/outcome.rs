@@ -5,7 +5,7 @@ pub(crate) mod status;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::model::{GuardRole, GuardState};
 
@@ -149,31 +149,16 @@ pub(crate) enum Action {
 
 /// The guards, by role. A guard that is not configured or could not be read is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct GuardStates(BTreeMap<&'static str, ShownState>);
-
-/// What a guard is, in answers and logs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum ShownState {
-    Enabled,
-    /// This router disabled it.
-    Disabled,
-    /// Somebody else disabled it.
-    Held,
-    /// It has the mark of the router of another SageMaker pipeline.
-    HeldBy(String),
-    /// Its mark and its state contradict each other, and it could not be set, or this is a dry run.
-    Inconsistent,
-}
+pub(crate) struct GuardStates(#[serde(serialize_with = "by_name")] BTreeMap<GuardRole, GuardState>);
 
 impl GuardStates {
     pub(crate) fn new<'g>(guards: impl Iterator<Item = (GuardRole, &'g GuardState)>) -> Self {
-        Self(guards.map(|(role, state)| (role.name(), ShownState::from(state))).collect())
+        Self(guards.map(|(role, state)| (role, state.clone())).collect())
     }
 
     /// The state of one guard.
-    pub(crate) fn state(&self, role: GuardRole) -> Option<&ShownState> {
-        self.0.get(role.name())
+    pub(crate) fn state(&self, role: GuardRole) -> Option<&GuardState> {
+        self.0.get(&role)
     }
 
     /// How many guards are held: by a person, another program, or another router.
@@ -183,25 +168,31 @@ impl GuardStates {
 
     /// Whether this router has disabled any guard.
     pub(crate) fn is_engaged(&self) -> bool {
-        self.0.values().any(|state| *state == ShownState::Disabled)
+        self.0.values().any(|state| *state == GuardState::DisabledByRouter)
     }
 }
 
-impl ShownState {
-    /// Whether a person, another program or another router holds the guard.
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self, Self::Held | Self::HeldBy(_))
+/// Writes guards in the alphabetical order of their names, which is the reverse of the roles' order.
+fn by_name<G: Serialize, S: Serializer>(guards: &BTreeMap<GuardRole, G>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(guards.iter().rev())
+}
+
+impl Serialize for GuardRole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
-impl From<&GuardState> for ShownState {
-    fn from(state: &GuardState) -> Self {
-        match state {
-            GuardState::Enabled => Self::Enabled,
-            GuardState::DisabledByRouter => Self::Disabled,
-            GuardState::DisabledByOther => Self::Held,
-            GuardState::MarkedByOtherRouter { owner } => Self::HeldBy(owner.clone()),
-            GuardState::Inconsistent => Self::Inconsistent,
+/// One word, or `{"heldBy": "NAME"}`.
+impl Serialize for GuardState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Enabled => serializer.serialize_str("enabled"),
+            Self::DisabledByRouter => serializer.serialize_str("disabled"),
+            Self::DisabledByOther => serializer.serialize_str("held"),
+            Self::MarkedByOtherRouter { owner } => serializer.collect_map([("heldBy", owner)]),
+            // An answer has this only if the guard could not be set, or in a dry run.
+            Self::Inconsistent => serializer.serialize_str("inconsistent"),
         }
     }
 }

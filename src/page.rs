@@ -179,7 +179,7 @@ impl View<'_> {
         if status.held_guards() > 0 {
             badges.push((Tone::Warn, "held".to_owned()));
         }
-        if guards::ordered(status).any(|(_, guard)| guards::is_wrong(guard, status)) {
+        if status.guards.values().any(|guard| guards::is_wrong(guard, status)) {
             badges.push((Tone::Warn, "a guard is not as it should be".to_owned()));
         }
         if has_no_alarm(status, self.config) {

@@ -11,7 +11,7 @@ use crate::model::{Execution, ExecutionStatus, FailedStep, Mode};
 use crate::outcome::status::{
     Assessment, ShownExecution, ShownFinding, ShownGuard, ShownNext, ShownStep, Status, Time,
 };
-use crate::outcome::{EventKind, Outcome, ShownState};
+use crate::outcome::{EventKind, Outcome};
 use crate::policy::plan::{self, Finding, Found, Next, Plan, WhyNothing};
 use crate::policy::start::{is_by_router, name_in, spoken, trigger_and_key};
 use crate::policy::verdict::{self, Verdict};
@@ -39,7 +39,7 @@ pub(crate) async fn status(invocation: &Invocation<'_>, outcome: &mut Outcome) -
             why: plan::obstacle(config.mode, config.heartbeat_starts()).map_or("executionsUnread", |why| why.word()),
             until: None,
         },
-        guards: guards.iter().map(|guard| (guard.role().name(), shown_guard(guard))).collect(),
+        guards: guards.iter().map(|guard| (guard.role(), shown_guard(guard))).collect(),
         assessment: None,
         missing_alarms: alarms.missing,
         unread: failures.iter().map(|failure| chain(failure)).chain(undated).collect(),
@@ -106,7 +106,7 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
 fn shown_guard(guard: &ObservedGuard<'_>) -> ShownGuard {
     match guard.read() {
         Ok(state) => ShownGuard::Read {
-            state: ShownState::from(state),
+            state: state.clone(),
             reason: guard.reason().map(str::to_owned),
             owner: guard.owner().map(str::to_owned),
         },

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use crate::outcome::{EventKind, ShownState};
+use crate::model::{GuardRole, GuardState};
+use crate::outcome::{EventKind, by_name};
 use crate::policy::rfc3339;
 
 /// What the router sees, and what it does next. A field that does not apply or could not be read is absent.
@@ -20,7 +21,8 @@ pub struct Status {
     #[serde(flatten)]
     pub(crate) next: ShownNext,
     /// The guards by role.
-    pub(crate) guards: BTreeMap<&'static str, ShownGuard>,
+    #[serde(serialize_with = "by_name")]
+    pub(crate) guards: BTreeMap<GuardRole, ShownGuard>,
     /// `None` if the executions could not be read.
     #[serde(flatten)]
     pub(crate) assessment: Option<Assessment>,
@@ -116,7 +118,7 @@ pub(crate) enum ShownNext {
 #[serde(untagged)]
 pub(crate) enum ShownGuard {
     Read {
-        state: ShownState,
+        state: GuardState,
         /// Why a stage is disabled: the router's mark, or what a person wrote.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

@@ -3,8 +3,7 @@
 use maud::{Markup, html};
 
 use crate::config::Config;
-use crate::model::Mode;
-use crate::outcome::ShownState;
+use crate::model::{GuardRole, GuardState, Mode};
 use crate::outcome::status::{Assessment, ShownGuard, Status};
 use crate::page::guards;
 use crate::page::tables::{limited, more};
@@ -21,20 +20,20 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
         let what = if steps.is_empty() { "the newest retraining failed".to_owned() } else { steps.join("; ") };
         items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(assessment, config)));
     }
-    for (role, guard) in guards::ordered(status) {
-        let name = guards::name(role);
+    for (role, guard) in &status.guards {
+        let name = guards::name(*role);
         match guard {
             ShownGuard::Unread { unread } => items.push((
                 Tone::Bad,
                 format!("{name} cannot be read: {}", cut(unread, MOST_TEXT)),
                 "Heartbeats fail and start nothing until it can be read.",
             )),
-            ShownGuard::Read { state: ShownState::Held, reason, .. } => {
+            ShownGuard::Read { state: GuardState::DisabledByOther, reason, .. } => {
                 let reason = reason.as_ref().map(|reason| format!(" ({})", cut(reason, MOST_TEXT))).unwrap_or_default();
                 let effect = match role {
-                    "stage" => "new code is not built",
-                    "scheduleRule" => "its ticks start nothing",
-                    _ => "drift starts nothing",
+                    GuardRole::Stage => "new code is not built",
+                    GuardRole::ScheduleRule => "its ticks start nothing",
+                    GuardRole::DriftRule => "drift starts nothing",
                 };
                 items.push((
                     Tone::Warn,
@@ -42,10 +41,12 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
                     "Enable it when the hold ends. The router does not.",
                 ));
             }
-            ShownGuard::Read { state: ShownState::HeldBy(owner), .. } => {
+            ShownGuard::Read { state: GuardState::MarkedByOtherRouter { owner }, .. } => {
                 let effect = match role {
-                    "stage" => "new code is not built until that router enables it",
-                    _ => "no event of it arrives until that router enables it",
+                    GuardRole::Stage => "new code is not built until that router enables it",
+                    GuardRole::ScheduleRule | GuardRole::DriftRule => {
+                        "no event of it arrives until that router enables it"
+                    }
                 };
                 items.push((
                     Tone::Warn,
@@ -53,17 +54,17 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
                     "Heartbeats start what they find nevertheless.",
                 ));
             }
-            ShownGuard::Read { state: ShownState::Inconsistent, .. } => {
+            ShownGuard::Read { state: GuardState::Inconsistent, .. } => {
                 items.push((
                     Tone::Warn,
                     format!("{name}: its state and its mark contradict each other"),
                     who_sets(config),
                 ));
             }
-            ShownGuard::Read { state: ShownState::Disabled, .. } if status.is_active() == Some(false) => {
+            ShownGuard::Read { state: GuardState::DisabledByRouter, .. } if status.is_active() == Some(false) => {
                 items.push((Tone::Warn, format!("{name} is disabled, and no retraining runs"), who_sets(config)));
             }
-            ShownGuard::Read { state: ShownState::Enabled | ShownState::Disabled, .. } => {}
+            ShownGuard::Read { state: GuardState::Enabled | GuardState::DisabledByRouter, .. } => {}
         }
     }
     for unread in &status.unread {
