@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{GuardRole, GuardState};
+use crate::model::{ExecutionArn, GuardRole, GuardState, Trigger};
+use crate::policy::verdict::Verdict;
 
 /// What an invocation did. The flows fill it in as they go, so it also says what was done before an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -180,6 +181,24 @@ fn by_name<G: Serialize, S: Serializer>(guards: &BTreeMap<GuardRole, G>, seriali
 impl Serialize for GuardRole {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl Serialize for Trigger {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl Serialize for ExecutionArn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 

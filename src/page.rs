@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::event::Widget;
-use crate::model::Mode;
-use crate::outcome::status::{Assessment, ShownNext, Status};
+use crate::model::{Mode, last_segment};
+use crate::outcome::status::{Assessment, ShownFinding, ShownNext, Status};
 use crate::outcome::{Action, Outcome};
 use crate::page::attention::{attention, has_no_alarm};
 use crate::page::link::Console;
@@ -29,6 +29,7 @@ use crate::page::tables::badge;
 use crate::page::text::{Clock, MOST_TEXT, cut, duration, sentence, spaced};
 use crate::page::tone::Tone;
 use crate::policy::rfc3339;
+use crate::policy::verdict::Verdict;
 
 /// The answer to `{"describe": true}`, which CloudWatch shows to whoever adds a widget.
 pub(crate) const DESCRIPTION: &str = "## drift-router\n\nShows what the router sees and what it does next: the guards, the executions, \
@@ -111,7 +112,7 @@ fn done(outcome: &Outcome) -> String {
     if outcome.dry_run {
         text.push_str(" (a dry run only says so)");
     }
-    if let Some(id) = outcome.execution_arn.as_deref().and_then(|arn| arn.rsplit('/').next()) {
+    if let Some(id) = outcome.execution_arn.as_deref().map(last_segment) {
         text.push_str(&format!(", execution {id}"));
     }
     if let Some(reason) = &outcome.reason {
@@ -195,7 +196,8 @@ impl View<'_> {
             ShownNext::Nothing { why: why @ ("braked" | "noStartTime"), .. } => badges.push((Tone::Warn, spaced(why))),
             ShownNext::Nothing { .. } => {}
         }
-        let is_owed = assessment.is_some_and(|it| it.findings.iter().any(|finding| finding.verdict == "owed"));
+        let is_owed = |finding: &ShownFinding| matches!(finding.verdict, Verdict::Owed | Verdict::OwedUnlessMuted);
+        let is_owed = assessment.is_some_and(|it| it.findings.iter().any(is_owed));
         if is_owed && matches!(status.next, ShownNext::Nothing { why: "noHeartbeat", .. }) {
             badges.push((Tone::Warn, "owed, but no heartbeat starts it".to_owned()));
         }
@@ -248,7 +250,7 @@ impl View<'_> {
                 }
                 @let may_start = |it: &&Assessment| !it.is_active && self.config.mode != Mode::Drain;
                 @if let Some(assessment) = self.status.assessment.as_ref().filter(may_start) {
-                    @let newest = assessment.executions.first().and_then(|newest| newest.arn.rsplit('/').next()).unwrap_or("none");
+                    @let newest = assessment.executions.first().map_or("none", |newest| newest.arn.id());
                     (self.button(
                         "Retrain now",
                         &format!("Start a retraining of {}? {}Cooldown and holds do not apply.", self.status.pipeline, self.cost()),

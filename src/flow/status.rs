@@ -82,7 +82,7 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
         });
         shown.push(shown_execution(listed, described));
     }
-    if let Some(failed) = shown.iter_mut().find(|shown| failed.is_some_and(|failed| failed.arn.as_str() == shown.arn)) {
+    if let Some(failed) = shown.iter_mut().find(|shown| failed.is_some_and(|failed| failed.arn == shown.arn)) {
         failed.failed_steps = steps.into_iter().map(|FailedStep { step, reason }| ShownStep { step, reason }).collect();
     }
     let mut plan = plan::make(&found, &situation);
@@ -118,7 +118,7 @@ fn shown_execution(listed: &Execution, described: Option<Description>) -> ShownE
     let is_ours = |described: &Description| described.text.as_deref().is_some_and(is_by_router);
     let name = trigger_and_key(listed.display_name.as_deref()).filter(|_| described.as_ref().is_none_or(is_ours));
     let shown = ShownExecution {
-        arn: listed.arn.as_str().to_owned(),
+        arn: listed.arn.clone(),
         trigger: name.map(|(trigger, _)| trigger),
         key: name.map(|(_, key)| key.to_owned()),
         status: match &listed.status {
@@ -144,10 +144,10 @@ fn shown_execution(listed: &Execution, described: Option<Description>) -> ShownE
 
 fn shown_finding(Finding { occurrence, verdict }: &Finding) -> ShownFinding {
     ShownFinding {
-        trigger: occurrence.trigger.word(),
+        trigger: occurrence.trigger,
         key: occurrence.key.clone(),
         since: occurrence.at.map(Time),
-        verdict: verdict.word(),
+        verdict: verdict.clone(),
         reason: verdict.sentence(occurrence),
         until: verdict.until().map(Time),
     }
@@ -156,7 +156,7 @@ fn shown_finding(Finding { occurrence, verdict }: &Finding) -> ShownFinding {
 /// What a heartbeat starts next.
 fn shown_next(plan: &Plan) -> ShownNext {
     let next = |Finding { occurrence, verdict }: &Finding, earliest| ShownNext::Next {
-        trigger: occurrence.trigger.word(),
+        trigger: occurrence.trigger,
         key: occurrence.key.clone(),
         earliest: Time(earliest),
         reason: verdict.sentence(occurrence),
@@ -223,7 +223,7 @@ fn summary(mode: Mode, executions: &[Execution], is_failing: bool, plan: &Plan, 
 }
 
 fn named(Finding { occurrence, .. }: &Finding) -> String {
-    let trigger = spoken(occurrence.trigger.word());
+    let trigger = spoken(occurrence.trigger);
     let at = occurrence.at.map(rfc3339).unwrap_or_default();
     match occurrence.key.strip_suffix(&format!(" {at}")) {
         Some(name) => format!("{trigger} {name} (of {at})"),

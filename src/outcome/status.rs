@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{GuardRole, GuardState};
+use crate::model::{ExecutionArn, GuardRole, GuardState, Trigger};
 use crate::outcome::{EventKind, by_name};
 use crate::policy::rfc3339;
+use crate::policy::verdict::Verdict;
 
 /// What the router sees, and what it does next. A field that does not apply or could not be read is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -99,7 +100,7 @@ impl Serialize for Time {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum ShownNext {
     Next {
-        trigger: &'static str,
+        trigger: Trigger,
         key: String,
         /// The next heartbeat from this time on starts it.
         earliest: Time,
@@ -136,13 +137,12 @@ pub(crate) enum ShownGuard {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownFinding {
-    pub(crate) trigger: &'static str,
+    pub(crate) trigger: Trigger,
     pub(crate) key: String,
     /// When it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Time>,
-    /// One word.
-    pub(crate) verdict: &'static str,
+    pub(crate) verdict: Verdict,
     /// The verdict as a sentence.
     pub(crate) reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,10 +153,10 @@ pub(crate) struct ShownFinding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownExecution {
-    pub(crate) arn: String,
+    pub(crate) arn: ExecutionArn,
     /// What started it; absent if no trigger of this router did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) trigger: Option<&'static str>,
+    pub(crate) trigger: Option<Trigger>,
     /// Its display name after the trigger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::model::Trigger;
 use crate::outcome::status::{ShownExecution, ShownFinding};
 use crate::page::link::Console;
 use crate::page::text::{Clock, MOST_TEXT, cut, duration, name_of, spaced, what};
@@ -22,13 +23,13 @@ pub(super) fn findings(findings: &[ShownFinding], clock: Clock, console: Option<
     let rows = findings.iter().map(|finding| {
         let name = name_of(finding);
         let reason = finding.reason.strip_prefix(&format!("{} ", finding.key)).unwrap_or(&finding.reason);
-        let link = console.filter(|_| finding.trigger == "drift").map(|console| console.alarm(name));
+        let link = console.filter(|_| finding.trigger == Trigger::Drift).map(|console| console.alarm(name));
         html! {
             tr {
                 td { (spoken(finding.trigger)) " · " (linked(&cut(name, MOST_NAME), link)) }
                 td.when { @if let Some(since) = finding.since { (clock.time(since.0)) } }
                 td {
-                    (badge(Tone::of_verdict(finding.verdict), &spaced(finding.verdict))) " "
+                    (badge(Tone::of_verdict(&finding.verdict), &spaced(finding.verdict.word()))) " "
                     (clock.localise(&cut(reason, MOST_TEXT)))
                 }
             }
@@ -49,7 +50,7 @@ pub(super) fn executions(executions: &[ShownExecution], clock: Clock) -> Markup 
                 td.when { @if let Some(started) = execution.started { (clock.time(started.0)) } @else { "unknown" } }
                 td {
                     (clock.localise(&cut(&what(execution), MOST_TEXT))) " "
-                    code.quiet { (execution.arn.rsplit('/').next().unwrap_or_default()) }
+                    code.quiet { (execution.arn.id()) }
                 }
                 td.when { (badge(tone, &execution.status)) " " @if let Some(took) = took { (duration(took)) } }
                 td {

@@ -130,8 +130,8 @@ pub(super) fn sentence(text: &str) -> String {
 /// What an execution was started for.
 pub(super) fn what(execution: &ShownExecution) -> String {
     match (execution.trigger, &execution.key) {
-        (Some(word), Some(key)) => format!("{} · {}", spoken(word), name_in(key)),
-        (Some(word), None) => spoken(word).to_owned(),
+        (Some(trigger), Some(key)) => format!("{} · {}", spoken(trigger), name_in(key)),
+        (Some(trigger), None) => spoken(trigger).to_owned(),
         (None, _) => "not by this router".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 
+use crate::model::Trigger;
 use crate::outcome::status::{Assessment, ShownExecution, ShownFinding, ShownNext, Status};
 use crate::page::text::{Clock, cut, duration, name_of, spaced, what};
 use crate::page::tone::Tone;
@@ -179,7 +180,7 @@ fn now_line(scale: &Scale, now: SystemTime) -> Markup {
     }
 }
 
-fn next_line(scale: &Scale, next: &str, earliest: SystemTime, clock: Clock) -> Markup {
+fn next_line(scale: &Scale, next: Trigger, earliest: SystemTime, clock: Clock) -> Markup {
     let x = scale.x(earliest);
     let anchor = if x > scale.width / 2.0 { "end" } else { "start" };
     html! {
@@ -231,7 +232,7 @@ fn bars(scale: &Scale, executions: &[ShownExecution], clock: Clock) -> Markup {
 
 /// Something that asked for a retraining.
 struct Mark {
-    trigger: &'static str,
+    trigger: Trigger,
     name: String,
     at: SystemTime,
     /// What is said of it beside its name.
@@ -244,15 +245,15 @@ struct Mark {
 fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding], clock: Clock) -> Markup {
     let mut marks: Vec<Mark> = Vec::new();
     for finding in findings {
-        let (trigger, word) = (finding.trigger, spaced(finding.verdict));
-        let name = name_of(finding).to_owned();
-        marks.extend(finding.since.map(|since| Mark { trigger, name, at: since.0, word, lasts: trigger == "drift" }));
+        let (trigger, name, word) = (finding.trigger, name_of(finding).to_owned(), spaced(finding.verdict.word()));
+        let lasts = trigger == Trigger::Drift;
+        marks.extend(finding.since.map(|since| Mark { trigger, name, at: since.0, word, lasts }));
     }
     for execution in executions {
         let (Some(trigger), Some(key), Some(started)) = (execution.trigger, &execution.key, execution.started) else {
             continue;
         };
-        let name = format!("{trigger}-{key}");
+        let name = format!("{}-{key}", trigger.word());
         let is_of = |finding: &ShownFinding| display_name_of(finding.trigger, &finding.key) == name;
         if !findings.iter().any(is_of) {
             let (name, word) = (name_in(key).to_owned(), format!("execution {}", spaced(&execution.status)));
@@ -279,7 +280,7 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
             @if mark.lasts {
                 rect class="lasts" x=(x) y=(MARKS + 9.0) width=((now - x).max(0.0)) height="3" {}
             }
-            g class=(format!("mark {}", mark.trigger)) transform=(format!("translate({x} {MARKS})")) {
+            g class=(format!("mark {}", mark.trigger.word())) transform=(format!("translate({x} {MARKS})")) {
                 (shape(mark.trigger))
                 title { (spoken(mark.trigger)) " " (cut(&mark.name, 100)) ", " (clock.time(mark.at)) ": " (mark.word) }
             }
@@ -289,25 +290,26 @@ fn marks(scale: &Scale, executions: &[ShownExecution], findings: &[ShownFinding]
 }
 
 /// Each trigger has its own shape, for readers who cannot see the colours.
-fn shape(trigger: &str) -> Markup {
+fn shape(trigger: Trigger) -> Markup {
     html! {
         @match trigger {
-            "drift" => path d="M0 -6 L6 5 L-6 5 Z" {},
-            "schedule" => circle r="5" {},
-            "request" => path d="M-5 -5 H5 V5 H-5 Z" {},
-            _ => path d="M0 -6 L6 0 L0 6 L-6 0 Z" {},
+            Trigger::Drift => path d="M0 -6 L6 5 L-6 5 Z" {},
+            Trigger::Schedule => circle r="5" {},
+            Trigger::Request { .. } => path d="M-5 -5 H5 V5 H-5 Z" {},
+            Trigger::Deployment | Trigger::Job => path d="M0 -6 L6 0 L0 6 L-6 0 Z" {},
         }
     }
 }
 
 /// What the shapes and symbols mean.
 pub(super) fn legend() -> Markup {
-    let example = |trigger| {
-        html! { svg viewBox="-7 -7 14 14" { g class=(format!("mark {trigger}")) { (shape(trigger)) } } }
+    let example = |trigger: Trigger| {
+        html! { svg viewBox="-7 -7 14 14" { g class=(format!("mark {}", trigger.word())) { (shape(trigger)) } } }
     };
     html! {
         p class="quiet legend" {
-            (example("code")) " deployment " (example("schedule")) " tick " (example("drift")) " drift (line: still in ALARM) " (example("request")) " request"
+            (example(Trigger::Deployment)) " deployment " (example(Trigger::Schedule)) " tick "
+            (example(Trigger::Drift)) " drift (line: still in ALARM) " (example(Trigger::Request { is_forced: false })) " request"
             @for (tone, word) in [(Tone::Good, "succeeded"), (Tone::Bad, "failed"), (Tone::Off, "stopped"), (Tone::Runs, "runs")] {
                 " · " (tone.symbol()) " " (word)
             }

@@ -1,6 +1,8 @@
 //! The state of a thing on the page: good, bad, waiting and so on. Each state has a colour and a symbol, so a reader who cannot see the
 //! colour sees the symbol.
 
+use crate::policy::verdict::Verdict;
+
 /// The state of a thing on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -51,14 +53,23 @@ impl Tone {
         }
     }
 
-    /// Of a verdict's word.
-    pub(super) fn of_verdict(word: &str) -> Self {
-        match word {
-            "served" => Self::Done,
-            "running" => Self::Runs,
-            "owed" | "tooYoung" | "coolingDown" | "waiting" | "braked" => Self::Waits,
-            "held" | "unread" | "mutesNotRead" => Self::Warn,
-            _ => Self::Off,
+    pub(super) fn of_verdict(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::ServedByName(_) | Verdict::ServedByTime(_) => Self::Done,
+            Verdict::Running(_) => Self::Runs,
+            Verdict::Owed
+            | Verdict::OwedUnlessMuted
+            | Verdict::Waiting(_)
+            | Verdict::CoolingDown { .. }
+            | Verdict::TooYoung { .. }
+            // No finding is braked: this is the answer to a request.
+            | Verdict::Braked(_) => Self::Waits,
+            Verdict::Held | Verdict::Unread | Verdict::MutesNotRead => Self::Warn,
+            Verdict::Expired
+            | Verdict::RolledBack { .. }
+            | Verdict::Suppressed { .. }
+            | Verdict::ActionsOff
+            | Verdict::Muted => Self::Off,
         }
     }
 }

@@ -100,12 +100,12 @@ const DISPLAY_NAME_LENGTH: usize = 82;
 /// `<trigger>-<key>`, within SageMaker's `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}`. In a key that does not fit, other characters become
 /// hyphens, the end is cut, and a hash of the whole key is appended.
 pub(crate) fn display_name(occurrence: &Occurrence) -> String {
-    display_name_of(occurrence.trigger.word(), &occurrence.key)
+    display_name_of(occurrence.trigger, &occurrence.key)
 }
 
-/// As [`display_name`], given the trigger's word and the key.
-pub(crate) fn display_name_of(trigger: &str, key: &str) -> String {
-    let plain = format!("{trigger}-{key}");
+/// As [`display_name`], given the trigger and the key.
+pub(crate) fn display_name_of(trigger: Trigger, key: &str) -> String {
+    let plain = format!("{}-{key}", trigger.word());
     let fits = plain.len() <= DISPLAY_NAME_LENGTH
         && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         && !plain.ends_with('-');
@@ -121,20 +121,23 @@ pub(crate) fn display_name_of(trigger: &str, key: &str) -> String {
     format!("{}-{}", slug.trim_end_matches('-'), &hash[..HASH_LENGTH])
 }
 
-/// The trigger and the key in an execution's display name; `None` if no trigger of a router started it.
-pub(crate) fn trigger_and_key(display_name: Option<&str>) -> Option<(&'static str, &str)> {
+/// The trigger and the key in an execution's display name; `None` if no trigger of a router started it. The name does not say whether a
+/// request is forced.
+pub(crate) fn trigger_and_key(display_name: Option<&str>) -> Option<(Trigger, &str)> {
     let (word, key) = display_name?.split_once('-')?;
     let triggers =
         [Trigger::Deployment, Trigger::Schedule, Trigger::Drift, Trigger::Job, Trigger::Request { is_forced: false }];
-    triggers.into_iter().map(Trigger::word).find(|trigger| *trigger == word).map(|trigger| (trigger, key))
+    triggers.into_iter().find(|trigger| trigger.word() == word).map(|trigger| (trigger, key))
 }
 
-/// A trigger's word as people say it. Display names and answers keep `code` and `schedule`.
-pub(crate) fn spoken(trigger: &str) -> &str {
+/// A trigger as people say it. Display names and answers have [`Trigger::word`].
+pub(crate) fn spoken(trigger: Trigger) -> &'static str {
     match trigger {
-        "code" => "deployment",
-        "schedule" => "tick",
-        other => other,
+        Trigger::Deployment => "deployment",
+        Trigger::Schedule => "tick",
+        Trigger::Drift => "drift",
+        Trigger::Job => "job",
+        Trigger::Request { .. } => "request",
     }
 }
 
