@@ -1,8 +1,6 @@
 //! Links to the AWS console of the account and Region that the function is in.
 
-use std::fmt;
-
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// Where the AWS console is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +27,15 @@ impl Console {
     }
 
     pub(super) fn alarm(&self, name: &str) -> String {
-        self.link(&format!("cloudwatch/home?region={}#alarmsV2:alarm/{}", self.region, Encoded(name)))
+        self.link(&format!("cloudwatch/home?region={}#alarmsV2:alarm/{}", self.region, encoded(name)))
     }
 
     pub(super) fn rule(&self, name: &str) -> String {
-        self.link(&format!("events/home?region={}#/eventbus/default/rules/{}", self.region, Encoded(name)))
+        self.link(&format!("events/home?region={}#/eventbus/default/rules/{}", self.region, encoded(name)))
     }
 
     pub(super) fn code_pipeline(&self, name: &str) -> String {
-        self.link(&format!("codesuite/codepipeline/pipelines/{}/view?region={}", Encoded(name), self.region))
+        self.link(&format!("codesuite/codepipeline/pipelines/{}/view?region={}", encoded(name), self.region))
     }
 
     fn link(&self, path: &str) -> String {
@@ -50,12 +48,8 @@ fn is_region(region: &str) -> bool {
 }
 
 /// A name that may stand anywhere in a link.
-struct Encoded<'n>(&'n str);
-
-impl fmt::Display for Encoded<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        utf8_percent_encode(self.0, NON_ALPHANUMERIC).fmt(f)
-    }
+fn encoded(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
 }
 
 #[cfg(test)]
