@@ -91,6 +91,11 @@ impl Scale {
     }
 }
 
+/// The width of a text, in pixels.
+fn width_of(text: &str) -> f64 {
+    text.chars().count() as f64 * LETTER
+}
+
 /// Gives words a place where they do not lie on others.
 #[derive(Default)]
 struct Words {
@@ -100,21 +105,16 @@ struct Words {
 impl Words {
     /// Where a text begins: right of `x`, else left of it. `None` if there is no room.
     fn place(&mut self, text: &str, x: f64, gap: f64, width: f64) -> Option<f64> {
-        let length = text.chars().count() as f64 * LETTER;
-        let begins = [x + gap, x - gap - length].into_iter().find(|begin| {
-            let end = begin + length;
-            *begin >= 0.0 && end <= width && self.taken.iter().all(|(from, to)| end + 4.0 < *from || *to + 4.0 < *begin)
-        })?;
-        self.taken.push((begins, begins + length));
-        Some(begins)
+        let length = width_of(text);
+        [x + gap, x - gap - length].into_iter().find(|begin| self.take_if_free(*begin, begin + length, width))
     }
 
-    /// Whether there is room for a text that begins at `x`. It is taken then.
-    fn right_of(&mut self, text: &str, x: f64, width: f64) -> bool {
-        let end = x + text.chars().count() as f64 * LETTER;
-        let is_free = end <= width && self.taken.iter().all(|(from, to)| end + 4.0 < *from || *to + 4.0 < x);
+    /// Takes a place, if it is within the width and lies on no other. Returns whether it did.
+    fn take_if_free(&mut self, from: f64, to: f64, width: f64) -> bool {
+        let is_free = |(begin, end): &(f64, f64)| to + 4.0 < *begin || *end + 4.0 < from;
+        let is_free = from >= 0.0 && to <= width && self.taken.iter().all(is_free);
         if is_free {
-            self.taken.push((x, end));
+            self.take(from, to);
         }
         is_free
     }
@@ -213,11 +213,9 @@ fn bars(scale: &Scale, executions: &[ShownExecution], clock: Clock) -> Markup {
         let is_inside = length >= 14.0;
         let word = execution.trigger.map_or("other", spoken);
         let word = if is_inside { word.to_owned() } else { format!("{symbol} {word}") };
-        let (word, y_word) = match (row, words.right_of(&word, x, scale.width)) {
-            (0, true) => (Some(word), EXECUTIONS - 5.0),
-            (0, false) => ((!is_inside).then(|| symbol.to_owned()), EXECUTIONS - 5.0),
-            _ => ((!is_inside).then(|| symbol.to_owned()), y + BAR + 10.0),
-        };
+        let has_room = row == 0 && words.take_if_free(x, x + width_of(&word), scale.width);
+        let word = if has_room { Some(word) } else { (!is_inside).then(|| symbol.to_owned()) };
+        let y_word = if row == 0 { EXECUTIONS - 5.0 } else { y + BAR + 10.0 };
         let class = if matches!(tone, Tone::Good | Tone::Bad) { "inside" } else { "strong" };
         bars.push(html! {
             rect class=(format!("bar {}", tone.class())) x=(x) y=(y) width=(length) height=(BAR) rx="3" {
@@ -321,6 +319,8 @@ pub(super) fn legend() -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ExecutionArn;
+    use crate::outcome::status::Time;
 
     fn at(text: &str) -> SystemTime {
         humantime::parse_rfc3339(text).unwrap()
@@ -363,5 +363,27 @@ mod tests {
         assert_eq!(words.place("ten words!", 12.0, 5.0, 200.0), None, "no room on either side");
         assert_eq!(words.place("ten words!", 90.0, 5.0, 200.0), Some(95.0));
         assert_eq!(words.place("end", 190.0, 5.0, 200.0), Some(190.0 - 5.0 - 3.0 * LETTER), "left of it");
+    }
+
+    #[test]
+    fn a_bar_of_the_second_row_takes_no_place_from_the_words_over_the_first_row() {
+        let execution = |trigger, started: &str, ended: &str| ShownExecution {
+            arn: ExecutionArn::parse("arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/e").unwrap(),
+            trigger: Some(trigger),
+            key: None,
+            status: "Succeeded".to_owned(),
+            started: Some(Time(at(started))),
+            ended: Some(Time(at(ended))),
+            description: None,
+            failed_steps: vec![],
+        };
+        let newest_first = [
+            execution(Trigger::Drift, "2026-11-20T21:00:00Z", "2026-11-21T10:00:00Z"),
+            execution(Trigger::Deployment, "2026-11-20T15:00:00Z", "2026-11-21T10:00:00Z"),
+            execution(Trigger::Schedule, "2026-11-20T10:00:00Z", "2026-11-20T20:00:00Z"),
+        ];
+        let drawn = bars(&scale(), &newest_first, Clock { now: scale().to, minutes_ahead: 0 }).0;
+        let is_drawn = |word: &str| drawn.contains(&format!(">{word}</text>"));
+        assert!(is_drawn("tick") && is_drawn("drift") && !is_drawn("deployment"), "{drawn}");
     }
 }
