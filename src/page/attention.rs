@@ -10,77 +10,23 @@ use crate::page::tables::{limited, more};
 use crate::page::text::{Clock, MOST_TEXT, cut, sentence};
 use crate::page::tone::Tone;
 
+/// One thing that is wrong.
+struct Item {
+    tone: Tone,
+    what: String,
+    advice: &'static str,
+}
+
 /// Lists what is wrong. Nothing, if nothing is.
 pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Markup {
-    let mut items = Vec::new();
-    if let Some(assessment) = status.assessment.as_ref().filter(|it| it.retraining_failing == Some(true)) {
-        let steps = assessment.executions.iter().flat_map(|execution| &execution.failed_steps);
-        let steps: Vec<_> =
-            steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
-        let what = if steps.is_empty() { "the newest retraining failed".to_owned() } else { steps.join("; ") };
-        items.push((Tone::Bad, cut(&what, 2 * MOST_TEXT), after_a_failure(assessment, config)));
-    }
-    for (role, guard) in &status.guards {
-        let name = guards::name(*role);
-        match guard {
-            ShownGuard::Unread { unread } => items.push((
-                Tone::Bad,
-                format!("{name} cannot be read: {}", cut(unread, MOST_TEXT)),
-                "Heartbeats fail and start nothing until it can be read.",
-            )),
-            ShownGuard::Read { state: GuardState::DisabledByOther, reason, .. } => {
-                let reason = reason.as_ref().map(|reason| format!(" ({})", cut(reason, MOST_TEXT))).unwrap_or_default();
-                let effect = match role {
-                    GuardRole::Stage => "new code is not built",
-                    GuardRole::ScheduleRule => "its ticks start nothing",
-                    GuardRole::DriftRule => "drift starts nothing",
-                };
-                items.push((
-                    Tone::Warn,
-                    format!("{name} is disabled, and not by this router{reason}: {effect}"),
-                    "Enable it when the hold ends. The router does not.",
-                ));
-            }
-            ShownGuard::Read { state: GuardState::MarkedByOtherRouter { owner }, .. } => {
-                let effect = match role {
-                    GuardRole::Stage => "new code is not built until that router enables it",
-                    GuardRole::ScheduleRule | GuardRole::DriftRule => {
-                        "no event of it arrives until that router enables it"
-                    }
-                };
-                items.push((
-                    Tone::Warn,
-                    format!("{name} is disabled by the router of {}: {effect}", cut(owner, MOST_TEXT)),
-                    "Heartbeats start what they find nevertheless.",
-                ));
-            }
-            ShownGuard::Read { state: GuardState::Inconsistent, .. } => {
-                items.push((
-                    Tone::Warn,
-                    format!("{name}: its state and its mark contradict each other"),
-                    who_sets(config),
-                ));
-            }
-            ShownGuard::Read { state: GuardState::DisabledByRouter, .. } if status.is_active() == Some(false) => {
-                items.push((Tone::Warn, format!("{name} is disabled, and no retraining runs"), who_sets(config)));
-            }
-            ShownGuard::Read { state: GuardState::Enabled | GuardState::DisabledByRouter, .. } => {}
-        }
-    }
-    for unread in &status.unread {
-        items.push((Tone::Bad, cut(unread, MOST_TEXT), "What this says may be missing below."));
-    }
-    if !status.missing_alarms.is_empty() {
-        let names = cut(&status.missing_alarms.join(", "), MOST_TEXT);
-        let (tone, advice) = if has_no_alarm(status, config) {
-            (Tone::Warn, "So no heartbeat finds drift. Correct the list, or make the alarms.")
-        } else {
-            (Tone::Off, "Correct the list if one was renamed.")
-        };
-        let what = format!("these alarms of DRIFT_ALARM_NAMES do not exist in this account and Region: {names}");
-        items.push((tone, what, advice));
-    }
-    let items = items.into_iter().map(|(tone, what, advice)| {
+    let guards = status.guards.iter().filter_map(|(role, guard)| of_guard(*role, guard, status, config));
+    let unread = status.unread.iter().map(|unread| Item {
+        tone: Tone::Bad,
+        what: cut(unread, MOST_TEXT),
+        advice: "What this says may be missing below.",
+    });
+    let items = of_failure(status, config).into_iter().chain(guards).chain(unread).chain(of_alarms(status, config));
+    let items = items.map(|Item { tone, what, advice }| {
         html! { li class=(tone.class()) { (tone.symbol()) " " span { (clock.localise(&sentence(&what))) " " (advice) } } }
     });
     let (items, left_out) = limited(items);
@@ -88,6 +34,75 @@ pub(super) fn attention(status: &Status, config: &Config, clock: Clock) -> Marku
         @if !items.is_empty() { ul.todo { @for item in &items { (item) } } }
         (more(left_out))
     }
+}
+
+/// The newest retraining failed.
+fn of_failure(status: &Status, config: &Config) -> Option<Item> {
+    let assessment = status.assessment.as_ref().filter(|it| it.retraining_failing == Some(true))?;
+    let steps = assessment.executions.iter().flat_map(|execution| &execution.failed_steps);
+    let steps: Vec<_> =
+        steps.map(|step| format!("step {} failed: {}", step.step, cut(&step.reason, MOST_TEXT))).collect();
+    let what = if steps.is_empty() { "the newest retraining failed".to_owned() } else { steps.join("; ") };
+    Some(Item { tone: Tone::Bad, what: cut(&what, 2 * MOST_TEXT), advice: after_a_failure(assessment, config) })
+}
+
+/// A guard cannot be read, is held, or is not as it should be.
+fn of_guard(role: GuardRole, guard: &ShownGuard, status: &Status, config: &Config) -> Option<Item> {
+    let name = guards::name(role);
+    let (tone, what, advice) = match guard {
+        ShownGuard::Unread { unread } => (
+            Tone::Bad,
+            format!("{name} cannot be read: {}", cut(unread, MOST_TEXT)),
+            "Heartbeats fail and start nothing until it can be read.",
+        ),
+        ShownGuard::Read { state: GuardState::DisabledByOther, reason, .. } => {
+            let reason = reason.as_ref().map(|reason| format!(" ({})", cut(reason, MOST_TEXT))).unwrap_or_default();
+            let effect = match role {
+                GuardRole::Stage => "new code is not built",
+                GuardRole::ScheduleRule => "its ticks start nothing",
+                GuardRole::DriftRule => "drift starts nothing",
+            };
+            (
+                Tone::Warn,
+                format!("{name} is disabled, and not by this router{reason}: {effect}"),
+                "Enable it when the hold ends. The router does not.",
+            )
+        }
+        ShownGuard::Read { state: GuardState::MarkedByOtherRouter { owner }, .. } => {
+            let effect = match role {
+                GuardRole::Stage => "new code is not built until that router enables it",
+                GuardRole::ScheduleRule | GuardRole::DriftRule => "no event of it arrives until that router enables it",
+            };
+            (
+                Tone::Warn,
+                format!("{name} is disabled by the router of {}: {effect}", cut(owner, MOST_TEXT)),
+                "Heartbeats start what they find nevertheless.",
+            )
+        }
+        ShownGuard::Read { state: GuardState::Inconsistent, .. } => {
+            (Tone::Warn, format!("{name}: its state and its mark contradict each other"), who_sets(config))
+        }
+        ShownGuard::Read { state: GuardState::DisabledByRouter, .. } if status.is_active() == Some(false) => {
+            (Tone::Warn, format!("{name} is disabled, and no retraining runs"), who_sets(config))
+        }
+        ShownGuard::Read { state: GuardState::Enabled | GuardState::DisabledByRouter, .. } => return None,
+    };
+    Some(Item { tone, what, advice })
+}
+
+/// Listed alarms do not exist.
+fn of_alarms(status: &Status, config: &Config) -> Option<Item> {
+    if status.missing_alarms.is_empty() {
+        return None;
+    }
+    let names = cut(&status.missing_alarms.join(", "), MOST_TEXT);
+    let what = format!("these alarms of DRIFT_ALARM_NAMES do not exist in this account and Region: {names}");
+    let (tone, advice) = if has_no_alarm(status, config) {
+        (Tone::Warn, "So no heartbeat finds drift. Correct the list, or make the alarms.")
+    } else {
+        (Tone::Off, "Correct the list if one was renamed.")
+    };
+    Some(Item { tone, what, advice })
 }
 
 /// Whether none of the listed alarms exists.
