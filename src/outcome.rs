@@ -215,3 +215,22 @@ impl Serialize for GuardState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_are_written_in_the_alphabetical_order_of_their_names() {
+        let other = GuardState::MarkedByOtherRouter { owner: "other".to_owned() };
+        let states = [
+            (GuardRole::Stage, &GuardState::DisabledByOther),
+            (GuardRole::DriftRule, &GuardState::DisabledByRouter),
+            (GuardRole::ScheduleRule, &other),
+        ];
+        assert_eq!(
+            serde_json::to_string(&GuardStates::new(states.into_iter())).unwrap(),
+            r#"{"driftRule":"disabled","scheduleRule":{"heldBy":"other"},"stage":"held"}"#
+        );
+    }
+}
