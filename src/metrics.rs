@@ -36,7 +36,7 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
     let action = outcome.action;
     let once = |condition: bool| condition.then_some(1);
     // An ignored trigger does not count. A job that continues was counted at its first call.
-    let triggers = !outcome.is_later_call
+    let triggers = !outcome.measures.is_later_call
         && matches!(
             action,
             Some(
@@ -54,7 +54,7 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
     // A dry run starts nothing.
     let is_started = action == Some(Action::Started) && !outcome.dry_run;
     // While a guard cannot be read, a count of 0 is not certain, so it is left out.
-    let count = |number: u64| Some(number).filter(|number| *number > 0 || !outcome.has_unread_guard);
+    let count = |number: u64| Some(number).filter(|number| *number > 0 || !outcome.measures.has_unread_guard);
     let guards = outcome.interlock.as_ref();
     let all = [
         ("DriftTriggers", "Count", trigger(EventKind::DriftAlarm)),
@@ -67,13 +67,13 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
         ("Coalesced", "Count", once(action == Some(Action::AlreadyRunning))),
         ("CoolingDown", "Count", once(action == Some(Action::CoolingDown))),
         ("CaughtUp", "Count", once(is_started && outcome.event == EventKind::Heartbeat)),
-        ("OwedSeconds", "Seconds", outcome.owed_seconds),
-        ("RetrainingFailing", "Count", outcome.retraining_failing.map(u64::from)),
-        ("TrainingAgeSeconds", "Seconds", outcome.training_age_seconds),
+        ("OwedSeconds", "Seconds", outcome.measures.owed_seconds),
+        ("RetrainingFailing", "Count", outcome.measures.retraining_failing.map(u64::from)),
+        ("TrainingAgeSeconds", "Seconds", outcome.measures.training_age_seconds),
         // Written if the guards were observed.
         ("InterlockEngaged", "Count", guards.and_then(|guards| count(guards.is_engaged().into()))),
         ("GuardsHeld", "Count", guards.and_then(|guards| count(guards.held() as u64))),
-        ("AlarmsMissing", "Count", outcome.has_no_alarm.map(u64::from)),
+        ("AlarmsMissing", "Count", outcome.measures.has_no_alarm.map(u64::from)),
     ];
     all.into_iter().filter_map(|(name, unit, value)| Some((name, unit, value?))).collect()
 }
@@ -81,7 +81,7 @@ fn metrics(outcome: &Outcome) -> Vec<(&'static str, &'static str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::GuardStates;
+    use crate::outcome::{GuardStates, Measures};
 
     #[test]
     fn a_line_is_in_the_embedded_metric_format_and_has_no_metric_that_says_nothing() {
@@ -112,7 +112,8 @@ mod tests {
         let ignored = Outcome { action: Some(Action::Ignored), ..outcome };
         assert!(line(&ignored, "f", noon).is_none());
         // No guard could be read.
-        let failed = Outcome { interlock: Some(GuardStates::default()), has_unread_guard: true, ..ignored };
+        let measures = Measures { has_unread_guard: true, ..Measures::default() };
+        let failed = Outcome { interlock: Some(GuardStates::default()), measures, ..ignored };
         assert!(line(&failed, "f", noon).is_none());
     }
 }

@@ -34,28 +34,29 @@ pub struct Outcome {
     /// `MODE` is `dry-run`: the action is what would have been done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
-    /// Whether a guard could not be read. Then it is unknown whether the interlock is released.
-    #[serde(skip)]
-    pub(crate) has_unread_guard: bool,
-    /// Whether the newest retraining that has ended, and that nobody stopped, failed. `None` if there is none, or the executions were not
-    /// read. Only the metrics show it.
-    #[serde(skip)]
-    pub(crate) retraining_failing: Option<bool>,
-    /// The age in seconds of the newest successful training, or a lower bound. Only a heartbeat sets this.
-    #[serde(skip)]
-    pub(crate) training_age_seconds: Option<u64>,
     /// What a person has to know beside the answer. The log has a line for each.
     #[serde(skip)]
     pub(crate) warnings: Vec<String>,
+    #[serde(skip)]
+    pub(crate) measures: Measures,
+}
+
+/// What only the metrics show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Measures {
+    /// Whether a guard could not be read. Then it is unknown whether the interlock is released.
+    pub(crate) has_unread_guard: bool,
+    /// Whether the newest retraining that has ended, and that nobody stopped, failed. `None` if there is none, or the executions were not
+    /// read.
+    pub(crate) retraining_failing: Option<bool>,
+    /// The age in seconds of the newest successful training, or a lower bound. Only a heartbeat sets this.
+    pub(crate) training_age_seconds: Option<u64>,
     /// The age in seconds of the oldest occurrence that is owed; 0 if none is. Only a heartbeat that could read all of it sets
     /// this.
-    #[serde(skip)]
     pub(crate) owed_seconds: Option<u64>,
     /// Whether none of the listed alarms exists in this account and Region. Only a heartbeat that could read listed alarms sets this.
-    #[serde(skip)]
     pub(crate) has_no_alarm: Option<bool>,
     /// Whether the trigger was counted already: a job's later calls belong to the same trigger.
-    #[serde(skip)]
     pub(crate) is_later_call: bool,
 }
 
@@ -69,13 +70,8 @@ impl Outcome {
             execution_arn: None,
             interlock: None,
             dry_run: false,
-            has_unread_guard: false,
-            retraining_failing: None,
-            training_age_seconds: None,
             warnings: Vec::new(),
-            owed_seconds: None,
-            has_no_alarm: None,
-            is_later_call: false,
+            measures: Measures::default(),
         }
     }
 

@@ -53,7 +53,7 @@ pub(crate) async fn heartbeat(invocation: &Invocation<'_>, outcome: &mut Outcome
 /// Notes whether none of the listed alarms exists. Some of the default names usually do not.
 fn note_missing(alarms: &ObservedAlarms, listed: &[String], outcome: &mut Outcome) {
     let has_none = (!listed.is_empty()).then_some(alarms.missing.len() == listed.len());
-    outcome.has_no_alarm = has_none;
+    outcome.measures.has_no_alarm = has_none;
     if has_none == Some(true) {
         outcome.warnings.push(format!(
             "none of the alarms that DRIFT_ALARM_NAMES lists exists in this account and Region, so no heartbeat finds drift: \
@@ -74,7 +74,7 @@ struct Observed<'g> {
 async fn observe_guards<'a>(invocation: &Invocation<'a>, outcome: &mut Outcome) -> Result<Observed<'a>, Error> {
     let mut snapshot = observe_or_release(invocation, &[], &[], outcome).await?;
     let age = training::age_of_newest(&snapshot.executions, invocation.aws.now());
-    outcome.training_age_seconds = age.map(|age| age.as_secs());
+    outcome.measures.training_age_seconds = age.map(|age| age.as_secs());
     converge_and_answer(invocation, &mut snapshot, outcome).await?;
     Ok(Observed { snapshot, at: Instant::now() })
 }
@@ -134,7 +134,7 @@ async fn catch_up<'a>(
             }
         };
         if waiting.is_none() {
-            outcome.owed_seconds = is_complete.then_some(plan.longest_owed.as_secs());
+            outcome.measures.owed_seconds = is_complete.then_some(plan.longest_owed.as_secs());
             waiting = Some(sentences(&plan));
         }
         tick_is_done |= plan.tag_is_obsolete;

@@ -23,7 +23,7 @@ use crate::policy::start::display_name;
 /// [`Error`] if the job cannot be answered, if a guard cannot be read or set, or if a call fails and another try may help. What no
 /// try can correct fails the action, not the invocation.
 pub(crate) async fn handle(invocation: &Invocation<'_>, job: Job, outcome: &mut Outcome) -> Result<(), Error> {
-    outcome.is_later_call = job.continuation_token.is_some();
+    outcome.measures.is_later_call = job.continuation_token.is_some();
     let Invocation { config, aws, .. } = invocation;
     let terms = JobTerms {
         pipeline: aws.pipeline.name(),

@@ -140,13 +140,13 @@ pub(crate) async fn read_guards<'a>(
 /// Notes whether the newest retraining failed. A router that drains does not read the list.
 fn note_result(snapshot: &Snapshot<'_>, outcome: &mut Outcome) {
     if snapshot.mode != Mode::Drain {
-        outcome.retraining_failing = training::is_failing(&snapshot.executions, &snapshot.looked_up);
+        outcome.measures.retraining_failing = training::is_failing(&snapshot.executions, &snapshot.looked_up);
     }
 }
 
 pub(crate) fn note_states(guards: &[ObservedGuard<'_>], outcome: &mut Outcome) {
     outcome.interlock = Some(GuardStates::new(guards.iter().filter_map(|guard| Some((guard.role(), guard.state()?)))));
-    outcome.has_unread_guard = guards.iter().any(|guard| guard.state().is_none());
+    outcome.measures.has_unread_guard = guards.iter().any(|guard| guard.state().is_none());
 }
 
 /// How many executions that only the list shows as active are described.
