@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::event::Widget;
-use crate::model::{Mode, last_segment};
+use crate::model::{FunctionArn, Mode, last_segment};
 use crate::outcome::status::{Assessment, ShownFinding, ShownNext, Status};
 use crate::outcome::{Action, Outcome};
 use crate::page::attention::{attention, has_no_alarm};
@@ -72,7 +72,8 @@ pub(crate) fn html(page: &Page<'_>) -> String {
             @if let Some(notice) = notice { (notice_box(notice, clock)) }
             @match status {
                 Some(status) => {
-                    @let view = View { status, config, clock, console: Console::of_function(function_arn), function_arn };
+                    @let console = FunctionArn::parse(function_arn).map(|function| Console::beside(&function));
+                    @let view = View { status, config, clock, console, function_arn };
                     (view.whole(widget.width.saturating_sub(16)))
                 }
                 None => p { "The status could not be read in time. Load the dashboard again." }

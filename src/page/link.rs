@@ -2,6 +2,8 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
+use crate::model::FunctionArn;
+
 /// Where the AWS console is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Console {
@@ -10,20 +12,13 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// `None` if the ARN is not a function's, as with local emulators.
-    pub(super) fn of_function(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("arn"), Some(partition), Some("lambda"), Some(region)) if is_region(region) => {
-                let domain = match partition {
-                    "aws-cn" => "console.amazonaws.cn",
-                    "aws-us-gov" => "console.amazonaws-us-gov.com",
-                    _ => "console.aws.amazon.com",
-                };
-                Some(Self { region: region.to_owned(), domain })
-            }
-            _ => None,
-        }
+    pub(super) fn beside(function: &FunctionArn) -> Self {
+        let domain = match function.partition.as_str() {
+            "aws-cn" => "console.amazonaws.cn",
+            "aws-us-gov" => "console.amazonaws-us-gov.com",
+            _ => "console.aws.amazon.com",
+        };
+        Self { region: function.region.clone(), domain }
     }
 
     pub(super) fn alarm(&self, name: &str) -> String {
@@ -43,10 +38,6 @@ impl Console {
     }
 }
 
-fn is_region(region: &str) -> bool {
-    !region.is_empty() && region.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
-}
-
 /// A name that may stand anywhere in a link.
 fn encoded(name: &str) -> PercentEncode<'_> {
     utf8_percent_encode(name, NON_ALPHANUMERIC)
@@ -58,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_the_console_of_the_functions_partition_and_region() {
-        let link = |arn: &str| Console::of_function(arn).map(|console| console.alarm("a/b ä"));
+        let link = |arn: &str| FunctionArn::parse(arn).map(|function| Console::beside(&function).alarm("a/b ä"));
         let [aws, cn, gov] = ["aws:lambda:eu-west-1", "aws-cn:lambda:cn-north-1", "aws-us-gov:lambda:us-gov-west-1"]
             .map(|start| link(&format!("arn:{start}:123456789012:function:f")).unwrap());
         assert_eq!(
