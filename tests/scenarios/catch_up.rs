@@ -728,6 +728,24 @@ async fn an_observation_is_repeated_before_a_start_if_it_is_older_than_five_seco
     }
 }
 
+/// Sixteen alarms are muted, and their mutes take two round trips, so the heartbeat observes twice.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_enabled_the_guards_says_so_after_slow_mutes() {
+    let alarms: Vec<String> = (0..16).map(|number| format!("drift-{number:02}")).collect();
+    let lab = Lab::with(&[("DRIFT_ALARM_NAMES", &alarms.join(","))]);
+    assert_eq!(lab.send(lab.tick()).await["action"], "started");
+    lab.end_all("Succeeded");
+    tokio::time::advance(2 * DAY).await;
+    for alarm in &alarms {
+        lab.goes_off(alarm);
+        lab.simulator.world().cloudwatch.alarm_mut(alarm).is_muted = true;
+    }
+    tokio::time::advance(HOUR).await;
+    lab.simulator.world().latency = Duration::from_secs(3);
+    assert_eq!(lab.heartbeat().await["action"], "released");
+    lab.assert_released();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_without_mute_rules_mutes_nothing() {
     let lab = Lab::with_alarms(&[]);
