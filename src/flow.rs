@@ -88,7 +88,7 @@ impl Error {
         }
     }
 
-    /// Whether a start's token is known from another request.
+    /// Whether a start is in conflict with an earlier one: its token may be known from another request.
     pub(crate) fn is_conflict(&self) -> bool {
         self.0.iter().any(|fault| matches!(fault, Fault::Call(call) if call.is_conflict()))
     }

@@ -206,7 +206,7 @@ impl Serialize for GuardState {
             Self::DisabledByRouter => serializer.serialize_str("disabled"),
             Self::DisabledByOther => serializer.serialize_str("held"),
             Self::MarkedByOtherRouter { owner } => serializer.collect_map([("heldBy", owner)]),
-            // An answer has this only if the guard could not be set, or in a dry run.
+            // After an event: the guard could not be set, or this is a dry run.
             Self::Inconsistent => serializer.serialize_str("inconsistent"),
         }
     }

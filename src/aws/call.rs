@@ -47,7 +47,7 @@ enum Cause {
     Managed,
     /// A quota of the account is used up.
     Limit,
-    /// The token of a start is known from another request.
+    /// A start is in conflict with an earlier one. AWS does not say more; a token that is known from another request is one cause.
     TokenUsed,
     /// The service throttles the calls.
     Throttled,
@@ -83,8 +83,8 @@ impl Cause {
             Self::Limit => {
                 "the account runs as many pipeline executions as its quota allows; the event will be tried again".into()
             }
-            Self::TokenUsed => "SageMaker has seen the start's token with another request. The event will be tried again. If this stays so, \
-                                start an execution by hand (aws sagemaker start-pipeline-execution)"
+            Self::TokenUsed => "SageMaker may have seen the start's token with another request; the event will be tried again; if this \
+                                stays so, start an execution by hand (aws sagemaker start-pipeline-execution)"
                 .into(),
             Self::Throttled => "AWS throttles the calls; the event will be tried again".into(),
             Self::Conflict => "AWS refused the call; the event will be tried again".into(),
@@ -127,7 +127,7 @@ impl CallError {
         self.cause == Cause::Limit
     }
 
-    /// Whether SageMaker knows the token of a start from another request.
+    /// Whether a start is in conflict with an earlier one: SageMaker may know its token from another request.
     pub(crate) fn is_conflict(&self) -> bool {
         self.cause == Cause::TokenUsed
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use crate::aws::{self, CallError, ObservedAlarms};
@@ -198,39 +198,44 @@ pub(crate) fn found_tick(snapshot: &Snapshot<'_>) -> Option<(String, TickTag)> {
 /// How many alarms' mutes are read at once: 100 alarms that take a second each take 13 seconds.
 const MUTES_AT_ONCE: usize = 8;
 
-/// Reads the mutes of the alarms with these names, newest first, until some are found that are not muted: the newest of these can be
-/// started, and that execution serves the others. Also ends if all of several calls at once fail for a reason that passes: CloudWatch
-/// seems to be down. Returns the failures.
+/// After so many calls in a row that failed for a reason that passes, no more mutes are read: CloudWatch seems to be down.
+const MOST_MUTES_FAILED: usize = 8;
+
+/// Reads the mutes of the alarms with these names, newest first, until one is found that is not muted: it can be started, and that
+/// execution serves the others. Returns the failures.
 async fn read_mutes(invocation: &Invocation<'_>, names: &[String], alarms: &mut [Alarm]) -> Vec<CallError> {
     let mut failures = Vec::new();
-    for names in names.chunks(MUTES_AT_ONCE) {
-        let failed = ask_for_mutes(invocation, names, alarms).await;
-        let is_down = failed.len() == names.len() && failed.iter().all(CallError::is_retryable);
-        failures.extend(failed);
-        let may_start = |alarm: &Alarm| alarm.mutes == Mutes::None && names.contains(&alarm.name);
-        if is_down || alarms.iter().any(may_start) {
+    let mut outages = 0;
+    let answers = stream::iter(names.to_vec()).map(|name| async move {
+        let mutes = invocation.aws.alarms.mutes(&name).await;
+        (name, mutes)
+    });
+    let mut answers = answers.buffered(MUTES_AT_ONCE);
+    while let Some((name, mutes)) = answers.next().await {
+        match &mutes {
+            Ok(_) => outages = 0,
+            Err(failure) => outages += usize::from(failure.is_retryable()),
+        }
+        if note_mutes(&name, mutes, alarms, &mut failures) == Mutes::None || outages >= MOST_MUTES_FAILED {
             break;
         }
     }
     failures
 }
 
-/// Reads the mutes of the alarms with these names, all at once. Returns the failures.
-pub(crate) async fn ask_for_mutes(
-    invocation: &Invocation<'_>,
-    names: &[String],
+/// Notes the mutes of the alarm with this name. A failure makes them `NotRead`.
+pub(crate) fn note_mutes(
+    name: &str,
+    mutes: Result<Mutes, CallError>,
     alarms: &mut [Alarm],
-) -> Vec<CallError> {
-    let mut failures = Vec::new();
-    let answers = join_all(names.iter().map(|name| invocation.aws.alarms.mutes(name))).await;
-    for (name, mutes) in names.iter().zip(answers) {
-        let mutes = mutes.unwrap_or_else(|failure| {
-            failures.push(failure);
-            Mutes::NotRead
-        });
-        alarms.iter_mut().filter(|alarm| alarm.name == *name).for_each(|alarm| alarm.mutes = mutes);
-    }
-    failures
+    failures: &mut Vec<CallError>,
+) -> Mutes {
+    let mutes = mutes.unwrap_or_else(|failure| {
+        failures.push(failure);
+        Mutes::NotRead
+    });
+    alarms.iter_mut().filter(|alarm| alarm.name == name).for_each(|alarm| alarm.mutes = mutes);
+    mutes
 }
 
 /// Why something waits or is not started any more, for the outcome's reason: the newest drift in the cooldown, and what expired.

@@ -72,8 +72,9 @@ pub(crate) async fn converge_and_answer<'a>(
     };
     // A dry run writes nothing, so a guard that is not as it should be stays so.
     let has_changed = snapshot.guards.iter().any(|guard| guard.is_written) || !snapshot.is_settled();
-    // A heartbeat may observe twice. What it did first is still its answer.
-    outcome.action = if has_changed { Some(action) } else { outcome.action.or(Some(Action::Unchanged)) };
+    // A heartbeat may observe twice, and what it did first is not undone.
+    let is_done = has_changed || outcome.action == Some(action);
+    outcome.action = Some(if is_done { action } else { Action::Unchanged });
     outcome.reason = Some(reason);
     Ok(has_changed)
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 
-use crate::aws::{self, CallError, ObservedGuard};
+use crate::aws::{self, CallError, ObservedGuard, Pipeline};
 use crate::flow::{Error, Fault, Invocation, both, chain};
 use crate::model::{DesiredState, Execution, ExecutionArn, FailedStep, GuardRole, GuardState, Mode};
 use crate::outcome::{GuardStates, Outcome};
@@ -45,6 +45,7 @@ impl Snapshot<'_> {
 
     /// Replaces the list's record of an execution by its own.
     fn correct(&mut self, record: Execution) {
+        self.looked_up.retain(|looked_up| looked_up.execution.arn != record.arn);
         self.looked_up.push(LookedUp { execution: record, is_found: true });
         let executions = std::mem::take(&mut self.executions);
         self.replace_list(executions);
@@ -114,7 +115,7 @@ pub(crate) async fn observe<'a>(
             Mode::Drain => Ok(vec![]),
         }
     };
-    let describe = try_join_all(looked_up.iter().map(|looked_up| pipeline.describe(&looked_up.execution.arn)));
+    let describe = try_join_all(looked_up.iter().map(|looked_up| describe(pipeline, looked_up)));
     let (listed, described, guards) = tokio::join!(list, describe, read_guards(invocation, before));
     note_states(&guards, outcome);
     match both(listed, described) {
@@ -127,6 +128,14 @@ pub(crate) async fn observe<'a>(
             Ok(snapshot)
         }
         Err(error) => Err(Unobserved { error, guards }),
+    }
+}
+
+/// The execution's own description. If SageMaker found the execution before, that record still counts when the call fails.
+async fn describe(pipeline: &Pipeline, before: &LookedUp) -> Result<Option<Execution>, CallError> {
+    match pipeline.describe(&before.execution.arn).await {
+        Err(_) if before.is_found => Ok(Some(before.execution.clone())),
+        described => described,
     }
 }
 

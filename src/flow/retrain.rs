@@ -23,13 +23,7 @@ pub(crate) async fn retrain(
 ) -> Result<(), Error> {
     let (ensured, mut snapshot) = observe_and_ensure(invocation, occurrence, outcome).await?;
     let is_deferred = matches!(ensured, Ensured::Deferred);
-    match finish(invocation, occurrence, ensured, &mut snapshot, outcome).await {
-        // No execution was started, so the tick is still owed.
-        Err(error) if error.not_started().is_some() => {
-            return Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await);
-        }
-        finished => finished?,
-    };
+    finish(invocation, occurrence, ensured, &mut snapshot, outcome).await?;
     // An earlier try may have noted that the tick is owed. The tick is answered now.
     if is_deferred { Ok(()) } else { forget_tick(&snapshot, occurrence).await }
 }
@@ -334,8 +328,8 @@ pub(crate) async fn forget_tick(snapshot: &Snapshot<'_>, occurrence: &Occurrence
 const LOOKS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns whether the occurrence's own execution was started. The snapshot becomes the newest
-/// observation.
+/// Engages the interlock while the execution is active, and checks that a started execution is the occurrence's own. Returns whether the
+/// occurrence's own execution was started. The snapshot becomes the newest observation.
 ///
 /// # Errors
 /// [`Error`] as [`converge`]; if SageMaker returned the ended execution of another occurrence, or one that it does not find.
@@ -376,13 +370,15 @@ pub(crate) async fn finish<'a>(
         }
         Returned::OfAnother { is_active: false } => {
             outcome.action = None;
-            Err(Fault::ListLags { execution_arn: arn.as_str().to_owned() })
+            let error = Fault::ListLags { execution_arn: arn.as_str().to_owned() }.into();
+            Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await)
         }
         Returned::Absent => {
             outcome.action = None;
             // The list decides what the guards should be.
             snapshot.looked_up.retain(|looked_up| looked_up.is_found);
-            Err(Fault::NotStarted { execution_arn: arn.as_str().to_owned() })
+            let error = Fault::NotStarted { execution_arn: arn.as_str().to_owned() }.into();
+            Err(remember_and_fail(invocation, occurrence, error, &snapshot.guards).await)
         }
     };
     let converged = converge(invocation, snapshot, outcome).await;

@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 
 use crate::aws::{Description, ObservedGuard};
-use crate::flow::heartbeat::{Sources, ask_for_mutes, found_tick, read_sources};
+use crate::flow::heartbeat::{Sources, found_tick, note_mutes, read_sources};
 use crate::flow::observation::{Snapshot, failed_steps, read_guards};
 use crate::flow::{Invocation, chain};
 use crate::model::{Execution, ExecutionStatus, FailedStep, Mode};
@@ -70,8 +70,12 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
     let descriptions = newest.iter().map(|execution| invocation.aws.pipeline.describe_in_full(&execution.arn));
     let unasked = plan::make(&found, &situation).unasked;
     let asked = unasked.get(..MOST_MUTES).unwrap_or(&unasked);
-    let mutes = ask_for_mutes(invocation, asked, &mut found.alarms);
-    let ((steps, unread_steps), descriptions, unread_mutes) = tokio::join!(steps, join_all(descriptions), mutes);
+    let mutes = join_all(asked.iter().map(|name| invocation.aws.alarms.mutes(name)));
+    let ((steps, unread_steps), descriptions, mutes) = tokio::join!(steps, join_all(descriptions), mutes);
+    let mut unread_mutes = Vec::new();
+    for (name, mutes) in asked.iter().zip(mutes) {
+        note_mutes(name, mutes, &mut found.alarms, &mut unread_mutes);
+    }
     status.unread.extend(unread_mutes.iter().map(|failure| chain(failure)));
     status.unread.extend(unread_steps);
     let mut shown = Vec::new();
@@ -86,7 +90,7 @@ async fn show(invocation: &Invocation<'_>, snapshot: &Snapshot<'_>, mut found: F
         failed.failed_steps = steps.into_iter().map(|FailedStep { step, reason }| ShownStep { step, reason }).collect();
     }
     let mut plan = plan::make(&found, &situation);
-    // All alarms that were asked are muted. A heartbeat asks the others, the newest one first.
+    // None of the alarms that were asked may start. A heartbeat asks the others, the newest one first.
     if let Next::ReadMutes(unasked) = &plan.next {
         plan.next = plan::start(unasked, &situation);
     }

@@ -222,7 +222,7 @@ fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
     let earliest = match in_the_way(situation) {
         None => first,
         Some(WhyNothing::Braked(Brake { until: Some(until), .. })) => first.max(until),
-        Some(why) => return Some(Next::Nothing(why)),
+        Some(_) => return None,
     };
     let (finding, _) = waits().find(|(_, from)| *from <= earliest)?;
     Some(Next::Start { finding: finding.clone(), earliest })

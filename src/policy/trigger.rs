@@ -235,9 +235,9 @@ fn is_from(tick: &Tick, name: &str) -> bool {
     tick.resources.iter().any(|arn| last_segment(arn) == name)
 }
 
-/// A tick of a retraining schedule is relevant. A tick of any other name is ignored: otherwise a
-/// mistyped name would retrain at every heartbeat. A tick without a time (a person may send one) happens `now`. A tick of a
-/// schedule is not found again, as only rules have the tag of an owed tick.
+/// A tick of a retraining schedule is relevant. A tick of any other name is ignored: otherwise a mistyped name would retrain at every
+/// heartbeat. A tick without a time (a person may send one) happens `now`. A tick of a schedule is not found again, as only rules have
+/// the tag of an owed tick.
 pub(crate) fn of_tick(received: &Tick, names: TickNames<'_>, heartbeat_starts: bool, now: SystemTime) -> Relevance {
     let (name, memory) = match received.sender {
         TickSender::Rule if heartbeat_starts => (names.schedule_rule, Memory::TickTag),
