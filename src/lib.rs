@@ -9,7 +9,8 @@
 //!
 //! - `handler`: one invocation: payload → event → flow → answer. The only place that logs and counts. Start reading here.
 //! - `event`: what arrives: wire shapes in, one `Event` out. It decides nothing.
-//! - `flow`: what is done: `observation`, `interlock`, `retrain`, `heartbeat`, `job` and `status`. A flow observes, carries out decisions, and verifies.
+//! - `flow`: what is done: `observation`, `interlock`, `retrain`, `heartbeat`, `job` and `status`. A flow observes, carries out
+//!   decisions, and verifies.
 //! - `policy`: pure decisions: is an event relevant (`trigger`), is an occurrence owed (`verdict`), what does a heartbeat start
 //!   (`plan`), with which request (`start`, `parameters`), what does an action ask (`action`), what should each guard be
 //!   (`interlock`), do the retrainings fail (`training`).

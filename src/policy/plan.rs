@@ -214,7 +214,8 @@ fn in_the_way(situation: &Situation<'_>) -> Option<WhyNothing> {
     training::brake(situation).map(WhyNothing::Braked)
 }
 
-/// When the first of the findings that wait may be started, and which one is served first then.
+/// When the first of the findings that wait may be started, and which one is served first then. `None` if none waits, or if that time is
+/// unknown.
 fn later(findings: &[Finding], situation: &Situation<'_>) -> Option<Next> {
     let from = |finding: &Finding| verdict::startable_from(&finding.verdict, &finding.occurrence, situation);
     let waits = || findings.iter().filter_map(|finding| Some((finding, from(finding)?)));
